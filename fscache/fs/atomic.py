@@ -1,0 +1,276 @@
+"""Writing files so that a final name always stands for whole, finished bytes.
+
+What is promised, whatever is killed whenever:
+
+- a file under its final name has all its bytes, and keeps them until it is replaced or removed;
+- `publish(replace=False)` never replaces a file that is already there;
+- what a killed writer leaves behind lies in the temporary directory only.
+
+With `durable`, the same holds over a loss of power: the bytes are synced before the file gets its
+name, and the name before the call returns. Without it, a power loss may lose the last writes, and
+on some file systems leave a name with torn bytes; readers therefore check what they read.
+
+Publishing without replacing is link + unlink: as fast as rename (8.6 against 8.8 µs on ext4, 3.9
+against 3.4 on tmpfs), atomic on NFS too, and needs no ctypes as `renameat2` would (4 ms to import).
+Its price is a moment in which the file has two names; a writer killed in it leaves a *sealed*
+temporary file (no write bit), which `is_sealed` tells from one that may still be written to.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
+_COPY_BYTES = 1 << 20
+
+
+class Modes:
+    """Permissions of what is written: private to the umask, or shared with one group."""
+
+    __slots__ = ("directory", "gid", "object", "partial")
+
+    def __init__(self, gid: int | None = None, *, world_readable: bool = True) -> None:
+        """Describe the permissions.
+
+        Args:
+            gid: Group that shares the root; None leaves groups alone and directories to the umask.
+            world_readable: With a group: whether users outside it may read objects (0444 or 0440).
+        """
+        self.gid = gid
+        self.directory = None if gid is None else 0o2775 if world_readable else 0o2770
+        self.object = 0o444 if world_readable else 0o440
+        self.partial = 0o600 if gid is None else 0o660
+
+
+class Writer:
+    """Writes the files of one root."""
+
+    __slots__ = ("_count", "_prefix", "durable", "modes", "temp_dir")
+
+    def __init__(self, temp_dir: str, modes: Modes, *, durable: bool = False) -> None:
+        """Write through `temp_dir`, which must lie in the file system of the final names."""
+        self.temp_dir = temp_dir
+        self.modes = modes
+        self.durable = durable
+        self._prefix = ""
+        self._count = 0
+
+    def temp_path(self) -> str:
+        """Return a path in the temporary directory that nobody else, on any host, will use."""
+        pid = os.getpid()
+        # The pid is part of the check, not only of the name: after a fork both processes would
+        # otherwise go on counting from the same state.
+        if not self._prefix.endswith(f".{pid}."):
+            self._prefix = f"{self.temp_dir}/t-{os.urandom(6).hex()}.{pid}."
+            self._count = 0
+        # Two threads may read the same count; O_EXCL in `create` catches that.
+        self._count += 1
+        return f"{self._prefix}{self._count:x}"
+
+    def create_temp(self) -> tuple[int, str]:
+        """Create a new temporary file; return its descriptor (read and write) and path."""
+        while True:
+            path = self.temp_path()
+            try:
+                return self.create(path), path
+            except FileExistsError:
+                continue
+
+    def create(self, path: str) -> int:
+        """Create `path`, which must not exist, as a file that is still being written."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            fd = os.open(path, flags, self.modes.partial)
+        except FileNotFoundError:
+            self.make_directories(os.path.dirname(path))
+            fd = os.open(path, flags, self.modes.partial)
+        if self.modes.gid is not None:
+            os.fchmod(fd, self.modes.partial)  # the umask has been applied to what open was given
+        return fd
+
+    def seal(self, fd: int) -> None:
+        """Make the file read-only, for ever; and durable, where asked."""
+        os.fchmod(fd, self.modes.object)
+        if self.durable:
+            os.fsync(fd)
+
+    def publish(self, temp: str, final: str, *, replace: bool) -> bool:
+        """Give a sealed temporary file its final name; the directories are made if need be.
+
+        Returns:
+            False if `replace` is false and the name is taken; the temporary file then stays.
+        """
+        name = self._rename if replace else self._link
+        try:
+            done = name(temp, final)
+        except FileNotFoundError:
+            # Rename first and make directories only on ENOENT: looking first would cost two calls
+            # for every file, and the directories of entries nearly always exist.
+            self.make_directories(os.path.dirname(final))
+            done = name(temp, final)
+        if done and self.durable:
+            sync_directory(os.path.dirname(final))
+        return done
+
+    def write(self, final: str, data: bytes, *, replace: bool = True) -> bool:
+        """Write a whole small file under its final name; see `publish`."""
+        fd, temp = self.create_temp()
+        try:
+            try:
+                write_all(fd, data)
+                self.seal(fd)
+            finally:
+                os.close(fd)
+            if self.publish(temp, final, replace=replace):
+                return True
+        except BaseException:
+            remove(temp)
+            raise
+        remove(temp)
+        return False
+
+    def make_directories(self, path: str) -> None:
+        """Make `path` and what is missing above it; others may be doing the same."""
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            return
+        except FileNotFoundError:
+            parent = os.path.dirname(path)
+            if parent == path:
+                raise
+            self.make_directories(parent)
+            self.make_directories(path)
+            return
+        if self.modes.directory is not None and self.modes.gid is not None:
+            os.chown(path, -1, self.modes.gid)
+            os.chmod(path, self.modes.directory)
+        if self.durable:
+            sync_directory(os.path.dirname(path))
+
+    def _rename(self, temp: str, final: str) -> bool:
+        os.rename(temp, final)
+        return True
+
+    def _link(self, temp: str, final: str) -> bool:
+        try:
+            os.link(temp, final)
+        except FileExistsError:
+            return False
+        except OSError as exc:
+            if exc.errno not in _NO_LINKS:
+                raise
+            # No hard links here (exFAT, some FUSE). Two writers of *different* bytes with one
+            # address could now replace each other; identities recorded in entries still tell.
+            if os.path.lexists(final):
+                return False
+            os.rename(temp, final)
+            return True
+        os.unlink(temp)
+        return True
+
+
+def is_sealed(status: os.stat_result) -> bool:
+    """Whether a temporary file may already have its final name, and so must not be written to."""
+    return status.st_nlink != 1 or not status.st_mode & stat.S_IWUSR
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte of `data`; the kernel may take less than it is given."""
+    written = os.write(fd, data)
+    if written != len(data):
+        rest = memoryview(data)[written:]
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+
+
+def remove(path: str) -> bool:
+    """Remove a file; False if there is none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def move(source: str, final: str) -> None:
+    """Rename within one file system, replacing what is there."""
+    os.rename(source, final)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a directory durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def copy_bytes(source_fd: int, write: Callable[[memoryview], None]) -> int:
+    """Read `source_fd` from its position to its end into `write`; return the bytes copied."""
+    buffer = bytearray(_COPY_BYTES)
+    view = memoryview(buffer)
+    total = 0
+    while count := os.readv(source_fd, [buffer]):
+        write(view[:count])
+        total += count
+    return total
+
+
+def copy_out(source: str, final: str) -> None:
+    """Copy a file to where a user wants it, whole or not at all, writable, modes by the umask.
+
+    A copy and not a link: whoever edits a linked file in place edits the object in the cache.
+    """
+    directory = os.path.dirname(os.path.abspath(final))
+    temp = os.path.join(directory, f".{os.path.basename(final)}.{os.urandom(6).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        with open(source, "rb", buffering=0) as reader:
+            fd = os.open(temp, flags, 0o666)
+            try:
+                _copy_file(reader.fileno(), fd)
+            finally:
+                os.close(fd)
+        os.rename(temp, final)
+    except BaseException:
+        remove(temp)
+        raise
+
+
+def _copy_file(source_fd: int, target_fd: int) -> None:
+    size = os.fstat(source_fd).st_size
+    done = 0
+    try:
+        # In the kernel, and a reflink where the file system has them.
+        while done < size:
+            count = os.copy_file_range(source_fd, target_fd, size - done)
+            if not count:
+                break
+            done += count
+    except OSError as exc:
+        if exc.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+    if done < size:
+        os.lseek(source_fd, done, os.SEEK_SET)
+        copy_bytes(source_fd, lambda data: write_all(target_fd, data))
+
+
+def set_access_time(path: str, status: os.stat_result, now: float) -> bool:
+    """Set a file's atime, and only that; False where this user may not.
+
+    The mtime is part of an object's identity and must stay. Explicit times work on `noatime` mounts
+    and need the file's owner; on a root shared by users the others' accesses go unrecorded here.
+    """
+    try:
+        os.utime(path, ns=(int(now * 1e9), status.st_mtime_ns))
+    except OSError:
+        return False
+    return True

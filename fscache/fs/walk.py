@@ -1,0 +1,32 @@
+"""Listing the files of a tree, without following links and without stopping at what vanishes.
+
+A walk of 4+4+12 costs 1.1 s per 100,000 objects warm and 13 s cold, so nothing that someone waits
+for walks `objects/`: that is what the catalog is for. Reindex, verify and migrate do.
+"""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def files(top: str) -> Iterator[os.DirEntry[str]]:
+    """Yield every non-directory below `top`, in no particular order.
+
+    Directories that vanish meanwhile (a purge) are skipped; those that may not be read raise.
+    """
+    pending = [top]
+    while pending:
+        try:
+            scan = os.scandir(pending.pop())
+        except FileNotFoundError:
+            continue
+        with scan:
+            for entry in scan:
+                if entry.is_dir(follow_symlinks=False):
+                    pending.append(entry.path)
+                else:
+                    yield entry

@@ -1,0 +1,39 @@
+"""Hashing an object again: the only judgement of its bytes after they were written."""
+
+from __future__ import annotations
+
+import os
+
+from fscache.fs import atomic
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fscache.objects.digest import Hasher, NewHasher
+
+
+def hash_file(path: str, new_hasher: NewHasher, also: Iterable[Hasher] = ()) -> tuple[str, os.stat_result]:
+    """Return the digest of a file's bytes, and the status of the very file that was read.
+
+    Args:
+        path: The file.
+        new_hasher: Makes the running digest.
+        also: Further running digests to feed in the same pass.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    hasher = new_hasher()
+    feeds = [hasher.update, *(other.update for other in also)]
+
+    def take(view: memoryview) -> None:
+        for feed in feeds:
+            feed(view)
+
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        atomic.copy_bytes(fd, take)
+        return hasher.hexdigest(), os.fstat(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""What is there: the root itself, entries (named records in files), later journal and catalog."""

@@ -1,0 +1,214 @@
+"""Entries: named, replaceable records, each a file under the hash of its name.
+
+    fse1 url 0123456789abcdef 24
+    https://host/path/file.x
+    …payload…
+
+The first line holds the kind (three letters), the XXH3-64 of all that follows it, and the length of
+the name in bytes; then the name, a newline, the payload. A file holds its full name, so two names
+with one hash are told apart (the second lies in the next slot), and a file that was put under a wrong
+name is seen.
+
+Promises: a reader sees a whole old or a whole new entry, or none. A torn, corrupt or misnamed file is
+a miss, with its reason logged and the file moved to `quarantine/`; never a crash, never wrong bytes.
+
+Deleting an entry that another one follows in the slots leaves a tombstone (kind `del`) in its place,
+which only the same name may use again: look-ups stop at the first free slot.
+
+Not promised: an order between two writers of one name; the last rename wins. Read-modify-write is
+the caller's, under `fs.lock.guard`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
+
+from fscache.fs import atomic
+from fscache.objects.layout import ENTRY_SPLIT, MAX_SLOTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fscache.objects.layout import Split
+
+_MAGIC = b"fse1 "
+_SUM = slice(9, 25)
+_FIRST_READ = 4096  # most entries in one read; asking for 64 KiB at once triples a get's time
+TOMBSTONE = b"del"
+
+
+class BadEntryError(ValueError):
+    """An entry's bytes cannot be believed; the message says why. Never leaves this package."""
+
+
+def name_hash(name: bytes) -> str:
+    """Return the 20 hex digits under which a name's entry lies."""
+    return xxh3_128_hexdigest(name)[:20]
+
+
+def encode(kind: bytes, name: bytes, payload: bytes) -> bytes:
+    """Return the bytes of an entry's file."""
+    rest = b" %d\n%b\n%b" % (len(name), name, payload)
+    return b"%b%b %b%b" % (_MAGIC, kind, xxh3_64_hexdigest(rest).encode("ascii"), rest)
+
+
+def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return kind, name and payload of an entry's file.
+
+    Raises:
+        BadEntryError: the bytes are not a whole entry.
+    """
+    if data[:5] != _MAGIC:
+        raise BadEntryError("no entry, or of an unknown version")
+    rest = data[25:]
+    if xxh3_64_hexdigest(rest).encode("ascii") != data[_SUM]:
+        raise BadEntryError("checksum of the entry is wrong")
+    line_end = rest.index(b"\n")
+    name_end = line_end + 1 + int(rest[:line_end])
+    return data[5:8], rest[line_end + 1 : name_end], rest[name_end + 1 :]
+
+
+class EntryStore:
+    """The entries of one kind below one directory."""
+
+    __slots__ = ("_hash", "_kind", "_quarantine", "_split", "_writer", "top")
+
+    def __init__(
+        self,
+        top: str,
+        kind: bytes,
+        writer: atomic.Writer,
+        *,
+        quarantine: str,
+        split: Split = ENTRY_SPLIT,
+        hash_name: Callable[[bytes], str] = name_hash,
+    ) -> None:
+        """Keep entries below `top`; `hash_name` is a parameter so that tests can make collisions."""
+        if len(kind) != 3:
+            raise ValueError("an entry's kind has three letters")
+        self.top = top
+        self._kind = kind
+        self._split = split
+        self._writer = writer
+        self._quarantine = quarantine
+        self._hash = hash_name
+
+    def read(self, name: bytes) -> bytes | None:
+        """Return the payload of the entry of this name, None if there is none."""
+        found = self._find(name)
+        return found[1] if found is not None and found[0] == self._kind else None
+
+    def path(self, name: bytes, slot: int = 0) -> str:
+        """Return where an entry of this name lies, if it lies in this slot."""
+        return f"{self.top}/{self._split.relative(self._hash(name), slot)}"
+
+    def write(self, name: bytes, payload: bytes) -> None:
+        """Create or replace the entry of this name."""
+        self._write(name, encode(self._kind, name, payload))
+
+    def delete(self, name: bytes) -> bool:
+        """Remove the entry of this name; False if there was none."""
+        found = self._find(name)
+        if found is None or found[0] == TOMBSTONE:
+            return False
+        slot = found[2]
+        if os.path.lexists(self.path(name, slot + 1)):
+            self._write(name, encode(TOMBSTONE, name, b""))
+            return True
+        return atomic.remove(self.path(name, slot))
+
+    def scan(self) -> Iterator[tuple[bytes, bytes, os.DirEntry[str]]]:
+        """Yield name, payload and directory entry of every entry, in no particular order."""
+        from fscache.fs.walk import files
+
+        for item in files(self.top):
+            found = self._load(item.path, None)
+            if found is not None and found[0] == self._kind:
+                yield found[1], found[2], item
+
+    def _write(self, name: bytes, data: bytes) -> None:
+        while True:
+            slot, taken = self._slot_for(name)
+            # A new name must not replace what a colliding name has put there meanwhile.
+            if self._writer.write(self.path(name, slot), data, replace=taken):
+                return
+
+    def _slot_for(self, name: bytes) -> tuple[int, bool]:
+        for slot in range(MAX_SLOTS):
+            path = self.path(name, slot)
+            found = self._load(path, name)
+            if found is None:
+                return slot, False
+            if found[1] == name:
+                return slot, True
+        raise OSError(errno.ENOSPC, "every slot of this name's hash is taken", self.path(name))
+
+    def _find(self, name: bytes) -> tuple[bytes, bytes, int] | None:
+        for slot in range(MAX_SLOTS):
+            found = self._load(self.path(name, slot), name)
+            if found is None:
+                return None
+            kind, owner, payload = found
+            if owner == name:
+                return kind, payload, slot
+        return None
+
+    def _load(self, path: str, name: bytes | None) -> tuple[bytes, bytes, bytes] | None:
+        try:
+            data = read_small(path)
+        except FileNotFoundError:
+            return None
+        try:
+            kind, owner, payload = decode(data)
+            if owner != name and self._hash(owner) != self._address_of(path):
+                raise BadEntryError("the entry lies under another name's hash")
+            if kind not in (self._kind, TOMBSTONE):
+                raise BadEntryError("the entry is of another kind")
+        except ValueError as exc:
+            self._set_aside(path, data, str(exc))
+            return None
+        return kind, owner, payload
+
+    def _address_of(self, path: str) -> str | None:
+        found = self._split.address(path[len(self.top) + 1 :])
+        return found[0] if found else None
+
+    def _set_aside(self, path: str, data: bytes, why: str) -> None:
+        import logging
+
+        log = logging.getLogger("fscache")
+        target = f"{self._quarantine}/entry-{os.path.basename(path)}.{os.urandom(4).hex()}"
+        try:
+            if read_small(path) != data:
+                return  # replaced by a good one between our read and now
+            atomic.move(path, target)
+        except OSError as exc:
+            # A reader without write permission, or a quarantine that is not there yet: still a miss.
+            log.warning("bad entry %s (%s) stays where it is: %s", path, why, exc.strerror)
+        else:
+            log.warning("bad entry %s (%s) moved to %s", path, why, target)
+
+
+def read_small(path: str) -> bytes:
+    """Read a file that is expected to fit one read; one system call fewer than `open().read()`."""
+    for _ in range(3):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                data = os.read(fd, _FIRST_READ)
+                if len(data) < _FIRST_READ:
+                    return data
+                chunks = [data]
+                while chunk := os.read(fd, os.fstat(fd).st_size):
+                    chunks.append(chunk)
+                return b"".join(chunks)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            if exc.errno != errno.ESTALE:  # NFS: the file was replaced while we had it open
+                raise
+    raise FileNotFoundError(errno.ENOENT, "the file keeps being replaced", path)

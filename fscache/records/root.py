@@ -1,0 +1,200 @@
+"""The root: one directory that holds one cache, with its FORMAT, permissions and locks.
+
+Promises:
+
+- Opening a root for reading writes nothing, and takes two system calls.
+- A directory that is not empty and has no FORMAT is somebody else's: nothing is written into it.
+- A root of a newer format is refused by name, not misread.
+- A root is made as a whole: FORMAT is written last, so a half-made one is finished by the next.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from fscache.fs import atomic
+from fscache.objects.layout import ENTRY_SPLIT, FORMAT_VERSION, OBJECT_SPLIT, Split
+from fscache.objects.store import ObjectStore
+from fscache.records.entries import EntryStore, read_small
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from fscache.errors import StoreError
+    from fscache.fs.lock import SharedLock
+
+# https://bford.info/cachedir/: backup programs leave the directory out
+_CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of fscache.\n"
+_DIRECTORIES = ("objects", "urls", "kv", "tasks", "journal", "pins", "locks", "partial", "quarantine")
+
+
+class Root:
+    """One cache's directory."""
+
+    __slots__ = ("_ready", "_shared", "entry_split", "modes", "now", "object_split", "path", "writer")
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        now: Callable[[], float],
+        modes: atomic.Modes | None = None,
+        durable: bool = False,
+        object_split: Split = OBJECT_SPLIT,
+    ) -> None:
+        """Open the root at `path`; it is made when something is first written.
+
+        Args:
+            path: Absolute path.
+            now: The clock, seconds since the epoch.
+            modes: Permissions of what is written.
+            durable: Sync every file before it gets its name.
+            object_split: How a new root splits its addresses; an existing one says so itself.
+
+        Raises:
+            FormatError: its format is newer than this program.
+            NotACacheError: it is a directory with other things in it.
+        """
+        self.path = path
+        self.now = now
+        self.modes = modes or atomic.Modes()
+        self.writer = atomic.Writer(f"{path}/partial", self.modes, durable=durable)
+        self.object_split = object_split
+        self.entry_split = ENTRY_SPLIT
+        self._shared: SharedLock | None = None
+        self._ready = self._read_format()
+
+    @property
+    def exists(self) -> bool:
+        """Whether the root has been made, as far as this process knows."""
+        return self._ready
+
+    def objects(self) -> ObjectStore:
+        """Return the root's object store."""
+        return ObjectStore(
+            f"{self.path}/objects", self.writer, now=self.now, split=self.object_split
+        )
+
+    def entries(self, directory: str, kind: bytes) -> EntryStore:
+        """Return a store of entries below `directory`, a path within the root."""
+        return EntryStore(
+            f"{self.path}/{directory}",
+            kind,
+            self.writer,
+            quarantine=f"{self.path}/quarantine",
+            split=self.entry_split,
+        )
+
+    @property
+    def shared(self) -> SharedLock:
+        """The lock under which nothing is purged, migrated or split anew."""
+        if self._shared is None:
+            from fscache.fs.lock import SharedLock
+
+            self._shared = SharedLock(f"{self.path}/locks", self.modes.partial)
+        return self._shared
+
+    def exclusive(self, *, timeout: float) -> AbstractContextManager[None]:
+        """Keep every holder of `shared` out; raises LockTimeoutError."""
+        from fscache.fs.lock import exclusive
+
+        return exclusive(f"{self.path}/locks", timeout=timeout, mode=self.modes.partial)
+
+    def ensure(self) -> None:
+        """Make the root if it is not there; call before the first write."""
+        if self._ready or self._read_format():
+            return
+        for name in _DIRECTORIES:
+            self.writer.make_directories(f"{self.path}/{name}")
+        if not os.path.exists(f"{self.path}/CACHEDIR.TAG"):
+            self.writer.write(f"{self.path}/CACHEDIR.TAG", _CACHEDIR_TAG)
+        text = f"{FORMAT_VERSION}\nobjects {self.object_split}\nentries {self.entry_split}\n"
+        if not self.writer.write(f"{self.path}/FORMAT", text.encode("ascii"), replace=False):
+            self._read_format()  # somebody made it meanwhile, perhaps with another split
+        self._ready = True
+
+    def _read_format(self) -> bool:
+        try:
+            text = read_small(f"{self.path}/FORMAT").decode("ascii", "replace")
+        except FileNotFoundError:
+            self._refuse_foreign()
+            return False
+        except NotADirectoryError:
+            from fscache.errors import NotACacheError
+
+            raise NotACacheError(path=self.path, why="not a directory") from None
+        except OSError as exc:
+            raise translate(exc, self.path) from exc
+        if text != "1\nobjects 4+4+12\nentries 2+18\n":
+            self._parse_format(text)
+        self._ready = True
+        return True
+
+    def _parse_format(self, text: str) -> None:
+        from fscache.errors import FormatError
+
+        version, *lines = text.splitlines() or [""]
+        if version.isdigit() and int(version) > FORMAT_VERSION:
+            why = f"format {version} is newer than this program's ({FORMAT_VERSION})"
+            raise FormatError(path=self.path, why=why)
+        try:
+            if int(version) != FORMAT_VERSION:
+                raise ValueError(version)
+            splits = dict(line.split(" ", 1) for line in lines)
+            self.object_split = Split.parse(splits["objects"])
+            self.entry_split = Split.parse(splits["entries"])
+        except (ValueError, KeyError):
+            raise FormatError(path=self.path, why="FORMAT cannot be read") from None
+
+    def _refuse_foreign(self) -> None:
+        try:
+            names = set(os.listdir(self.path))
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            raise translate(exc, self.path) from exc
+        if names - {*_DIRECTORIES, "CACHEDIR.TAG", "spool", "lost+found"}:
+            from fscache.errors import NotACacheError
+
+            why = "the directory has no FORMAT and is not empty; it is not used as a cache"
+            raise NotACacheError(path=self.path, why=why)
+
+
+_PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def translate(exc: OSError, path: str) -> StoreError:
+    """Return our error for what the operating system said about a root."""
+    from fscache import errors
+
+    why = exc.strerror or str(exc)
+    if exc.errno in _PERMISSION:
+        return errors.RootPermissionError(path=path, why=why)
+    if exc.errno in _FULL:
+        return errors.StoreFullError(path=path, why=why)
+    return errors.StoreError(path=exc.filename or path, why=why)
+
+
+class translated:  # noqa: N801 - reads as a statement: `with translated(path):`
+    """Translate an OSError of the block; a class, as contextlib costs a cold hit 3 ms."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, value: BaseException | None, traceback: object) -> None:
+        if isinstance(value, OSError):
+            from fscache.errors import FscacheError
+
+            if not isinstance(value, FscacheError):
+                raise translate(value, self._path) from value
+
+

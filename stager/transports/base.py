@@ -1,0 +1,95 @@
+"""What a transport is: one request out, the answer's head and body pushed into a sink.
+
+A transport moves bytes and translates its library's errors; it decides nothing. It never follows a
+redirect, never retries, never decodes a content encoding and never reads the environment: all that
+is `stager.transfer`'s, once for all transports.
+
+Two shapes:
+
+- `Transport.fetch` blocks its thread for one exchange;
+- a `MultiTransport` also drives many exchanges from one thread, which is what makes thousands of
+  small files fast (docs/performance.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stager.errors import StageError
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds."""
+
+    connect: float = 15.0
+    stall: float = 60.0
+    """The longest silence while headers or bytes are awaited."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One exchange with one server."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    timeouts: Timeouts = Timeouts()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What came before the body. Header names are lower case; repeated ones joined by `, `."""
+
+    status: int
+    headers: Mapping[str, str]
+
+
+class Sink(Protocol):
+    """Where one exchange's answer goes; every method may raise to end the exchange."""
+
+    def on_head(self, head: Head) -> bool:
+        """Take the head; False says that the body is not wanted."""
+
+    def on_data(self, data: bytes | memoryview) -> None:
+        """Take the next bytes of the body. The buffer is reused after the call."""
+
+
+class Transport(Protocol):
+    """Speaks some URL schemes."""
+
+    schemes: frozenset[str]
+
+    def fetch(self, ask: Ask, sink: Sink) -> None:
+        """Perform one exchange; return when the body has ended.
+
+        Raises:
+            StageError: the exchange failed (`ConnectionFailedError`, `StalledError`, …).
+            Exception: whatever the sink raised, unchanged.
+        """
+
+    def close(self) -> None:
+        """Close kept connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One exchange among many; `on_end` gets None, or what `Transport.fetch` would have raised."""
+
+    ask: Ask
+    sink: Sink
+    on_end: Callable[[StageError | Exception | None], None]
+
+
+class MultiTransport(Transport, Protocol):
+    """A transport that can also drive many exchanges in the calling thread."""
+
+    def drive(self, take: Callable[[bool], Exchange | None], limit: int) -> None:
+        """Run exchanges until there are none left.
+
+        Args:
+            take: Called for the next one; its argument says whether it may block (nothing else is
+                under way). None means: nothing now; when it was allowed to block: the end.
+            limit: The most exchanges at once.
+        """
