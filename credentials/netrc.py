@@ -1,11 +1,11 @@
 """Credentials from a netrc file: a small wrapper over the standard library's parser.
 
-Promises: the file is read when it is asked for a host and at no other time; a file that is not there
-has no answer; a file that has one but may be read by group or others is refused, as is one that does
-not parse. Nothing of the file's content gets into an error.
+Promises: the file is read when it is asked for a host and at no other time; a file that is not
+there has no answer; a file that has one but may be read by group or others is refused, as is one
+that does not parse. Nothing of the file's content gets into an error.
 
 Does not write netrc files, and does not know where the user's lies (`fscache.config` does).
-"""  # noqa: A005 - inside a package, and named after what it reads
+"""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class NetrcFile:
         """Return the entry for `host:port`, for `host`, or the default entry.
 
         Raises:
-            CredentialFileError: the file does not parse, cannot be read, or has an entry for the host
-                and may be read by others.
+            CredentialFileError: the file does not parse, cannot be read, or has an entry for the
+                host and may be read by others.
         """
         try:
             mode = os.stat(self._path).st_mode

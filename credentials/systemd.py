@@ -1,7 +1,7 @@
 """Credentials from a directory of token files, as systemd's `LoadCredential=` makes one.
 
 One file per host, `fscache-<host>` or `fscache-<host>_<port>`, with one line in it (see
-`credentials.text`). The directory is passed in; `$CREDENTIALS_DIRECTORY` is read by `fscache.config`.
+`credentials.text`). The directory is passed in; `fscache.config` reads `$CREDENTIALS_DIRECTORY`.
 
 Promises: a file that is not there has no answer; one that everybody may read is refused. Group is
 not looked at: systemd grants the service's user access by an ACL, whose mask shows as group bits.
@@ -14,7 +14,10 @@ import stat
 
 from credentials import hosts, text
 from credentials.errors import CredentialFileError
-from credentials.model import Credential
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from credentials.model import Credential
 
 _PREFIX = "fscache-"
 _LIMIT = 64 * 1024
@@ -34,8 +37,8 @@ class SystemdCredentials:
         """Return the credential in the file for `host:port`, or in that for `host`.
 
         Raises:
-            CredentialFileError: the file is there and cannot be read, holds no credential, or may be
-                read by everybody.
+            CredentialFileError: the file is there and cannot be read, holds no credential, or may
+                be read by everybody.
         """
         for name in file_names(host, port):
             path = os.path.join(self._directory, name)

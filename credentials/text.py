@@ -1,7 +1,7 @@
 """A credential as one line of text: `Bearer token`, `Basic user:password` or `Header-Name: value`.
 
-The same form in token files and in the keyring. Pure. No error holds any part of the text, as all of
-it may be the secret.
+The same form in token files and in the keyring. Pure. No error holds any part of the text, as all
+of it may be the secret.
 """
 
 from __future__ import annotations
