@@ -1,0 +1,81 @@
+"""When to try again, and when not. Pure: the clock and the dice are handed in.
+
+Transient is what may be gone in a moment: no connection, silence, a body cut short, 408, 425, 429
+and 5xx. Everything the server says on purpose (401, 403, 404, 410, a redirect into nowhere) and
+every wrong checksum is final for that mirror; a full disk is final for the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from stager.errors import BusyServerError, ConnectionFailedError, LengthError
+
+TRANSIENT_STATUSES = frozenset({408, 425, 429})
+"""Beside every 5xx."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long. Seconds."""
+
+    attempts: int = 5
+    """Rounds over the mirrors without progress, the first one included."""
+    base: float = 0.5
+    """The longest first pause; it doubles with each round."""
+    cap: float = 30.0
+    """The longest pause of our own choosing."""
+    retry_after_cap: float = 120.0
+    """The longest pause a server may choose. One that asks for more gets no further attempt."""
+    progress: int = 1 << 20
+    """Bytes beyond the farthest point so far that start the count of attempts anew, so that a
+    large file comes through a line that breaks every few minutes."""
+
+    def pause(self, failures: int, retry_after: float | None, dice: float) -> float | None:
+        """Return how long to wait before the next round, None for not at all.
+
+        Args:
+            failures: Rounds that failed so far, from 1.
+            retry_after: What the server asked for, in s.
+            dice: From [0, 1). Full jitter below `base * 2**(failures-1)`, but never less than half
+                of it: many clients must spread, and none may hammer.
+        """
+        if failures >= self.attempts:
+            return None
+        # 2**16 is beyond any cap; larger exponents only make larger numbers.
+        ceiling = min(self.cap, self.base * 2.0 ** min(failures - 1, 16))
+        pause = ceiling * (0.5 + 0.5 * dice)
+        if retry_after is None:
+            return pause
+        if retry_after > self.retry_after_cap:
+            return None
+        return max(pause, retry_after)
+
+
+def is_transient(error: Exception) -> bool:
+    """Tell whether the same request to the same server may yet succeed."""
+    return isinstance(error, (ConnectionFailedError, LengthError, BusyServerError))
+
+
+def is_transient_status(status: int) -> bool:
+    """Tell whether a status means "not now"."""
+    return status >= 500 or status in TRANSIENT_STATUSES
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Read `Retry-After`: seconds or an HTTP date; None where it says nothing usable.
+
+    Args:
+        value: The header.
+        now: Seconds of the Unix clock.
+    """
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
