@@ -85,10 +85,9 @@ class Destination(Protocol):
         """Take the right to fetch `url`; None while another thread or process has it."""
 
     def lookup(self, url: str, checksum: tuple[str, str] | None) -> str | None:
-        """Return the path if `url` is here by now, as someone else may have fetched it meanwhile.
+        """Return the path if `url` is here by now: someone else may have fetched it meanwhile.
 
-        Raises:
-            ChecksumError: it is here, and its bytes are not those of `checksum`.
+        None if it is not, or if its bytes are not those of `checksum` (algorithm, hex).
         """
 
     def touch(self, staged: Staged) -> str | None:

@@ -24,6 +24,7 @@ from fscache.objects.layout import MAX_SLOTS, OBJECT_SPLIT, format_address
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from fscache.objects.digest import NewHasher
     from fscache.objects.layout import Split
@@ -60,7 +61,7 @@ class Stored:
 class ObjectStore:
     """Puts and finds objects below `<root>/objects`."""
 
-    __slots__ = ("_now", "_writer", "new_hasher", "split", "top")
+    __slots__ = ("_guard", "_now", "_writer", "new_hasher", "split", "top")
 
     def __init__(
         self,
@@ -68,15 +69,26 @@ class ObjectStore:
         writer: atomic.Writer,
         *,
         now: Callable[[], float],
+        guard: Callable[[], AbstractContextManager[None]],
         split: Split = OBJECT_SPLIT,
         new_hasher: NewHasher = digests.new_hasher,
     ) -> None:
-        """Keep objects below `top`; `new_hasher` is a parameter so that tests can make collisions."""
+        """Keep objects below `top`.
+
+        Args:
+            top: The directory.
+            writer: Writes the files.
+            now: The clock, seconds since the epoch.
+            guard: Keeps purges out between finding or naming an object and returning it.
+            split: How addresses become paths.
+            new_hasher: Makes the running digest; a parameter so that tests can make collisions.
+        """
         self.top = top
         self.split = split
         self.new_hasher = new_hasher
         self._writer = writer
         self._now = now
+        self._guard = guard
 
     def locate(self, address: str, slot: int = 0) -> str:
         """Return where an object of this address would lie; no look at the disk."""
@@ -87,7 +99,8 @@ class ObjectStore:
         hasher = self.new_hasher()
         hasher.update(data)
         digest = hasher.hexdigest()
-        present = self._find_same(digest, len(data), lambda path: _file_equals(path, data))
+        with self._guard():
+            present = self._find_same(digest, len(data), lambda path: _file_equals(path, data))
         if present is not None:
             return present
         fd, temp = self._writer.create_temp()
@@ -100,8 +113,8 @@ class ObjectStore:
         finally:
             os.close(fd)
 
-    def put_stream(self, read_fd: int) -> Stored:
-        """Store what can be read from a descriptor, up to its end, in constant memory."""
+    def put_stream(self, readinto: Callable[[memoryview], int | None]) -> Stored:
+        """Store what `readinto` gives until it gives 0 bytes, in constant memory."""
         hasher = self.new_hasher()
         fd, temp = self._writer.create_temp()
 
@@ -110,7 +123,7 @@ class ObjectStore:
             hasher.update(view)
 
         try:
-            atomic.copy_bytes(read_fd, take)
+            atomic.copy_bytes(readinto, take)
             return self.adopt(fd, temp, hasher.hexdigest())
         except BaseException:
             atomic.remove(temp)
@@ -129,16 +142,17 @@ class ObjectStore:
         self._writer.seal(fd)
         status = os.fstat(fd)
         address = digests.address_of(digest)
-        for slot in range(MAX_SLOTS):
-            path = self.locate(address, slot)
-            if self._writer.publish(temp, path, replace=False):
-                return Stored(digest, slot, path, status, new=True)
-            same = self._same(
-                digest, slot, status.st_size, lambda there: _files_equal(there, fd)
-            )
-            if same is not None:
-                atomic.remove(temp)
-                return same
+        with self._guard():
+            for slot in range(MAX_SLOTS):
+                path = self.locate(address, slot)
+                if self._writer.publish(temp, path, replace=False):
+                    return Stored(digest, slot, path, status, new=True)
+                same = self._same(
+                    digest, slot, status.st_size, lambda there: _files_equal(there, fd)
+                )
+                if same is not None:
+                    atomic.remove(temp)
+                    return same
         raise OSError(errno.ENOSPC, "every slot of this address is taken", self.locate(address))
 
     def find(self, digest: str, slot: int = 0) -> Stored | None:

@@ -33,7 +33,7 @@ def hash_file(path: str, new_hasher: NewHasher, also: Iterable[Hasher] = ()) -> 
 
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        atomic.copy_bytes(fd, take)
+        atomic.copy_bytes(atomic.reader(fd), take)
         return hasher.hexdigest(), os.fstat(fd)
     finally:
         os.close(fd)

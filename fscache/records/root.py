@@ -75,7 +75,11 @@ class Root:
     def objects(self) -> ObjectStore:
         """Return the root's object store."""
         return ObjectStore(
-            f"{self.path}/objects", self.writer, now=self.now, split=self.object_split
+            f"{self.path}/objects",
+            self.writer,
+            now=self.now,
+            guard=lambda: self.shared,
+            split=self.object_split,
         )
 
     def entries(self, directory: str, kind: bytes) -> EntryStore:

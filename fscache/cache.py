@@ -1,0 +1,429 @@
+"""`Cache`: everything that is kept, on one root of this machine.
+
+A hit that this object has handed out before costs one `stat` (2 µs for both); it is looked up anew in
+the root once a second, so what another process forgot or fetched again is seen within that time. A
+hit needs no network, no server, no lock, and none of the modules that fetching needs.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from fscache import config as configuration
+from fscache.fs.atomic import Modes
+from fscache.paths import as_path
+from fscache.records.root import Root, translated
+from fscache.urls import freshness
+from fscache.urls.index import URLIndex
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+    from types import TracebackType
+    from typing import BinaryIO
+
+    from credentials.model import Credential
+    from fscache.config import Config
+    from fscache.urls.fetcher import Fetcher
+    from fscache.urls.index import Hit
+    from stager.request import FetchRequest
+
+    Source = str | list[str] | tuple[str, ...]
+
+_RECHECK = 1.0  # seconds for which a hit in memory is not looked up anew
+_REMEMBERED = 100_000  # hits; about 60 MB at most
+
+
+class _Remembered:
+    """A hit as it was handed out last; see `Cache.get`."""
+
+    __slots__ = ("inode", "mtime_ns", "path", "since", "size", "text", "until")
+
+    def __init__(self, hit: Hit, path: Path, now: float) -> None:
+        self.text = hit.path
+        self.path = path
+        self.inode = hit.status.st_ino
+        self.size = hit.status.st_size
+        self.mtime_ns = hit.status.st_mtime_ns
+        self.since = now
+        self.until = now + _RECHECK
+
+
+class Cache:
+    """One root, and read-only tiers before it."""
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str] | None = None,
+        *,
+        config: Config | None = None,
+        now: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+    ) -> None:
+        """Open a cache; nothing is written before something is kept.
+
+        Args:
+            root: Its directory; from the configuration by default.
+            config: Settings; from arguments, environment and files by default.
+            now: The clock, seconds since the epoch.
+
+        Raises:
+            ConfigError: a setting cannot be used.
+            NotACacheError: the directory holds something else.
+            FormatError: the root was made by a newer version.
+        """
+        self.config = config or configuration.load()
+        where = os.path.abspath(os.fspath(root)) if root is not None else self.config.root
+        self._now = now
+        self.root = Root(
+            where,
+            now=now,
+            modes=_modes(self.config),
+            durable=self.config.durability == "power",
+        )
+        self._roots = [*(Root(tier, now=now) for tier in self.config.tiers), self.root]
+        self._own = URLIndex(self.root)
+        self._indexes = [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own]
+        self._memory: dict[str, _Remembered] = {}
+        self._fetcher_made: Fetcher | None = None
+
+    # -- URLs ---------------------------------------------------------------------------------
+
+    def get(
+        self,
+        url: Source,
+        *,
+        checksum: str | None = None,
+        max_age: float | None = None,
+        revalidate: bool = False,
+        offline: bool | None = None,
+        verify: bool = False,
+        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Path:
+        """Return the path of a URL's bytes, verified and read-only; fetch them if need be.
+
+        Args:
+            url: A URL, or a list of mirrors of the same bytes: the first names the entry.
+            checksum: `algorithm:hex` that the bytes must have (any of hashlib's, `xxh3_128`, …).
+            max_age: Ask the origin whether they are current if nobody has for this long, in s.
+            revalidate: Ask the origin in any case.
+            offline: Never touch the network; from the configuration by default.
+            verify: Hash the bytes again, even if they are trusted.
+            credential: For the URL's host, instead of what the credential chain would find.
+            headers: Further request headers.
+            timeout: The longest wait, in s; the fetch goes on.
+
+        Returns:
+            The path. It stays readable while open; hold a `lease` to keep the name.
+
+        Raises:
+            OfflineError: not here, and offline.
+            StageError: it could not be fetched; see `fscache.errors` for the kinds.
+            InvalidURLError, InvalidChecksumError: nothing that could be asked for.
+            StoreError: the root cannot be written.
+            TimeoutError: `timeout` passed.
+        """
+        if (
+            checksum is None
+            and max_age is None
+            and not revalidate
+            and not verify
+            and type(url) is str
+        ):
+            known = self._memory.get(url)
+            if known is not None and known.since <= self._now() < known.until:
+                try:
+                    status = os.stat(known.text)
+                except OSError:
+                    pass
+                else:
+                    if (
+                        status.st_ino == known.inode
+                        and status.st_mtime_ns == known.mtime_ns
+                        and status.st_size == known.size
+                    ):
+                        return known.path
+        path, request = self._find_or_submit(
+            url,
+            checksum=checksum,
+            max_age=max_age,
+            revalidate=revalidate,
+            offline=offline,
+            verify=verify,
+            credential=credential,
+            headers=headers,
+        )
+        return path if request is None else request.result(timeout)
+
+    def get_many(
+        self,
+        urls: Iterable[Source],
+        *,
+        progress: bool | Callable[[list[FetchRequest]], None] = False,
+        checksums: Mapping[str, str] | None = None,
+        **options: object,
+    ) -> list[Path]:
+        """Return the paths of many URLs, in their order; those missing are fetched side by side.
+
+        Args:
+            urls: URLs, or lists of mirrors.
+            progress: True draws bars on a terminal; a callable is called with the requests.
+            checksums: `algorithm:hex` by URL.
+            options: As for `get`.
+
+        Raises:
+            FscacheError: the first that failed, in the order of `urls`, once all have ended.
+        """
+        requests = self.prefetch(urls, checksums=checksums, **options)
+        if progress:
+            from fscache.urls.progress import follow
+
+            follow(requests, None if progress is True else progress)
+        failure: BaseException | None = None
+        paths = []
+        for request in requests:
+            try:
+                paths.append(request.result())
+            except Exception as exc:
+                failure = failure or exc
+        if failure is not None:
+            raise failure
+        return paths
+
+    def prefetch(
+        self,
+        urls: Iterable[Source],
+        *,
+        checksums: Mapping[str, str] | None = None,
+        **options: object,
+    ) -> list[FetchRequest]:
+        """Start fetching what is missing and return at once.
+
+        Returns:
+            One request for each URL, in order: futures whose result is the path, with `progress`,
+            `state` and a `cancel` that also works while running.
+        """
+        from stager.request import FetchRequest
+
+        requests = []
+        for url in urls:
+            primary = url if isinstance(url, str) else url[0]
+            if checksums is not None:
+                options["checksum"] = checksums.get(primary)
+            try:
+                path, request = self._find_or_submit(url, **options)  # type: ignore[arg-type]
+            except Exception as exc:  # noqa: BLE001 - one bad URL must not lose the others' requests
+                request = FetchRequest([primary])
+                request.set_exception(exc)
+            if request is None:
+                request = FetchRequest([primary])
+                request.set_result(path)
+            requests.append(request)
+        return requests
+
+    def lookup(self, url: str) -> Path | None:
+        """Return the path of a URL if it is here; never touches the network."""
+        hit, _ = self._find([_plain(url)])
+        return None if hit is None else as_path(hit.path)
+
+    def forget(self, url: str) -> bool:
+        """Forget a URL: its entry is removed, its object left to a purge. False if unknown."""
+        plain = _plain(url)
+        self._memory.pop(plain, None)
+        self._memory.pop(url, None)
+        if not self.root.exists:
+            return False
+        with translated(self.root.path):
+            return self._own.forget(plain)
+
+    def open(self, url: Source, **options: object) -> BinaryIO:
+        """Return a URL's bytes as an open file, leased until it is closed; options as for `get`."""
+        from fscache.urls.lease import open_leased
+
+        return open_leased(lambda: self.get(url, **options))  # type: ignore[arg-type]
+
+    def lease(self, url: Source, **options: object) -> AbstractContextManager[Path]:
+        """`with cache.lease(url) as path:` — the object is not purged meanwhile."""
+        from fscache.urls.lease import leased
+
+        return leased(lambda: self.get(url, **options))  # type: ignore[arg-type]
+
+    # -- objects ------------------------------------------------------------------------------
+
+    def put(self, source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
+        """Keep bytes, the file at a path, or what an open binary file holds from here on.
+
+        Returns:
+            The address: 20 hex digits, with a slot (`-1`) in the rare case that it is taken.
+
+        Raises:
+            RootPermissionError, StoreFullError: it could not be written.
+        """
+        if isinstance(source, str | os.PathLike):
+            with open(source, "rb", buffering=0) as file:
+                return self.put(file)
+        with translated(self.root.path):
+            self.root.ensure()
+            objects = self.root.objects()
+            if isinstance(source, bytes | bytearray | memoryview):
+                return objects.put_bytes(bytes(source)).address
+            return objects.put_stream(source.readinto).address
+
+    def path(self, name: str) -> Path:
+        """Return the path of an address or a URL that is here; never touches the network.
+
+        Raises:
+            NotCachedError: it is not here.
+            InvalidAddressError: neither a URL nor 20 hex digits.
+        """
+        from fscache.errors import NotCachedError
+
+        if ":" in name:
+            found = self.lookup(name)
+            if found is None:
+                raise NotCachedError(name=_plain(name))
+            return found
+        from fscache.objects.layout import parse_address
+
+        address, slot = parse_address(name)
+        for root in self._roots:
+            path = root.objects().locate(address, slot)
+            if os.path.exists(path):
+                return as_path(path)
+        raise NotCachedError(name=name)
+
+    def entries(self) -> Iterator[dict[str, object]]:
+        """Yield what is recorded of every URL of the root, as a mapping of columns."""
+        for entry, path, status in self._own.scan():
+            yield {
+                "url": entry.url,
+                "address": path[len(self.root.path) + 9 :].replace("/", ""),
+                "size": entry.size,
+                "accessed": None if status is None else status.st_atime,
+                "fetched": entry.fetched_at,
+                "staged_by": entry.staged_by,
+            }
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Stop fetching; partial files stay, to be resumed."""
+        fetcher, self._fetcher_made = self._fetcher_made, None
+        if fetcher is not None:
+            fetcher.close()
+
+    def __enter__(self) -> Cache:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"Cache({self.root.path!r})"
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _find_or_submit(
+        self,
+        url: Source,
+        *,
+        checksum: str | None = None,
+        max_age: float | None = None,
+        revalidate: bool = False,
+        offline: bool | None = None,
+        verify: bool = False,
+        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[Path, None] | tuple[None, FetchRequest]:
+        """Return the path of what may be handed out as it is, or the request that brings it."""
+        given = [url] if isinstance(url, str) else list(url)
+        wanted = None
+        if checksum is not None:
+            from stager.checks import parse_checksum
+
+            wanted = parse_checksum(checksum)
+        hit, own = self._find([_plain(each) for each in given], verify=verify, checksum=wanted)
+        action = freshness.decide(
+            cached=hit is not None,
+            checked_at=hit.entry.checked_at if hit is not None else 0.0,
+            now=self._now(),
+            max_age=max_age,
+            revalidate=revalidate,
+            offline=self.config.offline if offline is None else offline,
+        )
+        if action == freshness.HIT and hit is not None:
+            return self._remember(given[0], hit), None
+        if action == freshness.REFUSE:
+            from fscache.errors import OfflineError
+
+            raise OfflineError(name=_plain(given[0]))
+        # What a tier holds is not ours to call current: fetch it into the own root instead.
+        known = hit.entry if hit is not None and own else None
+        request = self._fetcher.submit(
+            given, checksum=wanted, credential=credential, headers=headers, known=known
+        )
+        return None, request
+
+    def _find(
+        self, urls: list[str], *, verify: bool = False, checksum: tuple[str, str] | None = None
+    ) -> tuple[Hit | None, bool]:
+        """Return the first hit of any mirror in any tier, and whether it lies in the own root."""
+        for index in self._indexes:
+            for url in urls:
+                hit = index.find(url, verify=verify)
+                if hit is not None and (checksum is None or index.has_checksum(hit, *checksum)):
+                    return hit, index is self._own
+        return None, False
+
+    def _remember(self, url: str, hit: Hit) -> Path:
+        known = self._memory.get(url)
+        # The same path object again and again: making one costs more than the hit.
+        path = known.path if known is not None and known.text == hit.path else as_path(hit.path)
+        if len(self._memory) >= _REMEMBERED:
+            self._memory.clear()
+        self._memory[url] = _Remembered(hit, path, self._now())
+        return path
+
+    @property
+    def _fetcher(self) -> Fetcher:
+        if self._fetcher_made is None:
+            from fscache.urls.fetcher import Fetcher
+
+            with translated(self.root.path):
+                self.root.ensure()
+            self._fetcher_made = Fetcher(self.root, self._own, self.config)
+        return self._fetcher_made
+
+
+def _plain(url: str) -> str:
+    """Return a URL as entries name it: without user information and fragment."""
+    if "@" in url or "#" in url:
+        from stager.urls import split_url
+
+        return split_url(url)[0]
+    return url
+
+
+def _modes(config: Config) -> Modes:
+    if config.group is None:
+        return Modes(world_readable=config.world_readable)
+    import grp
+
+    try:
+        gid = grp.getgrnam(config.group).gr_gid
+    except KeyError:
+        from fscache.errors import ConfigError
+
+        raise ConfigError(
+            name="group", source="configuration", why=f"there is no group {config.group}"
+        ) from None
+    return Modes(gid, world_readable=config.world_readable)

@@ -1,0 +1,273 @@
+"""The settings, and where each came from. The only reader of environment and config files.
+
+Strongest first: arguments; the environment; `config.toml` of the user, then of the site. The user's
+is `$XDG_CONFIG_HOME/fscache/config.toml` (or what `FSCACHE_CONFIG` names), the site's
+`/etc/fscache/config.toml`.
+
+A process that has no config file pays for two failed `stat`s, and imports nothing.
+
+The module can be called, as the seed's `config(key, missing)` was: `fscache.config("root")`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from fscache.units import parse_duration, parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    Parser = Callable[[object], object]
+
+SITE_FILE = "/etc/fscache/config.toml"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        raise ValueError("expected text")
+    return value
+
+
+def _path(value: object) -> str:
+    return os.path.abspath(os.path.expanduser(_text(value)))
+
+
+def _paths(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = [part for part in value.split(os.pathsep) if part]
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a list of paths")  # noqa: TRY004 - one error for bad settings
+    return tuple(_path(part) for part in value)
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word in ("1", "true", "yes", "on"):
+        return True
+    if word in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("expected true or false")
+
+
+def _size(value: object) -> int:
+    return parse_size(str(value))
+
+
+def _share(value: object) -> str:
+    """Check a size or a percentage; what it is a percentage of is known only later."""
+    text = str(value)
+    if text.endswith("%"):
+        if not 0 <= float(text[:-1]) <= 100:
+            raise ValueError("expected 0% to 100%")
+    else:
+        parse_size(text)
+    return text
+
+
+def _seconds(value: object) -> float:
+    return parse_duration(str(value))
+
+
+def _count(value: object) -> int:
+    number = int(str(value))
+    if not 1 <= number <= 1024:
+        raise ValueError("expected 1 to 1024")
+    return number
+
+
+def _choice(*words: str) -> Parser:
+    def parse(value: object) -> str:
+        if value not in words:
+            raise ValueError(f"expected one of {', '.join(words)}")
+        return str(value)
+
+    return parse
+
+
+def _rules(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if not isinstance(value, dict):
+        raise ValueError("expected a table: URL prefix = [replacements]")  # noqa: TRY004
+    rules = []
+    for prefix, targets in value.items():
+        listed = [targets] if isinstance(targets, str) else targets
+        rules.append((_text(prefix), tuple(_text(target) for target in listed)))
+    return tuple(rules)
+
+
+SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
+    # name: (environment variable, parser, default, what it is)
+    "root": ("FSCACHE_ROOT", _path, None, "directory of the cache"),
+    "tiers": ("FSCACHE_TIERS", _paths, (), "read-only shared roots, searched first"),
+    "server": ("FSCACHE_SERVER", _text, None, "data server, host:port"),
+    "token": ("FSCACHE_TOKEN", _text, None, "token for the data server"),
+    "token_file": ("FSCACHE_TOKEN_FILE", _path, None, "file with the token for the data server"),
+    "offline": ("FSCACHE_OFFLINE", _flag, False, "never touch the network"),
+    "group": (None, _text, None, "group that shares the root"),
+    "world_readable": (None, _flag, True, "objects readable outside the group (0444 or 0440)"),
+    "durability": (None, _choice("process", "power"), "process", "what acknowledged writes survive"),
+    "max_size": (None, _size, None, "purge when objects exceed this"),
+    "min_free": (None, _share, None, "purge when less of the file system is free"),
+    "grace": (None, _seconds, 3600.0, "age since last access below which nothing is purged"),
+    "workers": (None, _count, 16, "threads that fetch"),
+    "per_host": (None, _count, 8, "transfers at once from one host"),
+    "attempts": (None, _count, 5, "tries per mirror"),
+    "connect_timeout": (None, _seconds, 15.0, "for a connection, in seconds"),
+    "stall_timeout": (None, _seconds, 60.0, "longest silence of a server, in seconds"),
+    "netrc": ("NETRC", _path, None, "netrc file"),
+    "credentials_directory": ("CREDENTIALS_DIRECTORY", _path, None, "systemd's credentials"),
+    "mirrors": (None, _rules, (), "URL prefix = [prefixes to try instead, in order]"),
+}
+
+SECRET = frozenset({"token"})
+
+
+class Config:
+    """One resolved set of settings; read them as attributes."""
+
+    __slots__ = ("_sources", "_values")
+
+    if TYPE_CHECKING:
+        root: str
+        tiers: tuple[str, ...]
+        server: str | None
+        token: str | None
+        token_file: str | None
+        offline: bool
+        group: str | None
+        world_readable: bool
+        durability: str
+        max_size: int | None
+        min_free: str | None
+        grace: float
+        workers: int
+        per_host: int
+        attempts: int
+        connect_timeout: float
+        stall_timeout: float
+        netrc: str
+        credentials_directory: str | None
+        mirrors: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def __init__(self, values: Mapping[str, object], sources: Mapping[str, str]) -> None:
+        self._values = values
+        self._sources = sources
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self._values[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __repr__(self) -> str:
+        return f"Config({', '.join(f'{n}={v!r}' for n, v, s in self.explain() if s != 'default')})"
+
+    def get(self, name: str, missing: object = None) -> object:
+        """Return a setting, `missing` where it is unknown or not set."""
+        value = self._values.get(name)
+        return missing if value is None else value
+
+    def explain(self) -> list[tuple[str, object, str]]:
+        """Return every setting as name, value (secrets masked) and where the value came from."""
+        return [
+            (name, "***" if name in SECRET and value is not None else value, self._sources[name])
+            for name, value in self._values.items()
+        ]
+
+
+def load(
+    environ: Mapping[str, str] | None = None,
+    arguments: Mapping[str, object] | None = None,
+    site_file: str = SITE_FILE,
+) -> Config:
+    """Resolve the settings.
+
+    Args:
+        environ: The environment; the process's own by default.
+        arguments: The strongest values; None among them means "not given".
+        site_file: The site's config file.
+
+    Raises:
+        ConfigError: a value cannot be used, or a named file cannot be read.
+    """
+    env = os.environ if environ is None else environ  # noqa: TID251 - the one place
+    home = env.get("HOME") or os.path.expanduser("~")
+    given = arguments or {}
+    files = _read_files(env, home, site_file)
+    values: dict[str, object] = {}
+    sources: dict[str, str] = {}
+    for name, (variable, parse, default, _help) in SETTINGS.items():
+        raw: object = default
+        source = "default"
+        if given.get(name) is not None:
+            raw, source = given[name], "argument"
+        elif variable is not None and env.get(variable):
+            raw, source = env[variable], f"environment variable {variable}"
+        else:
+            for path, table in files:
+                if name in table:
+                    raw, source = table[name], path
+                    break
+        sources[name] = source
+        values[name] = raw if source == "default" else _parse(name, parse, raw, source)
+    if values["root"] is None:
+        values["root"] = f"{env.get('XDG_CACHE_HOME') or home + '/.cache'}/fscache"
+    if values["netrc"] is None:
+        values["netrc"] = f"{home}/.netrc"
+    return Config(values, sources)
+
+
+def _parse(name: str, parse: Parser, raw: object, source: str) -> object:
+    try:
+        return parse(raw)
+    except (ValueError, TypeError) as exc:
+        from fscache.errors import ConfigError
+
+        raise ConfigError(name=name, source=source, why=str(exc)) from exc
+
+
+def _read_files(
+    env: Mapping[str, str], home: str, site_file: str
+) -> Sequence[tuple[str, Mapping[str, object]]]:
+    named = env.get("FSCACHE_CONFIG")
+    user_file = named or f"{env.get('XDG_CONFIG_HOME') or home + '/.config'}/fscache/config.toml"
+    tables = []
+    for path in (user_file, site_file):
+        if os.path.exists(path):
+            tables.append((path, _read_file(path)))
+        elif path == named:
+            from fscache.errors import ConfigError
+
+            raise ConfigError(name="FSCACHE_CONFIG", source="environment", why=f"no file {path}")
+    return tables
+
+
+def _read_file(path: str) -> Mapping[str, object]:
+    import tomllib
+
+    from fscache.errors import ConfigError
+
+    try:
+        with open(path, "rb") as file:
+            table = tomllib.load(file)
+    except (OSError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigError(name="config file", source=path, why=str(exc)) from exc
+    unknown = sorted(set(table) - set(SETTINGS))
+    if unknown:
+        raise ConfigError(name=unknown[0], source=path, why="there is no such setting")
+    return table
+
+
+class _Module(type(sys)):  # type: ignore[misc]  # mypy cannot subclass a module's type by expression
+    """This module, callable as the seed's function of the same name."""
+
+    def __call__(self, key: str, missing: object = None) -> object:
+        """Return the value of a setting, `missing` where it is unknown or not set."""
+        return load().get(key, missing)
+
+
+sys.modules[__name__].__class__ = _Module

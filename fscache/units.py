@@ -1,0 +1,57 @@
+"""Sizes and durations as people write them: `500GiB`, `10%`, `30d`. Pure.
+
+Sizes: bytes, with K/M/G/T/P for powers of 1000 and Ki/Mi/Gi/Ti/Pi for powers of 1024; a `B` may
+follow. Durations: seconds, with s, m, h, d, w behind.
+"""
+
+from __future__ import annotations
+
+_SIZE_UNITS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGTP", 1):
+    for _suffix in ("", "B"):
+        _SIZE_UNITS[_letter + _suffix] = 1000**_power
+        _SIZE_UNITS[_letter + "I" + _suffix] = 1024**_power
+_TIME_UNITS = {"": 1, "S": 1, "M": 60, "H": 3600, "D": 86400, "W": 604800}
+
+
+def parse_size(text: str) -> int:
+    """Return a size in bytes; raises ValueError that names what was given."""
+    return int(_parse(text, _SIZE_UNITS, "size, such as 500GiB"))
+
+
+def parse_duration(text: str) -> float:
+    """Return a duration in seconds; raises ValueError that names what was given."""
+    return _parse(text, _TIME_UNITS, "duration, such as 30d or 12h")
+
+
+def format_size(size: float) -> str:
+    """Return a size for people: `1.4 GiB`."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if abs(value) < 1024:
+            break
+        value /= 1024
+    else:
+        unit = "PiB"
+    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def format_duration(seconds: float) -> str:
+    """Return a duration for people, its largest unit only: `3 d`, `250 µs`."""
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("min", 60.0), ("s", 1.0), ("ms", 1e-3)):
+        if abs(seconds) >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def _parse(text: str, units: dict[str, int], what: str) -> float:
+    stripped = text.strip()
+    number = stripped.rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
+    unit = stripped[len(number) :].strip().upper()
+    try:
+        value = float(number) * units[unit]
+    except (ValueError, KeyError):
+        raise ValueError(f"not a {what}: {text!r}") from None
+    if not 0 <= value < 2**63:  # also refuses nan and inf
+        raise ValueError(f"not a {what}, out of range: {text!r}")
+    return value

@@ -1,0 +1,163 @@
+"""Finding the object of a URL in one root, and trusting it.
+
+Trust on a hit is one `stat`: the object's inode, size and mtime are those recorded when its bytes were
+last verified. Where they differ (the root was copied, a file was touched) the bytes are hashed once and
+the new identity recorded. Bytes that are not those of the digest go to quarantine; the URL is then a
+miss.
+"""
+
+from __future__ import annotations
+
+import os
+
+from fscache.fs.atomic import set_access_time
+from fscache.objects.digest import address_of
+from fscache.urls.entry import URLEntry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fscache.records.root import Root
+
+TOUCH_INTERVAL = 3600.0  # a write per file and hour at most; purge ages are counted in days
+_DIGEST_ALGORITHM = "xxh3_128"
+
+
+class Hit:
+    """A URL's object, found and trusted."""
+
+    __slots__ = ("entry", "path", "status")
+
+    def __init__(self, entry: URLEntry, path: str, status: os.stat_result) -> None:
+        """Describe what was found."""
+        self.entry = entry
+        self.path = path
+        self.status = status
+
+
+class URLIndex:
+    """The URL entries of one root."""
+
+    __slots__ = ("_entries", "_objects", "_read_only", "_root")
+
+    def __init__(self, root: Root, *, read_only: bool = False) -> None:
+        """Use the entries of `root`; a `read_only` one (a tier) is never written to."""
+        self._root = root
+        self._entries = root.entries("urls", b"url")
+        self._objects = root.objects()
+        self._read_only = read_only
+
+    def find(self, url: str, *, verify: bool = False, touch: bool = True) -> Hit | None:
+        """Return the trusted object of a URL, None for a miss.
+
+        Args:
+            url: Without user information and fragment.
+            verify: Hash the bytes whatever the identity says.
+            touch: Record the access, at most once an hour.
+        """
+        entry = self.entry(url)
+        if entry is None:
+            return None
+        path = self._objects.locate(address_of(entry.digest), entry.slot)
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if verify or not entry.matches(status):
+            checked = self._verify(entry, path)
+            if checked is None:
+                return None
+            status = checked
+        if touch and not self._read_only:
+            now = self._root.now()
+            if abs(now - status.st_atime) > TOUCH_INTERVAL:
+                set_access_time(path, status, now)
+        return Hit(entry, path, status)
+
+    def entry(self, url: str) -> URLEntry | None:
+        """Return what is recorded of a URL, whether or not its object is there."""
+        name = url.encode("utf-8", "surrogateescape")
+        payload = self._entries.read(name)
+        if payload is None:
+            return None
+        try:
+            return URLEntry.decode(name, payload)
+        except ValueError as exc:
+            import logging
+
+            logging.getLogger("fscache").warning("entry of %s cannot be read: %s", url, exc)
+            return None
+
+    def has_checksum(self, hit: Hit, algorithm: str, expected: str) -> bool:
+        """Whether a hit's bytes have this checksum; computed once and then kept in the entry."""
+        if algorithm == _DIGEST_ALGORITHM:
+            return hit.entry.digest == expected
+        known = hit.entry.checksums.get(algorithm)
+        if known is None:
+            from fscache.objects.verify import hash_file
+            from stager.checks import new_hasher
+
+            hasher = new_hasher(algorithm)
+            hash_file(hit.path, self._objects.new_hasher, (hasher,))
+            known = hit.entry.checksums[algorithm] = hasher.hexdigest()
+            self._rewrite(hit.entry)
+        return known == expected
+
+    def write(self, entry: URLEntry) -> None:
+        """Record an entry."""
+        self._entries.write(entry.url.encode("utf-8", "surrogateescape"), entry.encode())
+
+    def forget(self, url: str) -> bool:
+        """Remove a URL's entry; its object stays until a purge. False if there was none."""
+        return self._entries.delete(url.encode("utf-8", "surrogateescape"))
+
+    def scan(self) -> Iterator[tuple[URLEntry, str, os.stat_result | None]]:
+        """Yield every entry with its object's path and status (None where the object is gone)."""
+        for name, payload, _item in self._entries.scan():
+            try:
+                entry = URLEntry.decode(name, payload)
+            except ValueError:
+                continue  # `admin verify` reports it
+            path = self._objects.locate(address_of(entry.digest), entry.slot)
+            try:
+                status = os.stat(path)
+            except OSError:
+                status = None
+            yield entry, path, status
+
+    def _verify(self, entry: URLEntry, path: str) -> os.stat_result | None:
+        from fscache.objects.verify import hash_file
+
+        try:
+            digest, status = hash_file(path, self._objects.new_hasher)
+        except FileNotFoundError:
+            return None
+        if digest == entry.digest:
+            if not entry.matches(status):
+                entry.identify(status)
+                self._rewrite(entry)
+            return status
+        import logging
+
+        log = logging.getLogger("fscache")
+        if self._read_only:
+            log.warning("object %s is corrupt (digest is %s); passed over", path, digest)
+            return None
+        try:
+            where = self._objects.quarantine(path, f"{self._root.path}/quarantine")
+        except OSError as exc:
+            log.warning("object %s is corrupt and stays where it is: %s", path, exc.strerror)
+        else:
+            log.warning("object %s is corrupt (digest is %s); moved to %s", path, digest, where)
+        return None
+
+    def _rewrite(self, entry: URLEntry) -> None:
+        if self._read_only:
+            return
+        try:
+            self.write(entry)
+        except OSError as exc:  # a reader of a shared root: it will hash again next time
+            import logging
+
+            logging.getLogger("fscache").info("entry of %s not updated: %s", entry.url, exc.strerror)

@@ -1,0 +1,220 @@
+"""Partial files: what has come of a URL so far, and who is fetching it.
+
+`partial/<hash of the URL>.part` is created exclusively, locked (flock on the file itself) and written
+by one fetch; `….note` beside it remembers, for bodies worth resuming, what they began with and which
+host wrote them. So the file is the claim, the lock and the resume state in one, a small URL costs no
+lock file, and the kernel gives the claim up when its process dies. (A filelock file per URL costs
+95 µs and leaves an inode behind for each; at 5,000 small files that is twice the time of curl.)
+
+Locks lie on some network file systems, so nothing but bandwidth rests on them:
+
+- what another host left is taken over only after it has been silent for a minute, and then its bytes
+  are copied into a file of our own;
+- `still_ours` is asked before the file gets its final name: whoever lost the name copies, too.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from fscache.fs import atomic
+from fscache.fs.lock import try_flock
+from fscache.records.entries import decode, encode, name_hash, read_small
+from stager.destination import Validator
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOREIGN_SILENCE = 60.0
+SWEEP_AGE = 7 * 86400.0
+_KIND = b"par"
+
+
+class Partial:
+    """One URL's partial file, open and locked."""
+
+    __slots__ = ("_writer", "fd", "kept", "path", "url", "validator")
+
+    def __init__(self, writer: atomic.Writer, url: str, path: str, fd: int) -> None:
+        """Hold a fresh partial file."""
+        self._writer = writer
+        self.url = url
+        self.path = path
+        self.fd = fd
+        self.kept = 0
+        self.validator: Validator | None = None
+
+    @property
+    def note_path(self) -> str:
+        """Where the note lies."""
+        return f"{self.path[:-5]}.note"
+
+    def note(self, validator: Validator) -> None:
+        """Write down what the body began with."""
+        fields = (
+            validator.etag or "",
+            validator.last_modified or "",
+            "" if validator.size is None else str(validator.size),
+            socket.gethostname(),
+        )
+        payload = "\n".join(field.replace("\n", " ") for field in fields).encode("utf-8", "replace")
+        self._writer.write(self.note_path, encode(_KIND, self.url.encode(), payload))
+        self.validator = validator
+
+    def restart(self) -> None:
+        """Drop the bytes."""
+        os.ftruncate(self.fd, 0)
+        os.lseek(self.fd, 0, os.SEEK_SET)
+        self.kept = 0
+        self.validator = None
+
+    def still_ours(self) -> bool:
+        """Whether the name still stands for the file we wrote."""
+        try:
+            named = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(self.fd)
+        return (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev)
+
+    def forget_note(self) -> None:
+        """Remove the note, if one was written."""
+        if self.validator is not None:
+            atomic.remove(self.note_path)
+
+    def discard(self) -> None:
+        """Remove what is left of the fetch."""
+        if self.still_ours():
+            atomic.remove(self.path)
+        self.forget_note()
+
+
+class Partials:
+    """The partial files of one root."""
+
+    __slots__ = ("_directory", "_now", "_writer")
+
+    def __init__(self, directory: str, writer: atomic.Writer, now: Callable[[], float]) -> None:
+        """Keep them in `directory`, which exists."""
+        self._directory = directory
+        self._writer = writer
+        self._now = now
+
+    def claim(self, url: str) -> Partial | None:
+        """Take a URL's partial file; None while somebody else has it."""
+        path = f"{self._directory}/{name_hash(url.encode('utf-8', 'surrogateescape'))}.part"
+        while True:
+            try:
+                fd = self._writer.create(path)
+            except FileExistsError:
+                try:
+                    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+                except FileNotFoundError:
+                    continue  # committed between the two calls
+                except PermissionError:
+                    # Another user's, or sealed by one who was killed while it had two names.
+                    if not self._clear_sealed(path):
+                        return None
+                    continue
+                fresh = False
+            else:
+                fresh = True
+            partial = Partial(self._writer, url, path, fd)
+            keep = False
+            try:
+                if not try_flock(fd):
+                    return None
+                if not partial.still_ours():
+                    continue  # its owner finished between our open and our lock
+                if fresh:
+                    keep = True
+                    return partial
+                if atomic.is_sealed(os.fstat(fd)):
+                    atomic.remove(path)
+                    continue
+                taken = self._take_over(partial)
+                keep = taken is partial
+                return taken
+            finally:
+                if not keep:
+                    os.close(fd)
+
+    def sweep(self, age: float = SWEEP_AGE) -> list[str]:
+        """Remove what nobody has written to for `age` seconds; return the paths."""
+        swept = []
+        now = self._now()
+        try:
+            names = os.listdir(self._directory)
+        except FileNotFoundError:
+            return []
+        for name in names:
+            path = f"{self._directory}/{name}"
+            try:
+                if now - os.stat(path).st_mtime < age:
+                    continue
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            except OSError:
+                continue
+            try:
+                if try_flock(fd) and atomic.remove(path):
+                    swept.append(path)
+            except OSError:
+                continue  # another user's: not ours to sweep
+            finally:
+                os.close(fd)
+        return swept
+
+    def _take_over(self, partial: Partial) -> Partial | None:
+        """Resume what a dead process left, or start it over."""
+        noted = self._read_note(partial)
+        if noted is None:
+            partial.restart()
+            return partial
+        validator, host = noted
+        partial.validator = validator
+        status = os.fstat(partial.fd)
+        if host != socket.gethostname():
+            if abs(self._now() - status.st_mtime) < FOREIGN_SILENCE:
+                return None
+            return self._copy(partial, validator)
+        partial.kept = status.st_size
+        os.lseek(partial.fd, 0, os.SEEK_END)
+        return partial
+
+    def _copy(self, foreign: Partial, validator: Validator) -> Partial | None:
+        fd, temp = self._writer.create_temp()
+        ours = Partial(self._writer, foreign.url, foreign.path, fd)
+        try:
+            if not try_flock(fd):
+                return None
+            ours.kept = atomic.copy_bytes(
+                atomic.reader(foreign.fd), lambda data: atomic.write_all(fd, data)
+            )
+            atomic.move(temp, ours.path)
+            ours.note(validator)
+        except BaseException:
+            os.close(fd)
+            atomic.remove(temp)
+            raise
+        return ours
+
+    def _read_note(self, partial: Partial) -> tuple[Validator, str] | None:
+        try:
+            kind, name, payload = decode(read_small(partial.note_path))
+            etag, modified, size, host = payload.decode().split("\n")
+        except (OSError, ValueError):
+            return None
+        if kind != _KIND or name != partial.url.encode("utf-8", "surrogateescape"):
+            return None
+        validator = Validator(etag or None, modified or None, int(size) if size else None)
+        return (validator, host) if validator.if_range() else None
+
+    def _clear_sealed(self, path: str) -> bool:
+        try:
+            return atomic.is_sealed(os.stat(path)) and atomic.remove(path)
+        except FileNotFoundError:
+            return True
+        except PermissionError:
+            return False
