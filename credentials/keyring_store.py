@@ -28,8 +28,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from credentials.model import Credential
     from keyring.backend import KeyringBackend
+
+    from credentials.model import Credential
 
 T = TypeVar("T")
 
