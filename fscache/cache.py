@@ -16,6 +16,7 @@ from fscache.paths import as_path
 from fscache.records.root import Root, translated
 from fscache.urls import freshness
 from fscache.urls.index import URLIndex
+from fscache.urls.names import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -227,18 +228,18 @@ class Cache:
 
     def lookup(self, url: str) -> Path | None:
         """Return the path of a URL if it is here; never touches the network."""
-        hit, _ = self._find([_plain(url)])
+        hit, _ = self._find([plain(url)])
         return None if hit is None else as_path(hit.path)
 
     def forget(self, url: str) -> bool:
         """Forget a URL: its entry is removed, its object left to a purge. False if unknown."""
-        plain = _plain(url)
-        self._memory.pop(plain, None)
+        name = plain(url)
+        self._memory.pop(name, None)
         self._memory.pop(url, None)
         if not self.root.exists:
             return False
         with translated(self.root.path):
-            return self._own.forget(plain)
+            return self._own.forget(name)
 
     def open(self, url: Source, **options: object) -> BinaryIO:
         """Return a URL's bytes as an open file, leased until it is closed; options as for `get`."""
@@ -285,7 +286,7 @@ class Cache:
         if ":" in name:
             found = self.lookup(name)
             if found is None:
-                raise NotCachedError(name=_plain(name))
+                raise NotCachedError(name=plain(name))
             return found
         from fscache.objects.layout import parse_address
 
@@ -350,8 +351,9 @@ class Cache:
         if checksum is not None:
             from stager.checks import parse_checksum
 
-            wanted = parse_checksum(checksum)
-        hit, own = self._find([_plain(each) for each in given], verify=verify, checksum=wanted)
+            promise = parse_checksum(checksum)
+            wanted = (promise.algorithm, promise.expected)
+        hit, own = self._find([plain(each) for each in given], verify=verify, checksum=wanted)
         action = freshness.decide(
             cached=hit is not None,
             checked_at=hit.entry.checked_at if hit is not None else 0.0,
@@ -365,7 +367,7 @@ class Cache:
         if action == freshness.REFUSE:
             from fscache.errors import OfflineError
 
-            raise OfflineError(name=_plain(given[0]))
+            raise OfflineError(name=plain(given[0]))
         # What a tier holds is not ours to call current: fetch it into the own root instead.
         known = hit.entry if hit is not None and own else None
         request = self._fetcher.submit(
@@ -402,15 +404,6 @@ class Cache:
                 self.root.ensure()
             self._fetcher_made = Fetcher(self.root, self._own, self.config)
         return self._fetcher_made
-
-
-def _plain(url: str) -> str:
-    """Return a URL as entries name it: without user information and fragment."""
-    if "@" in url or "#" in url:
-        from stager.urls import split_url
-
-        return split_url(url)[0]
-    return url
 
 
 def _modes(config: Config) -> Modes:

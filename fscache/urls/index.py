@@ -96,11 +96,11 @@ class URLIndex:
         known = hit.entry.checksums.get(algorithm)
         if known is None:
             from fscache.objects.verify import hash_file
-            from stager.checks import new_hasher
+            from stager.checks import hasher
 
-            hasher = new_hasher(algorithm)
-            hash_file(hit.path, self._objects.new_hasher, (hasher,))
-            known = hit.entry.checksums[algorithm] = hasher.hexdigest()
+            running = hasher(algorithm)
+            hash_file(hit.path, self._objects.new_hasher, (running,))
+            known = hit.entry.checksums[algorithm] = running.hexdigest()
             self._rewrite(hit.entry)
         return known == expected
 

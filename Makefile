@@ -1,0 +1,39 @@
+# Python >= 3.11 and make are all this needs: every target makes its own environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/stamp
+
+.PHONY: demo test lint format bench clean
+
+demo: $(STAMP)
+	@$(BIN)/python -m tests.support.demo
+
+test: $(STAMP)
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Side by side with peers, which are installed for it; minutes, and not part of the tests.
+bench: $(STAMP)
+	$(BIN)/pip install --quiet --group bench
+	for file in benchmarks/[a-z]*.py; do \
+	  case $$file in */harness.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+
+$(STAMP): pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "making the environment in $(VENV) (once)"
+	@$(BIN)/pip install --quiet --upgrade pip
+	@$(BIN)/pip install --quiet --editable '.[fast]' --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

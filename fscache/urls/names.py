@@ -1,0 +1,18 @@
+"""The one spelling of a URL under which its entry lies.
+
+Scheme and host in lower case, no user information, no fragment: what the stager makes of a URL
+(`stager.urls.parse`), without importing it where there is nothing to do, as on nearly every hit.
+"""
+
+from __future__ import annotations
+
+
+def plain(url: str) -> str:
+    """Return the name of a URL's entry; raises InvalidURLError for what cannot be one."""
+    host_end = url.find("/", 8)
+    host = url[:host_end] if host_end > 0 else url
+    if "@" in host or "#" in url or host_end < 0 or host != host.lower():
+        from stager.urls import parse
+
+        return parse(url).url
+    return url
