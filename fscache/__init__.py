@@ -89,10 +89,10 @@ def path(name: str) -> Path:
 _LAZY = {
     "Cache": "fscache.cache",
     "FetchRequest": "stager.request",
-    "FileCache": "fscache.urls.datastore",
-    "FetchService": "fscache.urls.datastore",
-    "URL_CACHE_PATH": "fscache.urls.datastore",
-    "urlcache": "fscache.urls.datastore",
+    "FileCache": "fscache.bridges.datastore",
+    "FetchService": "fscache.bridges.datastore",
+    "URL_CACHE_PATH": "fscache.bridges.datastore",
+    "urlcache": "fscache.bridges.datastore",
 }
 _MODULES = ("config", "errors")
 
