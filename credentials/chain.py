@@ -35,7 +35,9 @@ class Explicit:
     """Credentials that the program itself has given, by `host` or `host:port`."""
 
     def __init__(self, credentials: Mapping[str, Credential]) -> None:
-        self._credentials = {hosts.parse(name): found for name, found in credentials.items()}
+        self._credentials = {
+            hosts.keys(*hosts.parse(name))[0]: found for name, found in credentials.items()
+        }
 
     def find(self, host: str, port: int | None = None) -> Credential | None:
         """Return the credential for `host:port`, or for `host`."""

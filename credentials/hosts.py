@@ -23,29 +23,29 @@ def keys(host: str, port: int | None) -> tuple[str, ...]:
     return (f"{bracketed}:{port}", name)
 
 
-def parse(text: str) -> str:
-    """Return the one name that a user means by `text` (`host`, `host:port`, `[v6]:port`).
+def parse(text: str) -> tuple[str, int | None]:
+    """Return the host and port that a user means by `text` (`host`, `host:port`, `[v6]:port`).
 
     Raises:
         CredentialError: `text` is a URL, has a user or a path, or an impossible port.
     """
-    host, port = text, ""
+    host, port, colon = text, "", ""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
             raise CredentialError(text, "not a host (the bracket is not closed)")
-        port = rest[1:]
+        colon, port = rest[:1], rest[1:]
     elif text.count(":") == 1:
-        host, _, port = text.partition(":")
+        host, colon, port = text.partition(":")
         if port.startswith("//"):
             raise CredentialError(text, "give the host alone, without scheme and path")
     if not _HOST.fullmatch(host):
         raise CredentialError(text, "not a host (a name or address, optionally with `:port`)")
-    if not port:
-        return keys(host, None)[0]
+    if not colon:
+        return _normal(host), None
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
         raise CredentialError(text, "the port is not a number from 1 to 65535")
-    return keys(host, int(port))[0]
+    return _normal(host), int(port)
 
 
 def _normal(host: str) -> str:
