@@ -1,0 +1,185 @@
+"""The port: accepts connections and gives each a thread.
+
+A thread per connection, because a waiting call parks in one (a Condition costs nothing while it
+waits) and sendfile blocks in one; 1,000 idle connections cost 1,000 stacks of some 20 KiB resident.
+More than `limit` connections are told to come back later, at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import ssl
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from fscache.server.connection import Connection
+from fscache.server.stream import Stream
+
+if TYPE_CHECKING:
+    from fscache.server.connection import Handler
+
+_log = logging.getLogger("fscache.server")
+_BUSY = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\n"
+    b"Connection: close\r\n\r\n"
+)
+_HANDSHAKE = 10.0  # seconds
+_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a listening socket; port 0 picks a free one.
+
+    Raises:
+        OSError: the address cannot be had.
+    """
+    family, kind, _proto, _name, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(1024)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+class Listener:
+    """Serves one listening socket until `stop`."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        handler: Handler,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limit: int = 1024,
+        idle: float = 300.0,
+        stall: float = 60.0,
+    ) -> None:
+        """Serve `sock`.
+
+        Args:
+            sock: Listening.
+            handler: Serves each request, in the connection's thread.
+            tls: Speak TLS with this.
+            limit: The most connections at once.
+            idle: How long a kept connection may stay silent, in seconds.
+            stall: The longest silence within a request, in seconds.
+        """
+        self._socket = sock
+        self._handler = handler
+        self._tls = tls
+        self._limit = limit
+        self._idle = idle
+        self._stall = stall
+        self._stopping = False
+        self._changed = threading.Condition()
+        self._open: dict[Stream, Connection] = {}
+        self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
+        self.accepted = 0
+        """Connections since the start."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port as bound."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port
+
+    @property
+    def connections(self) -> int:
+        """Connections now."""
+        return len(self._open)
+
+    @property
+    def alive(self) -> bool:
+        """Whether connections are still being accepted."""
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._thread.start()
+
+    def stop(self, grace: float) -> None:
+        """Accept no more, let requests under way end for `grace` seconds, then cut the rest."""
+        self._stopping = True
+        # Closing a socket does not wake a thread in accept(); shutting it down does.
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self._thread.join()
+        self._socket.close()
+        with self._changed:
+            for stream, connection in self._open.items():
+                if not connection.busy:
+                    stream.abort()
+            self._changed.wait_for(lambda: not self._open, grace)
+            for stream in self._open:
+                stream.abort()
+            self._changed.wait_for(lambda: not self._open, 1.0)
+
+    def _accept(self) -> None:
+        while not self._stopping:
+            try:
+                sock, address = self._socket.accept()
+            except OSError as exc:
+                if self._stopping:
+                    return
+                if exc.errno in _OUT_OF_DESCRIPTORS:
+                    _log.warning("no connection can be accepted now: %s", exc.strerror)
+                    time.sleep(0.1)  # accept would fail again at once, and spin
+                    continue
+                if exc.errno in (errno.EBADF, errno.EINVAL):
+                    _log.exception("the listening socket is gone")
+                    return
+                continue  # this one connection broke before it began
+            self.accepted += 1
+            if len(self._open) >= self._limit:
+                self._refuse(sock)
+                continue
+            thread = threading.Thread(
+                target=self._serve, args=(sock, str(address[0])), name="connection", daemon=True
+            )
+            try:
+                thread.start()
+            except RuntimeError:  # no more threads
+                self._refuse(sock)
+
+    def _refuse(self, sock: socket.socket) -> None:
+        try:
+            sock.setblocking(False)
+            if self._tls is None:
+                sock.send(_BUSY)
+        except OSError:
+            pass
+        sock.close()
+
+    def _serve(self, sock: socket.socket, client: str) -> None:
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._tls is not None:
+                sock.settimeout(_HANDSHAKE)
+                sock = self._tls.wrap_socket(sock, server_side=True)
+        except OSError as exc:
+            _log.debug("no handshake with %s: %s", client, exc)
+            sock.close()
+            return
+        stream = Stream(sock, stall=self._stall)
+        connection = Connection(
+            stream, client, self._handler, idle=self._idle, stopping=lambda: self._stopping
+        )
+        with self._changed:
+            self._open[stream] = connection
+        try:
+            connection.serve()
+        finally:
+            with self._changed:
+                del self._open[stream]
+                self._changed.notify_all()
