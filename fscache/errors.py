@@ -22,6 +22,7 @@
     │   ├── RedirectError
     │   ├── TargetRefusedError
     │   ├── NoSpaceError
+    │   ├── DestinationError
     │   └── AllMirrorsFailedError
     ├── RemoteError
     │   ├── ServerUnreachableError (ConnectionError)
@@ -58,6 +59,7 @@ from stager.errors import (
     BusyServerError,
     ChecksumError,
     ConnectionFailedError,
+    DestinationError,
     HTTPStatusError,
     InvalidChecksumError,
     InvalidURLError,
@@ -230,6 +232,7 @@ __all__ = [
     "CorruptObjectError",
     "CredentialError",
     "CredentialFileError",
+    "DestinationError",
     "FormatError",
     "FscacheError",
     "HTTPStatusError",

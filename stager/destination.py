@@ -18,6 +18,9 @@ class Validator:
     etag: str | None = None
     last_modified: str | None = None
     size: int | None = None
+    source: str | None = None
+    """Which mirror it came from (redacted): halves of two mirrors are never glued together, for
+    equal ETags on different servers mean nothing (nginx makes them of time and size)."""
 
     def if_range(self) -> str | None:
         """Return the value for `If-Range`, or None where the server gave nothing that may be used.

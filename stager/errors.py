@@ -139,6 +139,16 @@ class TargetRefusedError(StageError):
 
 
 @dataclass(eq=False)
+class DestinationError(StageError):
+    """The bytes came, and could not be written to or read back from where they go."""
+
+    code = "destination"
+    message = "{url}: {why}"
+
+    why: str
+
+
+@dataclass(eq=False)
 class AllMirrorsFailedError(StageError):
     """No mirror had it; `causes` holds one error for each, in the order they were tried."""
 

@@ -27,7 +27,7 @@ class RetryPolicy:
     cap: float = 30.0
     """The longest pause of our own choosing."""
     retry_after_cap: float = 120.0
-    """The longest pause a server may choose. One that asks for more gets no further attempt."""
+    """The longest pause a server may choose; one that asks for more is not asked again."""
     progress: int = 1 << 20
     """Bytes beyond the farthest point so far that start the count of attempts anew, so that a
     large file comes through a line that breaks every few minutes."""
@@ -38,24 +38,21 @@ class RetryPolicy:
         Args:
             failures: Rounds that failed so far, from 1.
             retry_after: What the server asked for, in s.
-            dice: From [0, 1). Full jitter below `base * 2**(failures-1)`, but never less than half
-                of it: many clients must spread, and none may hammer.
+            dice: From [0, 1): jitter over the upper half of `base * 2**(failures-1)`. Many
+                clients must spread, and none may hammer.
         """
         if failures >= self.attempts:
             return None
         # 2**16 is beyond any cap; larger exponents only make larger numbers.
         ceiling = min(self.cap, self.base * 2.0 ** min(failures - 1, 16))
         pause = ceiling * (0.5 + 0.5 * dice)
-        if retry_after is None:
-            return pause
-        if retry_after > self.retry_after_cap:
-            return None
-        return max(pause, retry_after)
+        return pause if retry_after is None else max(pause, retry_after)
 
-
-def is_transient(error: Exception) -> bool:
-    """Tell whether the same request to the same server may yet succeed."""
-    return isinstance(error, (ConnectionFailedError, LengthError, BusyServerError))
+    def is_transient(self, error: Exception) -> bool:
+        """Tell whether the same request to the same server may yet succeed, and soon enough."""
+        if isinstance(error, BusyServerError):
+            return error.retry_after is None or error.retry_after <= self.retry_after_cap
+        return isinstance(error, (ConnectionFailedError, LengthError))
 
 
 def is_transient_status(status: int) -> bool:
