@@ -32,7 +32,9 @@ class Case:
     error: str | None = None
 
 
-def compare(title: str, cases: list[Case], base: str, *, rounds: int = 5, work: float = 1.0, unit: str = "") -> dict:
+def compare(
+    title: str, cases: list[Case], base: str, *, rounds: int = 5, work: float = 1.0, unit: str = ""
+) -> dict:
     """Time the cases and print a table of medians and of ratios to the case named `base`.
 
     Args:
@@ -53,7 +55,9 @@ def compare(title: str, cases: list[Case], base: str, *, rounds: int = 5, work: 
                     case.setup()
                 start = time.perf_counter()
                 measured = case.run()
-                case.seconds.append(measured if measured is not None else time.perf_counter() - start)
+                case.seconds.append(
+                    measured if measured is not None else time.perf_counter() - start
+                )
             except Exception as exc:
                 case.error = f"{type(exc).__name__}: {exc}"[:80]
     reference = next(case for case in cases if case.name == base)
@@ -67,7 +71,9 @@ def compare(title: str, cases: list[Case], base: str, *, rounds: int = 5, work: 
             print(f"| {case.name} | failed: {case.error} | | |" + (" |" if unit else ""))
             continue
         median = statistics.median(case.seconds)
-        ratio = statistics.median(r / s for r, s in zip(reference.seconds, case.seconds, strict=False))
+        ratio = statistics.median(
+            r / s for r, s in zip(reference.seconds, case.seconds, strict=False)
+        )
         result[case.name] = {"median": median, "ratio": ratio, "rounds": len(case.seconds)}
         per = f" {work / median:,.0f} |" if unit else ""
         print(

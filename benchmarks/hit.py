@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from harness import Case, compare, main, repeat
@@ -36,8 +37,8 @@ def in_process(rounds: int) -> dict:
         with tempfile.TemporaryDirectory() as top:
             cache, url, path = _prepared(top, size)
             cases = [
-                Case("os.stat", repeat(lambda: os.stat(path), 50_000)),
-                Case("fscache", repeat(lambda: cache.get(url), 50_000)),
+                Case("os.stat", repeat(partial(os.stat, path), 50_000)),
+                Case("fscache", repeat(partial(cache.get, url), 50_000)),
                 *_peers(top, path, 1000 if size < 1 << 25 else 2),
             ]
             figures[label] = compare(f"A hit in process, {label}", cases, "os.stat", rounds=rounds)

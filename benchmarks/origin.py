@@ -43,8 +43,7 @@ def nginx(*, big: bool = False) -> Iterator[str]:
                 file.write(os.urandom(SMALL_SIZE))
         if big:
             with open(f"{top}/www/big", "wb") as file:
-                for _ in range(BIG_SIZE >> 20):
-                    file.write(os.urandom(1 << 20))
+                file.writelines(os.urandom(1 << 20) for _ in range(BIG_SIZE >> 20))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]

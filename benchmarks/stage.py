@@ -82,8 +82,8 @@ def _astropy_many(urls: list[str], place: str) -> None:
 
 
 def _hf_many(urls: list[str], place: str) -> None:
-    from huggingface_hub.utils import disable_progress_bars
     from huggingface_hub import file_download
+    from huggingface_hub.utils import disable_progress_bars
 
     disable_progress_bars()
     top = _fresh(place)
@@ -149,7 +149,10 @@ print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_m
 def _fscache_one(url: str, place: str, *checksum: str, grown: list[int]) -> float:
     top = _fresh(place)
     done = subprocess.run(
-        [sys.executable, "-c", _ONE, top, url, *checksum], check=True, capture_output=True, text=True
+        [sys.executable, "-c", _ONE, top, url, *checksum],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     seconds, kib = done.stdout.split()
     grown.append(int(kib))
@@ -197,7 +200,12 @@ def big(rounds: int) -> dict:
                 Case("pooch, sha256", lambda p=place: _pooch_one(url, p, f"sha256:{digest}")),
             ]
             figures[label] = compare(
-                f"1 GiB, {label}", cases, "curl -o", rounds=rounds, work=BIG_SIZE / 2**20, unit="MiB"
+                f"1 GiB, {label}",
+                cases,
+                "curl -o",
+                rounds=rounds,
+                work=BIG_SIZE / 2**20,
+                unit="MiB",
             )
             print(f"\nfscache's RSS grew by at most {max(grown) / 1024:.1f} MiB over import")
             figures[label]["rss_growth_mib"] = max(grown) / 1024
@@ -205,7 +213,9 @@ def big(rounds: int) -> dict:
 
 
 if __name__ == "__main__":
-    resource.setrlimit(resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    resource.setrlimit(
+        resource.RLIMIT_NOFILE, (8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+    )
     try:
         main({"small": small, "big": big})
     finally:

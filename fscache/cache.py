@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
-    from typing import BinaryIO
+    from typing import Any, BinaryIO, Self
 
     from credentials.model import Credential
     from fscache.config import Config
@@ -148,7 +148,7 @@ class Cache:
                         and status.st_size == known.size
                     ):
                         return known.path
-        path, request = self._find_or_submit(
+        found = self._find_or_submit(
             url,
             checksum=checksum,
             max_age=max_age,
@@ -158,7 +158,10 @@ class Cache:
             credential=credential,
             headers=headers,
         )
-        return path if request is None else request.result(timeout)
+        if isinstance(found, os.PathLike):
+            return found
+        path: Path = found.result(timeout)
+        return path
 
     def get_many(
         self,
@@ -166,7 +169,7 @@ class Cache:
         *,
         progress: bool | Callable[[list[FetchRequest]], None] = False,
         checksums: Mapping[str, str] | None = None,
-        **options: object,
+        **options: Any,
     ) -> list[Path]:
         """Return the paths of many URLs, in their order; those missing are fetched side by side.
 
@@ -200,7 +203,7 @@ class Cache:
         urls: Iterable[Source],
         *,
         checksums: Mapping[str, str] | None = None,
-        **options: object,
+        **options: Any,
     ) -> list[FetchRequest]:
         """Start fetching what is missing and return at once.
 
@@ -208,7 +211,7 @@ class Cache:
             One request for each URL, in order: futures whose result is the path, with `progress`,
             `state` and a `cancel` that also works while running.
         """
-        from stager.request import FetchRequest
+        from fscache.urls.fetcher import settled
 
         requests = []
         for url in urls:
@@ -216,14 +219,12 @@ class Cache:
             if checksums is not None:
                 options["checksum"] = checksums.get(primary)
             try:
-                path, request = self._find_or_submit(url, **options)  # type: ignore[arg-type]
+                found = self._find_or_submit(url, **options)
             except Exception as exc:  # noqa: BLE001 - one bad URL must not lose the others' requests
-                request = FetchRequest([primary])
-                request.set_exception(exc)
-            if request is None:
-                request = FetchRequest([primary])
-                request.set_result(path)
-            requests.append(request)
+                found = settled(primary, error=exc)
+            if isinstance(found, os.PathLike):
+                found = settled(primary, path=found)
+            requests.append(found)
         return requests
 
     def lookup(self, url: str) -> Path | None:
@@ -241,17 +242,17 @@ class Cache:
         with translated(self.root.path):
             return self._own.forget(name)
 
-    def open(self, url: Source, **options: object) -> BinaryIO:
+    def open(self, url: Source, **options: Any) -> BinaryIO:
         """Return a URL's bytes as an open file, leased until it is closed; options as for `get`."""
         from fscache.urls.lease import open_leased
 
-        return open_leased(lambda: self.get(url, **options))  # type: ignore[arg-type]
+        return open_leased(lambda: self.get(url, **options))
 
-    def lease(self, url: Source, **options: object) -> AbstractContextManager[Path]:
+    def lease(self, url: Source, **options: Any) -> AbstractContextManager[Path]:
         """`with cache.lease(url) as path:` — the object is not purged meanwhile."""
         from fscache.urls.lease import leased
 
-        return leased(lambda: self.get(url, **options))  # type: ignore[arg-type]
+        return leased(lambda: self.get(url, **options))
 
     # -- objects ------------------------------------------------------------------------------
 
@@ -272,7 +273,7 @@ class Cache:
             objects = self.root.objects()
             if isinstance(source, bytes | bytearray | memoryview):
                 return objects.put_bytes(bytes(source)).address
-            return objects.put_stream(source.readinto).address
+            return objects.put_stream(_readinto(source)).address
 
     def path(self, name: str) -> Path:
         """Return the path of an address or a URL that is here; never touches the network.
@@ -317,7 +318,7 @@ class Cache:
         if fetcher is not None:
             fetcher.close()
 
-    def __enter__(self) -> Cache:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -344,7 +345,7 @@ class Cache:
         verify: bool = False,
         credential: Credential | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> tuple[Path, None] | tuple[None, FetchRequest]:
+    ) -> Path | FetchRequest:
         """Return the path of what may be handed out as it is, or the request that brings it."""
         given = [url] if isinstance(url, str) else list(url)
         wanted = None
@@ -363,17 +364,16 @@ class Cache:
             offline=self.config.offline if offline is None else offline,
         )
         if action == freshness.HIT and hit is not None:
-            return self._remember(given[0], hit), None
+            return self._remember(given[0], hit)
         if action == freshness.REFUSE:
             from fscache.errors import OfflineError
 
             raise OfflineError(name=plain(given[0]))
         # What a tier holds is not ours to call current: fetch it into the own root instead.
         known = hit.entry if hit is not None and own else None
-        request = self._fetcher.submit(
-            given, checksum=wanted, credential=credential, headers=headers, known=known
+        return self._fetcher.submit(
+            given, checksum=checksum, credential=credential, headers=headers, known=known
         )
-        return None, request
 
     def _find(
         self, urls: list[str], *, verify: bool = False, checksum: tuple[str, str] | None = None
@@ -404,6 +404,16 @@ class Cache:
                 self.root.ensure()
             self._fetcher_made = Fetcher(self.root, self._own, self.config)
         return self._fetcher_made
+
+
+def _readinto(file: BinaryIO) -> Callable[[memoryview], int]:
+    def readinto(view: memoryview) -> int:
+        data = file.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    native: Callable[[memoryview], int] | None = getattr(file, "readinto", None)
+    return native or readinto
 
 
 def _modes(config: Config) -> Modes:

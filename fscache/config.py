@@ -109,7 +109,12 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "offline": ("FSCACHE_OFFLINE", _flag, False, "never touch the network"),
     "group": (None, _text, None, "group that shares the root"),
     "world_readable": (None, _flag, True, "objects readable outside the group (0444 or 0440)"),
-    "durability": (None, _choice("process", "power"), "process", "what acknowledged writes survive"),
+    "durability": (
+        None,
+        _choice("process", "power"),
+        "process",
+        "what acknowledged writes survive",
+    ),
     "max_size": (None, _size, None, "purge when objects exceed this"),
     "min_free": (None, _share, None, "purge when less of the file system is free"),
     "grace": (None, _seconds, 3600.0, "age since last access below which nothing is purged"),

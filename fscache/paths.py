@@ -62,8 +62,19 @@ class DeferredPath:
         path = self._path()
         return type(path), (self._text,)
 
-    for _name in ("bytes", "enter", "eq", "ge", "gt", "hash", "le", "lt", "ne", "repr", "rtruediv", "truediv"):
+    for _name in (
+        "bytes",
+        "enter",
+        "eq",
+        "ge",
+        "gt",
+        "hash",
+        "le",
+        "lt",
+        "ne",
+        "repr",
+        "rtruediv",
+        "truediv",
+    ):
         locals()[f"__{_name}__"] = _forward(f"__{_name}__")
     del _name
-
-

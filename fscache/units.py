@@ -27,12 +27,11 @@ def parse_duration(text: str) -> float:
 def format_size(size: float) -> str:
     """Return a size for people: `1.4 GiB`."""
     value = float(size)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if abs(value) < 1024:
-            break
+    units = iter(("B", "KiB", "MiB", "GiB", "TiB", "PiB"))
+    unit = next(units)
+    while abs(value) >= 1024 and unit != "PiB":
         value /= 1024
-    else:
-        unit = "PiB"
+        unit = next(units)
     return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Self
 
 __all__ = ["URL_CACHE_PATH", "FetchRequest", "FetchService", "FileCache", "config", "urlcache"]
 
@@ -68,7 +68,7 @@ class FetchService:
         """Stop; what is under way can be resumed."""
         self.cache.close()
 
-    def __enter__(self) -> FetchService:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -80,7 +80,7 @@ class FetchService:
         self.stop()
 
 
-URL_CACHE_PATH = str(config("root"))
+URL_CACHE_PATH = config.load().root
 """Where `urlcache` keeps its files."""
 
 urlcache = FileCache(URL_CACHE_PATH)

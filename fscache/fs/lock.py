@@ -116,9 +116,11 @@ def guard(path: str, *, timeout: float, mode: int = 0o600) -> Iterator[None]:
 @contextmanager
 def exclusive(directory: str, *, timeout: float, mode: int = 0o600) -> Iterator[None]:
     """Keep every `SharedLock` of the same directory out; waits for those inside to leave."""
-    with guard(f"{directory}/gate", timeout=timeout, mode=mode):
-        with guard(f"{directory}/root", timeout=timeout, mode=mode):
-            yield
+    with (
+        guard(f"{directory}/gate", timeout=timeout, mode=mode),
+        guard(f"{directory}/root", timeout=timeout, mode=mode),
+    ):
+        yield
 
 
 def try_flock(fd: int) -> bool:

@@ -188,9 +188,7 @@ class ObjectStore:
             atomic.move(path, target)
         return target
 
-    def _find_same(
-        self, digest: str, size: int, equal: Callable[[str], bool]
-    ) -> Stored | None:
+    def _find_same(self, digest: str, size: int, equal: Callable[[str], bool]) -> Stored | None:
         address = digests.address_of(digest)
         for slot in range(MAX_SLOTS):
             if not os.path.lexists(self.locate(address, slot)):

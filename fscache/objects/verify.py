@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from fscache.objects.digest import Hasher, NewHasher
 
 
-def hash_file(path: str, new_hasher: NewHasher, also: Iterable[Hasher] = ()) -> tuple[str, os.stat_result]:
+def hash_file(
+    path: str, new_hasher: NewHasher, also: Iterable[Hasher] = ()
+) -> tuple[str, os.stat_result]:
     """Return the digest of a file's bytes, and the status of the very file that was read.
 
     Args:

@@ -21,7 +21,6 @@ from fscache.fs.atomic import reader
 from fscache.records.root import translated
 from fscache.urls.entry import URLEntry
 from fscache.urls.partials import Partial, Partials
-from stager.destination import Staged, Validator
 from stager.errors import NoSpaceError
 
 TYPE_CHECKING = False
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
     from fscache.records.root import Root
     from fscache.urls.index import URLIndex
+    from stager.destination import Staged, Validator
 
 _HEADROOM = 16 * 1024 * 1024  # entries, directories and other users' small writes
 
@@ -172,7 +172,7 @@ class CacheDestination:
         with self._mutex:
             free = system.f_bavail * system.f_frsize - self._reserved
             # Small bodies are not worth refusing early: the write itself will tell.
-            if size > _HEADROOM and size + _HEADROOM > free or size > free:
+            if (size > _HEADROOM and size + _HEADROOM > free) or size > free:
                 total = system.f_blocks * system.f_frsize
                 raise NoSpaceError(
                     url=url,
@@ -212,6 +212,9 @@ class CacheDestination:
             if not stored.new and self._index.entry(staged.url) is None and staged.checksums:
                 _report_known_bytes(staged)
             self._index.write(entry)
+            self._root.journal.append(
+                "put", "url", entry.url, stored.address, stored.size, self._staged_by
+            )
             partial.forget_note()
         return stored.path
 

@@ -5,14 +5,16 @@ Made when a cache first has to fetch something; a process that only hits never i
 
 from __future__ import annotations
 
-import os
+import logging
+import time
 from typing import TYPE_CHECKING
 
-from credentials.chain import CredentialChain
+from credentials.chain import default_chain
 from fscache import __version__
 from fscache.paths import as_path
 from fscache.urls.destination import CacheDestination
 from stager.destination import Validator
+from stager.request import FetchRequest, Meter
 from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import default_transports
@@ -20,13 +22,91 @@ from stager.transports.base import Timeouts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from os import PathLike
 
     from credentials.model import Credential
     from fscache.config import Config
     from fscache.records.root import Root
     from fscache.urls.entry import URLEntry
     from fscache.urls.index import URLIndex
-    from stager.checks import Promise
-    from stager.request import FetchRequest
 
 USER_AGENT = f"fscache/{__version__}"
+
+
+class Fetcher:
+    """Fetches URLs into one root."""
+
+    def __init__(self, root: Root, index: URLIndex, config: Config) -> None:
+        """Wire a stager to `root`, which exists; sweeps what dead fetches left long ago."""
+        destination = CacheDestination(root, index, max_size=config.max_size)
+        destination.sweep()
+        self._service = FetchService(
+            destination,
+            default_transports(),
+            credentials=default_chain(
+                explicit=None,
+                directory=config.credentials_directory,
+                keyring=True,
+                netrc=config.netrc,
+                now=time.monotonic,
+                report=lambda error: logging.getLogger("fscache").warning("%s", error),
+            ).find,
+            user_agent=USER_AGENT,
+            timeouts=Timeouts(config.connect_timeout, config.stall_timeout),
+            policy=RetryPolicy(attempts=config.attempts),
+            workers=config.workers,
+            per_host=config.per_host,
+            rewrite=lambda url: rewrite(url, config.mirrors),
+        )
+
+    def submit(
+        self,
+        urls: Sequence[str],
+        *,
+        checksum: str | None,
+        credential: Credential | None,
+        headers: Mapping[str, str] | None,
+        known: URLEntry | None,
+    ) -> FetchRequest:
+        """Start fetching; the result is a path.
+
+        Args:
+            urls: The URL and its mirrors.
+            checksum: `algorithm:hex`.
+            credential: For the first URL's host, instead of the chain's.
+            headers: Further request headers.
+            known: What is here already and only has to be asked about.
+        """
+        validator = known and Validator(known.etag, known.last_modified, known.size)
+        return self._service.submit(
+            urls,
+            checksum=checksum,
+            credential=credential,
+            headers=headers,
+            revalidate=validator,
+            convert=as_path,
+        )
+
+    def close(self) -> None:
+        """Stop; partial files stay."""
+        self._service.close(cancel=True)
+
+
+def rewrite(url: str, rules: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:
+    """Return what to try for a URL: the replacements of the first rule whose prefix fits. Pure."""
+    for prefix, targets in rules:
+        if url.startswith(prefix):
+            return [target + url[len(prefix) :] for target in targets]
+    return [url]
+
+
+def settled(
+    url: str, *, path: PathLike[str] | None = None, error: BaseException | None = None
+) -> FetchRequest:
+    """Return a request that has already ended: with a hit, or with an error."""
+    request = FetchRequest((url,), None, Meter(time.monotonic), leave=lambda _: None)
+    if error is not None:
+        request.set_exception(error)
+    else:
+        request.set_result(path)
+    return request

@@ -106,39 +106,24 @@ class Partials:
         """Take a URL's partial file; None while somebody else has it."""
         path = f"{self._directory}/{name_hash(url.encode('utf-8', 'surrogateescape'))}.part"
         while True:
-            try:
-                fd = self._writer.create(path)
-            except FileExistsError:
-                try:
-                    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-                except FileNotFoundError:
-                    continue  # committed between the two calls
-                except PermissionError:
-                    # Another user's, or sealed by one who was killed while it had two names.
-                    if not self._clear_sealed(path):
-                        return None
-                    continue
-                fresh = False
-            else:
-                fresh = True
+            opened = self._open(path)
+            if opened is None:
+                return None
+            fd, fresh = opened
             partial = Partial(self._writer, url, path, fd)
-            keep = False
+            claimed = None
             try:
                 if not try_flock(fd):
                     return None
                 if not partial.still_ours():
                     continue  # its owner finished between our open and our lock
-                if fresh:
-                    keep = True
-                    return partial
                 if atomic.is_sealed(os.fstat(fd)):
                     atomic.remove(path)
                     continue
-                taken = self._take_over(partial)
-                keep = taken is partial
-                return taken
+                claimed = partial if fresh else self._take_over(partial)
+                return claimed
             finally:
-                if not keep:
+                if claimed is not partial:
                     os.close(fd)
 
     def sweep(self, age: float = SWEEP_AGE) -> list[str]:
@@ -165,6 +150,22 @@ class Partials:
             finally:
                 os.close(fd)
         return swept
+
+    def _open(self, path: str) -> tuple[int, bool] | None:
+        """Create the file, or open the one there; None if it is another user's."""
+        while True:
+            try:
+                return self._writer.create(path), True
+            except FileExistsError:
+                pass
+            try:
+                return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW), False
+            except FileNotFoundError:
+                continue  # committed between the two calls
+            except PermissionError:
+                # Another user's, or sealed by one who was killed while it had two names.
+                if not self._clear_sealed(path):
+                    return None
 
     def _take_over(self, partial: Partial) -> Partial | None:
         """Resume what a dead process left, or start it over."""
