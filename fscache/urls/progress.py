@@ -1,0 +1,263 @@
+"""Showing requests under way: bars on a terminal, plain lines anywhere else.
+
+`follow` returns when all requests have ended, however they end; it raises none of their errors. It
+wakes when a request ends and, on a terminal, ten times a second; it never polls faster.
+
+The lines are made by `fscache.urls.bars`; here is what needs a clock, a stream and the requests.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from fscache.units import format_duration, format_size
+from fscache.urls import bars
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import TextIO
+
+    from stager.request import FetchRequest
+
+REDRAW = 0.1
+"""Seconds between two frames: a terminal over a slow line keeps up with ten."""
+REMIND = 30.0
+"""Seconds between two lines of a log that say how far everything is."""
+_RATE_WINDOW = 3.0
+"""Seconds over which the rate of everything together is taken."""
+
+
+class Tally:
+    """What has ended and what has come so far, over all requests."""
+
+    def __init__(self, requests: Iterable[FetchRequest], now: float) -> None:
+        self.pending = dict.fromkeys(requests)
+        self.files = len(self.pending)
+        self.failed = 0
+        self.began = now
+        self._size_of_ended = 0
+        self._samples = [(now, 0)]
+
+    @property
+    def ended(self) -> int:
+        """How many requests have ended."""
+        return self.files - len(self.pending)
+
+    def end(self, request: FetchRequest) -> None:
+        """Note that `request` has ended."""
+        del self.pending[request]
+        self._size_of_ended += request.progress.done
+        self.failed += request.state != "done"
+
+    def running(self) -> list[FetchRequest]:
+        """Return the requests whose bytes are coming."""
+        return [request for request in self.pending if request.running()]
+
+    def size(self, running: Iterable[FetchRequest]) -> int:
+        """Return the bytes that have come, in files that have ended and in those `running`."""
+        return self._size_of_ended + sum(request.progress.done for request in running)
+
+    def rate(self, size: int, now: float) -> float:
+        """Return the bytes per second of the last few seconds."""
+        self._samples.append((now, size))
+        while len(self._samples) > 2 and now - self._samples[1][0] > _RATE_WINDOW:
+            del self._samples[0]
+        then, before = self._samples[0]
+        return max(0, size - before) / (now - then) if now > then else 0.0
+
+    def summary(self, now: float) -> str:
+        """Return the sentence that stays when all is over."""
+        seconds = max(now - self.began, 1e-6)
+        size = self.size(())
+        failed = f", {self.failed} failed" if self.failed else ""
+        files = "1 file" if self.files == 1 else f"{self.files} files"
+        return (
+            f"{files}{failed}, {format_size(size)} in {format_duration(seconds)} "
+            f"({format_size(size / seconds)}/s)"
+        )
+
+
+class _View(Protocol):
+    """A way to show how far requests are."""
+
+    first: float
+    """Seconds until the first `show`, and from one to the next:"""
+    wake: float
+
+    def ended(self, request: FetchRequest, /) -> None:
+        """Take note of a request that has ended."""
+
+    def show(self, tally: Tally, now: float, /) -> None:
+        """Show what runs."""
+
+    def close(self, tally: Tally, now: float, /) -> None:
+        """Show how it ended."""
+
+
+class _Calls:
+    """Leaves the showing to a callable."""
+
+    first = 0.0
+    wake = REDRAW
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        self._call = call
+
+    def ended(self, _request: FetchRequest, /) -> None:
+        """Leave it to the next call."""
+
+    def show(self, _tally: Tally, _now: float, /) -> None:
+        """Call."""
+        self._call()
+
+    close = show
+
+
+class _Terminal:
+    """Draws over its own last frame."""
+
+    first = 0.0
+    wake = REDRAW
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._glyphs = bars.Glyphs(unicode=(stream.encoding or "").lower().startswith("utf"))
+        self._drawn: list[int] = []
+
+    def ended(self, _request: FetchRequest, /) -> None:
+        """Leave it to the next frame."""
+
+    def show(self, tally: Tally, now: float, /) -> None:
+        """Draw what runs, and the sum."""
+        width, height = os.get_terminal_size(self._stream.fileno())
+        # The last column stays free: a terminal that has been written to its edge may have wrapped.
+        room = max(1, width - 1)
+        running = tally.running()
+        size = tally.size(running)
+        lines = [
+            bars.file_line(_name(request), request.progress, room, self._glyphs)
+            for request in running
+        ]
+        last = bars.total_line(
+            ended=tally.ended,
+            files=tally.files,
+            failed=tally.failed,
+            size=size,
+            rate=tally.rate(size, now),
+            width=room,
+            glyphs=self._glyphs,
+        )
+        shown = bars.frame(lines, last, height)
+        self._stream.write(self._back(width) + "".join(f"{line}\x1b[K\n" for line in shown))
+        self._stream.flush()
+        self._drawn = [bars.columns(line) for line in shown]
+
+    def close(self, tally: Tally, now: float, /) -> None:
+        """Put the summary in place of the frame."""
+        width, _ = os.get_terminal_size(self._stream.fileno())
+        self._stream.write(f"{self._back(width)}{tally.summary(now)}\n")
+        self._stream.flush()
+
+    def _back(self, width: int) -> str:
+        """Return what moves to the start of the last frame and clears it.
+
+        A terminal that has become narrower since has wrapped its lines: each takes more rows now.
+        """
+        rows = sum(max(1, -(-drawn // max(1, width))) for drawn in self._drawn)
+        return f"\x1b[{rows}F\x1b[J" if rows else ""
+
+
+class _Plain:
+    """Writes a line for each file, and one now and then while nothing ends."""
+
+    first = REMIND
+    wake = REMIND
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def ended(self, request: FetchRequest, /) -> None:
+        """Write the line of a file that has come; errors are the caller's to report."""
+        if request.state == "done":
+            size, _, rate = request.progress
+            speed = f", {format_size(rate)}/s" if rate else ""
+            url = bars.printable(request.urls[0])
+            self._write(f"fetched {url} ({format_size(size)}{speed})")
+
+    def show(self, tally: Tally, now: float, /) -> None:
+        """Write how far everything is."""
+        running = tally.running()
+        size = tally.size(running)
+        rate = format_size(tally.rate(size, now))
+        self._write(f"{tally.ended} of {tally.files} files, {format_size(size)}, {rate}/s")
+
+    def close(self, tally: Tally, now: float, /) -> None:
+        """Write the summary of several files."""
+        if tally.files > 1:
+            self._write(tally.summary(now))
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+
+def follow(
+    requests: Iterable[FetchRequest],
+    call: Callable[[list[FetchRequest]], None] | None = None,
+    *,
+    stream: TextIO | None = None,
+    now: Callable[[], float] = time.monotonic,
+) -> None:
+    """Wait until all requests have ended, and show meanwhile how far they are.
+
+    Args:
+        requests: What to wait for; those that have ended already are not shown.
+        call: Called with all requests instead of drawing, ten times a second and at the end.
+        stream: Where to write; standard error by default.
+        now: A clock in seconds that only runs forward.
+    """
+    everything = list(dict.fromkeys(requests))
+    pending = [request for request in everything if not request.done()]
+    if not pending:
+        if call is not None:
+            call(everything)
+        return
+    ended: queue.SimpleQueue[FetchRequest] = queue.SimpleQueue()
+    tally = Tally(pending, now())
+    for request in pending:
+        # not concurrent.futures.wait in a loop, which goes through all that pend at each wake-up
+        request.add_done_callback(ended.put)  # type: ignore[arg-type]
+    out = stream or sys.stderr
+    view: _View
+    if call is not None:
+        view = _Calls(lambda: call(everything))
+    else:
+        view = _Terminal(out) if out.isatty() else _Plain(out)
+    due = now() + view.first
+    try:
+        while tally.pending:
+            if now() >= due:
+                view.show(tally, now())
+                due = now() + view.wake
+            over = _next(ended, due - now())
+            if over is not None:
+                tally.end(over)
+                view.ended(over)
+    finally:
+        view.close(tally, now())
+
+
+def _next(ended: queue.SimpleQueue[FetchRequest], patience: float) -> FetchRequest | None:
+    try:
+        return ended.get(timeout=max(0.0, patience))
+    except queue.Empty:
+        return None
+
+
+def _name(request: FetchRequest) -> str:
+    url = request.urls[0].partition("#")[0].partition("?")[0].rstrip("/")
+    return bars.printable(url.rpartition("/")[2])
