@@ -20,21 +20,42 @@ from fscache.records.entries import EntryStore, read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from fscache.errors import StoreError
     from fscache.fs.lock import SharedLock
+    from fscache.records.journal import Journal
 
 # https://bford.info/cachedir/: backup programs leave the directory out
 _CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of fscache.\n"
-_DIRECTORIES = ("objects", "urls", "kv", "tasks", "journal", "pins", "locks", "partial", "quarantine")
+_DIRECTORIES = (
+    "objects",
+    "urls",
+    "kv",
+    "tasks",
+    "journal",
+    "pins",
+    "locks",
+    "partial",
+    "quarantine",
+)
 
 
 class Root:
     """One cache's directory."""
 
-    __slots__ = ("_ready", "_shared", "entry_split", "modes", "now", "object_split", "path", "writer")
+    __slots__ = (
+        "_journal",
+        "_ready",
+        "_shared",
+        "entry_split",
+        "modes",
+        "now",
+        "object_split",
+        "path",
+        "writer",
+    )
 
     def __init__(
         self,
@@ -65,6 +86,7 @@ class Root:
         self.object_split = object_split
         self.entry_split = ENTRY_SPLIT
         self._shared: SharedLock | None = None
+        self._journal: Journal | None = None
         self._ready = self._read_format()
 
     @property
@@ -101,6 +123,15 @@ class Root:
             self._shared = SharedLock(f"{self.path}/locks", self.modes.partial)
         return self._shared
 
+    @property
+    def journal(self) -> Journal:
+        """Where every change is noted: `root.journal.append(op, kind, name, address, size)`."""
+        if self._journal is None:
+            from fscache.records.journal import Journal
+
+            self._journal = Journal(f"{self.path}/journal", self.writer, self.now)
+        return self._journal
+
     def exclusive(self, *, timeout: float) -> AbstractContextManager[None]:
         """Keep every holder of `shared` out; raises LockTimeoutError."""
         from fscache.fs.lock import exclusive
@@ -115,6 +146,10 @@ class Root:
             self.writer.make_directories(f"{self.path}/{name}")
         if not os.path.exists(f"{self.path}/CACHEDIR.TAG"):
             self.writer.write(f"{self.path}/CACHEDIR.TAG", _CACHEDIR_TAG)
+        # From here on the journal tells of every change: there was nothing before (records.journal).
+        self.writer.write(
+            f"{self.path}/journal/complete", b"%b born\n" % os.urandom(8).hex().encode(), replace=False
+        )
         text = f"{FORMAT_VERSION}\nobjects {self.object_split}\nentries {self.entry_split}\n"
         if not self.writer.write(f"{self.path}/FORMAT", text.encode("ascii"), replace=False):
             self._read_format()  # somebody made it meanwhile, perhaps with another split
@@ -145,13 +180,13 @@ class Root:
             why = f"format {version} is newer than this program's ({FORMAT_VERSION})"
             raise FormatError(path=self.path, why=why)
         try:
-            if int(version) != FORMAT_VERSION:
-                raise ValueError(version)
             splits = dict(line.split(" ", 1) for line in lines)
             self.object_split = Split.parse(splits["objects"])
             self.entry_split = Split.parse(splits["entries"])
         except (ValueError, KeyError):
-            raise FormatError(path=self.path, why="FORMAT cannot be read") from None
+            version = ""
+        if version != str(FORMAT_VERSION):
+            raise FormatError(path=self.path, why="FORMAT cannot be read")
 
     def _refuse_foreign(self) -> None:
         try:
@@ -200,5 +235,3 @@ class translated:  # noqa: N801 - reads as a statement: `with translated(path):`
 
             if not isinstance(value, FscacheError):
                 raise translate(value, self._path) from value
-
-

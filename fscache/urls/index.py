@@ -12,6 +12,7 @@ import os
 
 from fscache.fs.atomic import set_access_time
 from fscache.objects.digest import address_of
+from fscache.objects.layout import format_address
 from fscache.urls.entry import URLEntry
 
 TYPE_CHECKING = False
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
 
 TOUCH_INTERVAL = 3600.0  # a write per file and hour at most; purge ages are counted in days
+_TOUCHED = 100_000  # objects of other users whose last touch is remembered; some 20 MB at most
 _DIGEST_ALGORITHM = "xxh3_128"
 
 
@@ -39,7 +41,7 @@ class Hit:
 class URLIndex:
     """The URL entries of one root."""
 
-    __slots__ = ("_entries", "_objects", "_read_only", "_root")
+    __slots__ = ("_entries", "_objects", "_read_only", "_root", "_touched")
 
     def __init__(self, root: Root, *, read_only: bool = False) -> None:
         """Use the entries of `root`; a `read_only` one (a tier) is never written to."""
@@ -47,6 +49,7 @@ class URLIndex:
         self._entries = root.entries("urls", b"url")
         self._objects = root.objects()
         self._read_only = read_only
+        self._touched: dict[str, float] = {}
 
     def find(self, url: str, *, verify: bool = False, touch: bool = True) -> Hit | None:
         """Return the trusted object of a URL, None for a miss.
@@ -72,7 +75,7 @@ class URLIndex:
         if touch and not self._read_only:
             now = self._root.now()
             if abs(now - status.st_atime) > TOUCH_INTERVAL:
-                set_access_time(path, status, now)
+                self._touch(entry, path, status, now)
         return Hit(entry, path, status)
 
     def entry(self, url: str) -> URLEntry | None:
@@ -110,7 +113,10 @@ class URLIndex:
 
     def forget(self, url: str) -> bool:
         """Remove a URL's entry; its object stays until a purge. False if there was none."""
-        return self._entries.delete(url.encode("utf-8", "surrogateescape"))
+        known = self._entries.delete(url.encode("utf-8", "surrogateescape"))
+        if known:
+            self._root.journal.append("delete", "url", url)
+        return known
 
     def scan(self) -> Iterator[tuple[URLEntry, str, os.stat_result | None]]:
         """Yield every entry with its object's path and status (None where the object is gone)."""
@@ -125,6 +131,17 @@ class URLIndex:
             except OSError:
                 status = None
             yield entry, path, status
+
+    def _touch(self, entry: URLEntry, path: str, status: os.stat_result, now: float) -> None:
+        if not set_access_time(path, status, now):
+            # Another user's file: the journal alone will know, and must not at every hit.
+            if abs(now - self._touched.get(path, 0.0)) <= TOUCH_INTERVAL:
+                return
+            if len(self._touched) >= _TOUCHED:
+                self._touched.clear()
+            self._touched[path] = now
+        address = format_address(address_of(entry.digest), entry.slot)
+        self._root.journal.append("touch", "url", entry.url, address, entry.size)
 
     def _verify(self, entry: URLEntry, path: str) -> os.stat_result | None:
         from fscache.objects.verify import hash_file
@@ -150,6 +167,8 @@ class URLIndex:
             log.warning("object %s is corrupt and stays where it is: %s", path, exc.strerror)
         else:
             log.warning("object %s is corrupt (digest is %s); moved to %s", path, digest, where)
+            address = format_address(address_of(entry.digest), entry.slot)
+            self._root.journal.append("purge", "object", address, address)
         return None
 
     def _rewrite(self, entry: URLEntry) -> None:
@@ -160,4 +179,6 @@ class URLIndex:
         except OSError as exc:  # a reader of a shared root: it will hash again next time
             import logging
 
-            logging.getLogger("fscache").info("entry of %s not updated: %s", entry.url, exc.strerror)
+            logging.getLogger("fscache").info(
+                "entry of %s not updated: %s", entry.url, exc.strerror
+            )
