@@ -272,8 +272,11 @@ class Cache:
             self.root.ensure()
             objects = self.root.objects()
             if isinstance(source, bytes | bytearray | memoryview):
-                return objects.put_bytes(bytes(source)).address
-            return objects.put_stream(_readinto(source)).address
+                stored = objects.put_bytes(bytes(source))
+            else:
+                stored = objects.put_stream(_readinto(source))
+            self.root.journal.append("put", "object", stored.address, stored.address, stored.size)
+        return stored.address
 
     def path(self, name: str) -> Path:
         """Return the path of an address or a URL that is here; never touches the network.
