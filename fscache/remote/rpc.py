@@ -1,0 +1,49 @@
+"""XML-RPC calls to one server: `rpc("url.stage", urls, options)`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fscache import errors
+from fscache.remote import codec
+
+if TYPE_CHECKING:
+    from fscache.remote.client import Client
+
+_MARGIN = 30.0  # seconds a parked call may take to come back after its own timeout
+
+
+class RPC:
+    """The methods of one server."""
+
+    def __init__(self, client: Client) -> None:
+        """Call through `client`."""
+        self.client = client
+
+    def __call__(
+        self, method: str, *params: object, repeatable: bool = True, parked: float | None = None
+    ) -> Any:
+        """Call a method and return its result.
+
+        Args:
+            method: Its name, such as `kv.get`.
+            params: Its parameters, by position.
+            repeatable: Whether calling twice does what calling once does; see `Client.call`.
+            parked: How long the server may let the call wait, in seconds.
+
+        Raises:
+            FscacheError: what the server raised, or that it could not be asked.
+        """
+        name = self.client.name
+        answer = self.client.call(
+            "POST",
+            "/RPC2",
+            codec.encode_call(method, params),
+            {"Content-Type": codec.CONTENT_TYPE},
+            repeatable=repeatable,
+            timeout=None if parked is None else parked + _MARGIN,
+        )
+        try:
+            return codec.decode_result(answer.body, name)
+        except codec.MalformedError as exc:
+            raise errors.RemoteError(server=name, why=f"the answer cannot be read: {exc}") from exc
