@@ -57,6 +57,7 @@ class Partial:
             validator.etag or "",
             validator.last_modified or "",
             "" if validator.size is None else str(validator.size),
+            validator.source or "",
             socket.gethostname(),
         )
         payload = "\n".join(field.replace("\n", " ") for field in fields).encode("utf-8", "replace")
@@ -204,12 +205,14 @@ class Partials:
     def _read_note(self, partial: Partial) -> tuple[Validator, str] | None:
         try:
             kind, name, payload = decode(read_small(partial.note_path))
-            etag, modified, size, host = payload.decode().split("\n")
+            etag, modified, size, source, host = payload.decode().split("\n")
         except (OSError, ValueError):
             return None
         if kind != _KIND or name != partial.url.encode("utf-8", "surrogateescape"):
             return None
-        validator = Validator(etag or None, modified or None, int(size) if size else None)
+        validator = Validator(
+            etag or None, modified or None, int(size) if size else None, source or None
+        )
         return (validator, host) if validator.if_range() else None
 
     def _clear_sealed(self, path: str) -> bool:
