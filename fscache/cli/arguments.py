@@ -1,0 +1,104 @@
+"""The arguments: global options, and a parser for the one command that is asked for.
+
+Imports of the commands' modules follow the words on the command line, so that a call pays for one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+from fscache import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+COMMANDS = {
+    "get": "fetch URLs that are not in the cache yet, and print their paths",
+    "put": "keep files, and print their addresses",
+    "cat": "write what a URL or an address stands for to standard output",
+    "path": "print the path of a URL or an address that is in the cache; never fetch",
+    "forget": "remove URLs from the cache",
+    "auth login": "keep a credential for a host in the keyring",
+    "auth ls": "list the hosts that the keyring has a credential for",
+    "auth logout": "remove a host's credential from the keyring",
+    "config show": "list the settings, and where each value came from",
+    "admin ls": "list what is in the cache",
+}
+"""What can be called; `auth login` is done by the module `fscache.cli.auth_login`, and so on."""
+
+GROUPS = {
+    "auth": "credentials for hosts",
+    "config": "settings",
+    "admin": "look after the cache",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose errors come out as all others do."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        from fscache.cli.exits import UsageError
+
+        raise UsageError(self.prog, message)
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments; `command` is one of `COMMANDS`.
+
+    Raises:
+        UsageError: they do not fit.
+        SystemExit: help or the version was asked for, and has been printed.
+    """
+    parser = Parser(
+        prog="fscache",
+        description="The cache that a lab's programs share.",
+        epilog="Exit codes and the fields of --json: docs/cli.md.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"fscache {__version__}")
+    _add_globals(parser)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    groups: dict[str, argparse._SubParsersAction[Parser]] = {}
+    for name in _asked_for(argv):
+        group, _, last = name.rpartition(" ")
+        if group and group not in groups:
+            above = commands.add_parser(group, help=GROUPS[group], description=GROUPS[group])
+            groups[group] = above.add_subparsers(
+                metavar="COMMAND", required=True, parser_class=Parser
+            )
+        about = COMMANDS[name]
+        command = groups.get(group, commands).add_parser(last, help=about, description=about)
+        command.set_defaults(command=name)
+        _add_globals(command)
+        if name.split(" ")[0] in argv:
+            import_module(module_of(name)).configure(command)
+    return parser.parse_args(argv)
+
+
+def module_of(name: str) -> str:
+    """Return the module that does the command `name`."""
+    return f"fscache.cli.{name.replace(' ', '_')}"
+
+
+def _asked_for(argv: Sequence[str]) -> list[str]:
+    # Making a parser for each of the commands costs a millisecond, so where one is named there is
+    # only that; a word that is an option's value makes one too many, which is harmless.
+    named = [name for name in COMMANDS if name.split(" ")[0] in argv]
+    return named or list(COMMANDS)
+
+
+def _add_globals(parser: argparse.ArgumentParser) -> None:
+    # Before the command and behind it, so no default here: the second would undo the first.
+    parser.add_argument(
+        "--root", metavar="DIR", default=argparse.SUPPRESS, help="directory of the cache"
+    )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="print one JSON object a line, errors too",
+    )

@@ -1,0 +1,31 @@
+"""`fscache auth logout`: remove a host's credential from the user's keyring."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fscache.cli.session import Session
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("host", metavar="HOST", help="a host, or host:port, as `auth ls` shows it")
+
+
+def execute(session: Session, arguments: Namespace) -> int:
+    """Run the command."""
+    from credentials import hosts
+    from credentials.keyring_store import KeyringStore
+
+    host, port = hosts.parse(arguments.host)
+    name = hosts.keys(host, port)[0]
+    removed = KeyringStore(patience=None).delete(host, port)
+    text = f"removed the credential for {name}" if removed else f"there is none for {name}"
+    session.emit(text, {"host": name, "removed": removed})
+    if removed:
+        return 0
+    from fscache.cli.exits import NOT_FOUND
+
+    return NOT_FOUND

@@ -1,0 +1,72 @@
+"""What a command is given: settings, the cache, and a way to print results.
+
+A result goes to standard output, as text or, with `--json`, as one JSON object on one line. Errors
+go to standard error in the same two forms (`fscache.cli.main`), so results can be piped.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from fscache import config as configuration
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fscache.cache import Cache
+    from fscache.config import Config
+
+
+class Session:
+    """One call of the command line."""
+
+    def __init__(self, *, root: str | None = None, json: bool = False) -> None:
+        self.json = json
+        self._root = root
+        self._config: Config | None = None
+        self._cache: Cache | None = None
+        self.failed = 0
+        """Exit code of the first error that was reported while others went on; 0 without one."""
+
+    @property
+    def config(self) -> Config:
+        """The settings.
+
+        Raises:
+            ConfigError: one of them cannot be used.
+        """
+        if self._config is None:
+            self._config = configuration.load(arguments={"root": self._root})
+        return self._config
+
+    @property
+    def cache(self) -> Cache:
+        """The cache; opened when first asked for.
+
+        Raises:
+            RootError: the root cannot be used.
+        """
+        if self._cache is None:
+            from fscache.cache import Cache
+
+            self._cache = Cache(config=self.config)
+        return self._cache
+
+    def emit(self, text: str, fields: dict[str, object]) -> None:
+        """Print one result: `text`, or `fields` with `--json`."""
+        if self.json:
+            from json import dumps
+
+            text = dumps(fields)
+        sys.stdout.write(f"{text}\n")
+
+    def fail(self, error: BaseException) -> None:
+        """Report an error of one among several, and go on."""
+        from fscache.cli.failure import report
+
+        code = report(error, json=self.json)
+        self.failed = self.failed or code
+
+    def close(self) -> None:
+        """Stop what is under way; what has come so far is kept."""
+        if self._cache is not None:
+            self._cache.close()
