@@ -80,6 +80,13 @@ def _count(value: object) -> int:
     return number
 
 
+def _records(value: object) -> int:
+    number = int(str(value))
+    if number < 1:
+        raise ValueError("expected a number above 0")
+    return number
+
+
 def _choice(*words: str) -> Parser:
     def parse(value: object) -> str:
         if value not in words:
@@ -126,6 +133,15 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "netrc": ("NETRC", _path, None, "netrc file"),
     "credentials_directory": ("CREDENTIALS_DIRECTORY", _path, None, "systemd's credentials"),
     "mirrors": (None, _rules, (), "URL prefix = [prefixes to try instead, in order]"),
+    "tasks": (
+        None,
+        _choice("files", "memory", "none"),
+        "files",
+        "where task records are kept",
+    ),
+    "tasks_max_records": (None, _records, None, "cull the oldest completed tasks beyond this many"),
+    "tasks_max_size": (None, _size, None, "cull when the tasks' buffers exceed this"),
+    "tasks_max_age": (None, _seconds, None, "cull completed tasks submitted longer ago than this"),
 }
 
 SECRET = frozenset({"token"})
@@ -157,6 +173,10 @@ class Config:
         netrc: str
         credentials_directory: str | None
         mirrors: tuple[tuple[str, tuple[str, ...]], ...]
+        tasks: str
+        tasks_max_records: int | None
+        tasks_max_size: int | None
+        tasks_max_age: float | None
 
     def __init__(self, values: Mapping[str, object], sources: Mapping[str, str]) -> None:
         self._values = values
