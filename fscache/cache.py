@@ -285,20 +285,22 @@ class Cache:
             NotCachedError: it is not here.
             InvalidAddressError: neither a URL nor 20 hex digits.
         """
-        from fscache.errors import NotCachedError
-
         if ":" in name:
             found = self.lookup(name)
-            if found is None:
-                raise NotCachedError(name=plain(name))
-            return found
-        from fscache.objects.layout import parse_address
+            if found is not None:
+                return found
+            name = plain(name)
+        else:
+            from fscache.objects.layout import parse_address
 
-        address, slot = parse_address(name)
-        for root in self._roots:
-            path = root.objects().locate(address, slot)
-            if os.path.exists(path):
-                return as_path(path)
+            address, slot = parse_address(name)
+            for root in self._roots:
+                path = root.objects().locate(address, slot)
+                if os.path.exists(path):
+                    return as_path(path)
+        # only now: importing the exception tree costs more than the hit
+        from fscache.errors import NotCachedError
+
         raise NotCachedError(name=name)
 
     def entries(self) -> Iterator[dict[str, object]]:
