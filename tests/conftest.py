@@ -12,14 +12,17 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from fscache.records.root import Root
+from tests.support.processes import can_switch_users
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 hypothesis.settings.register_profile(
     "default",
@@ -174,6 +177,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 # -- what this machine can do -----------------------------------------------------------------
+
+
+@pytest.fixture
+def users() -> None:
+    """Skip where this process cannot act as several users."""
+    if not can_switch_users():
+        pytest.skip("only root, with code that every user may read, can act as several users")
 
 
 @pytest.fixture

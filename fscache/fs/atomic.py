@@ -135,12 +135,20 @@ class Writer:
         remove(temp)
         return False
 
+    def remove(self, path: str) -> bool:
+        """Remove a file, durably where asked; False if there is none."""
+        if not remove(path):
+            return False
+        if self.durable:
+            sync_directory(os.path.dirname(path))
+        return True
+
     def make_directories(self, path: str) -> None:
         """Make `path` and what is missing above it; others may be doing the same."""
         try:
-            os.mkdir(path)
+            self._make_directory(path)
         except FileExistsError:
-            return
+            pass
         except FileNotFoundError:
             parent = os.path.dirname(path)
             if parent == path:
@@ -148,11 +156,35 @@ class Writer:
             self.make_directories(parent)
             self.make_directories(path)
             return
-        if self.modes.directory is not None and self.modes.gid is not None:
-            os.chown(path, -1, self.modes.gid)
-            os.chmod(path, self.modes.directory)
-        if self.durable:
+        if self.durable:  # also where it is there: who made it may not have got so far
             sync_directory(os.path.dirname(path))
+
+    def _make_directory(self, path: str) -> None:
+        gid, mode = self.modes.gid, self.modes.directory
+        if gid is None or mode is None:
+            os.mkdir(path)
+            return
+        if not os.path.isdir(self.temp_dir):  # the root is being made
+            os.mkdir(path)
+            os.chown(path, -1, gid)
+            os.chmod(path, mode)
+            return
+        os.stat(os.path.dirname(path))  # FileNotFoundError before anything is made
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+        # It gets its name when the whole group may write to it: who is killed in between would
+        # otherwise leave a directory that only its owner can repair. Renaming a directory replaces
+        # an empty one, and no other.
+        temp = self.temp_path()
+        os.mkdir(temp)
+        try:
+            os.chown(temp, -1, gid)
+            os.chmod(temp, mode)
+            os.rename(temp, path)
+        except OSError as exc:
+            os.rmdir(temp)
+            if exc.errno != errno.ENOTEMPTY:
+                raise
 
     def _rename(self, temp: str, final: str) -> bool:
         os.rename(temp, final)
@@ -233,10 +265,17 @@ def reader(fd: int) -> Callable[[memoryview], int]:
 def copy_out(source: str, final: str) -> None:
     """Copy a file to where a user wants it, whole or not at all, writable, modes by the umask.
 
+    What is there and is no file (a pipe, a device) is written to.
+
     A copy and not a link: whoever edits a linked file in place edits the object in the cache.
     """
+    if os.path.exists(final) and not os.path.isfile(final):
+        # /dev/stdout, a pipe, a disk: to be written to, never to be replaced by a file.
+        with open(source, "rb", buffering=0) as file, open(final, "wb", buffering=0) as device:
+            _copy_file(file.fileno(), device.fileno())
+        return
     directory = os.path.dirname(os.path.abspath(final))
-    temp = os.path.join(directory, f".{os.path.basename(final)}.{os.urandom(6).hex()}")
+    temp = os.path.join(directory, f".fscache-{os.urandom(8).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         with open(source, "rb", buffering=0) as file:
