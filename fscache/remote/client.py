@@ -68,18 +68,28 @@ class _BrokenError(Exception):
         self.answered = answered
 
 
-class _Kept(threading.local):
-    socket: socket.socket | None = None
-    pid = -1
-    used = 0.0
+class _Held:
+    """One thread's connection; closed with the thread, which drops this object."""
+
+    __slots__ = ("pid", "socket", "used")
+
+    def __init__(self) -> None:
+        self.socket: socket.socket | None = None
+        self.pid = -1
+        self.used = 0.0
 
     def drop(self) -> None:
-        if self.socket is not None:
-            self.socket.close()
-            self.socket = None
+        sock, self.socket = self.socket, None
+        if sock is not None:
+            sock.close()
 
     def __del__(self) -> None:
         self.drop()
+
+
+class _PerThread(threading.local):
+    def __init__(self) -> None:
+        self.held = _Held()
 
 
 class Client:
@@ -109,7 +119,7 @@ class Client:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
-        self._kept = _Kept()
+        self._local = _PerThread()
         self._tls = ssl.create_default_context() if address.tls else None
         token = f"Authorization: Bearer {address.token}\r\n" if address.token else ""
         self._fixed = f" HTTP/1.1\r\nHost: {self.name}\r\n{token}".encode("latin-1")
@@ -204,6 +214,10 @@ class Client:
     def close(self) -> None:
         """Close this thread's connection; the others' close with their threads."""
         self._kept.drop()
+
+    @property
+    def _kept(self) -> _Held:
+        return self._local.held
 
     # -- attempts -----------------------------------------------------------------------------
 
@@ -343,7 +357,7 @@ class Client:
         now = self._clock()
         sock = kept.socket
         if sock is not None and kept.pid == os.getpid():
-            if now - kept.used < _IDLE_CHECK or not select.select([sock], [], [], 0)[0]:
+            if now - kept.used < _IDLE_CHECK or not _readable(sock):
                 kept.used = now
                 return sock
             sock.close()  # readable while nothing was asked: the server has closed it
@@ -367,6 +381,12 @@ class Client:
         why = f"no answer for {self._timeout:g} s" if silent else exc.strerror or str(exc)
         # A silent server may be working on it: asking again would have it do so twice as hard.
         return _BrokenError(why, answered=answered or silent)
+
+
+def _readable(sock: socket.socket) -> bool:
+    poll = select.poll()  # select() itself fails on descriptors beyond 1,023
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _NotSentError(_BrokenError):

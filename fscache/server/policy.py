@@ -1,0 +1,109 @@
+"""Which targets the daemon fetches from: a node must not read the server's own services through it.
+
+Asked twice for every connection, redirects included: `check_url` before anything is sent, with the
+scheme and the name; `check_address` with the address that was really connected to, so that a name
+that resolves to something else a moment later gains nothing. Pure, except that nothing is resolved
+here at all.
+
+Refused unless allowed: every address that is not a public unicast one, which takes in loopback,
+private and link-local ones (a cloud's metadata service), and those wrapped into IPv6 (mapped, 6to4,
+Teredo, NAT64). `allow_private` opens private and loopback addresses; link-local ones only a network
+named explicitly.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from stager.errors import TargetRefusedError
+from stager.urls import parse, redact
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_SCHEMES = frozenset({"http", "https", "ftp"})
+
+
+@dataclass(frozen=True, slots=True)
+class TargetPolicy:
+    """What may be fetched from."""
+
+    schemes: frozenset[str] = _SCHEMES
+    allow_hosts: tuple[str, ...] = ()
+    """Patterns such as `*.example.org`; where there are any, no other host is asked."""
+    deny_hosts: tuple[str, ...] = ()
+    """Patterns; they win over everything."""
+    allow_private: bool = False
+    """Loopback and private addresses, for a laboratory's own servers."""
+    allow_networks: tuple[Network, ...] = ()
+    """Networks that are asked whatever they are."""
+
+    def check_url(self, url: str) -> None:
+        """Refuse a URL by its scheme and host.
+
+        Raises:
+            TargetRefusedError: it may not be fetched from.
+            InvalidURLError: it is no URL.
+        """
+        target = parse(url)
+        if target.scheme not in self.schemes:
+            raise TargetRefusedError(redact(url), f"scheme {target.scheme} is not fetched here")
+        host = target.host.rstrip(".")
+        if any(fnmatchcase(host, pattern) for pattern in self.deny_hosts):
+            raise TargetRefusedError(redact(url), f"host {host} is on the deny list")
+        if self.allow_hosts and not any(fnmatchcase(host, p) for p in self.allow_hosts):
+            raise TargetRefusedError(redact(url), f"host {host} is not on the allow list")
+        try:
+            address = ipaddress.ip_address(host)
+        except ValueError:
+            return  # a name: its addresses are judged when one of them is connected to
+        self.check_address(url, str(address))
+
+    def check_address(self, url: str, address: str) -> None:
+        """Refuse an address that a connection for `url` goes to.
+
+        Raises:
+            TargetRefusedError: it may not be connected to.
+        """
+        try:
+            found = unwrap(ipaddress.ip_address(address.partition("%")[0]))
+        except ValueError:
+            raise TargetRefusedError(redact(url), "its address cannot be judged") from None
+        if any(found in network for network in self.allow_networks):
+            return
+        why = refusal(found, allow_private=self.allow_private)
+        if why is not None:
+            raise TargetRefusedError(redact(url), f"{found} is {why}")
+
+
+def refusal(address: Address, *, allow_private: bool) -> str | None:
+    """Return why an address is refused, None if it is not."""
+    if address.is_unspecified:
+        return "no address"
+    if address.is_multicast:
+        return "a multicast address"
+    if address.is_link_local:
+        return "link-local"
+    if address.is_loopback:
+        return None if allow_private else "loopback"
+    if address.is_global and not address.is_reserved:
+        return None
+    return None if allow_private else "private or reserved"
+
+
+def unwrap(address: Address) -> Address:
+    """Return the IPv4 address that an IPv6 one carries, or the address itself."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address
