@@ -19,8 +19,8 @@ class Validator:
     last_modified: str | None = None
     size: int | None = None
     source: str | None = None
-    """Which mirror it came from (redacted): halves of two mirrors are never glued together, for
-    equal ETags on different servers mean nothing (nginx makes them of time and size)."""
+    """Hash of the mirror's URL: halves of two mirrors are never glued together, because equal ETags
+    of different servers mean nothing (nginx makes them of time and size)."""
 
     def if_range(self) -> str | None:
         """Return the value for `If-Range`, or None where the server gave nothing that may be used.

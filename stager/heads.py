@@ -109,3 +109,11 @@ def status_error(
         retry_after = parse_retry_after(headers.get("retry-after"), now)
         return BusyServerError(url, status, why, retry_after)
     return HTTPStatusError(url, status, why)
+
+
+def utf8(value: str) -> str:
+    """Return a header's text: transports hand bytes over as Latin-1, servers mean UTF-8."""
+    try:
+        return value.encode("latin-1").decode("utf-8")
+    except UnicodeError:
+        return value

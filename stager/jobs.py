@@ -1,0 +1,97 @@
+"""From what a caller writes down to a `Job`: everything that can be wrong with it is found here. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from stager.checks import parse_checksum
+from stager.errors import InvalidURLError
+from stager.transfer import Job
+from stager.urls import parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Mapping, Sequence
+
+    from stager.destination import Validator
+
+# What the transfer itself decides, and what frames the message.
+_OURS = frozenset(
+    "Accept-Encoding Connection Content-Length Host If-Match If-Modified-Since If-None-Match If-Range "
+    "If-Unmodified-Since Range Te Trailer Transfer-Encoding Upgrade".split()
+)
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def make_job(
+    urls: str | Sequence[str],
+    checksum: str | None,
+    headers: Mapping[str, str],
+    revalidate: Validator | None,
+    schemes: Container[str],
+    rewrite: Callable[[str], Sequence[str]] | None,
+) -> Job:
+    """Return the job.
+
+    Args:
+        urls: The URL and its mirrors.
+        checksum: `algorithm:hex`.
+        headers: From `checked_headers`.
+        revalidate: What the caller has.
+        schemes: Those that can be fetched.
+        rewrite: The site's mirrors for a URL.
+
+    Raises:
+        InvalidURLError: for any of the URLs.
+        InvalidChecksumError: for the checksum.
+    """
+    asked = [urls] if isinstance(urls, str) else list(urls)
+    if not asked:
+        raise InvalidURLError("", "no URL given")
+    targets = [parse(url, schemes) for url in asked]
+    mirrors = targets
+    if rewrite is not None:
+        mirrors = []
+        for target in targets:
+            rewritten = [parse(url, schemes) for url in rewrite(target.url)]
+            mirrors += rewritten or [target]
+    if len(mirrors) > 1:
+        mirrors = list({mirror.url: mirror for mirror in mirrors}.values())
+    return Job(
+        targets[0],
+        tuple(mirrors),
+        None if checksum is None else parse_checksum(checksum),
+        headers,
+        revalidate,
+    )
+
+
+def job_key(job: Job) -> tuple[object, ...]:
+    """Return what two jobs must share to be one flight: all that may change the outcome."""
+    return (
+        job.home.url,
+        job.mirrors,
+        tuple(mirror.credential for mirror in (job.home, *job.mirrors)),
+        job.checksum,
+        tuple(sorted(job.headers.items())),
+        job.revalidate,
+    )
+
+
+def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the caller's headers, names in `Title-Case`.
+
+    Raises:
+        ValueError: a name or value that would break out of its line, or one that is not the
+            caller's to set.
+    """
+    checked = {}
+    for name, value in (headers or {}).items():
+        titled = name.title()
+        if not _NAME.fullmatch(name) or titled in _OURS:
+            raise ValueError(f"header {name!r} cannot be set")
+        if _BAD_VALUE.search(value):
+            raise ValueError(f"the value of header {name!r} holds a control character")
+        checked[titled] = value
+    return checked

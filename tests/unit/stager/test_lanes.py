@@ -1,0 +1,102 @@
+"""Promises of stager.lanes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from stager.lanes import Lanes
+
+A, B, FTP = ("http", "a", 80), ("http", "b", 80), ("ftp", "a", 21)
+ANY = (True, False)
+
+
+def lanes(per_host: int = 2, rate: float | None = None) -> Lanes[Any]:
+    return Lanes(per_host, rate, lambda scheme: scheme == "http")
+
+
+def pop(queue: Lanes[Any], now: float = 0, kinds: tuple[bool, ...] = ANY) -> Any:
+    taken = queue.pop(now, kinds)
+    return None if taken is None else taken[1]
+
+
+def test_hosts_take_turns() -> None:
+    queue = lanes()
+    for item in ("a1", "a2", "a3"):
+        queue.push(A, item)
+    queue.push(B, "b1")
+    assert [pop(queue, 0, ANY) for _ in range(4)] == ["a1", "b1", "a2", None]
+
+
+def test_a_host_gets_no_more_than_its_slots_and_a_freed_one_goes_on() -> None:
+    queue = lanes(per_host=1)
+    queue.push(A, 1)
+    queue.push(A, 2)
+    assert queue.pop(0, ANY) == (A, 1)
+    assert pop(queue, 0, ANY) is None
+    queue.release(A)
+    assert pop(queue, 0, ANY) == 2
+
+
+def test_what_has_begun_goes_first() -> None:
+    queue = lanes()
+    queue.push(A, "new")
+    queue.push(A, "begun", first=True)
+    assert pop(queue, 0, ANY) == "begun"
+
+
+def test_kinds_are_taken_and_counted_apart() -> None:
+    queue = lanes()
+    queue.push(A, "http")
+    queue.push(FTP, "ftp")
+    assert queue.ready == {True: 1, False: 1}
+    assert pop(queue, 0, (False,)) == "ftp"
+    assert pop(queue, 0, (False,)) is None
+    assert queue.ready == {True: 1, False: 0}
+    assert pop(queue, 0, (True,)) == "http"
+
+
+def test_what_is_due_later_comes_when_it_is_due() -> None:
+    queue = lanes()
+    queue.push_later(5.0, A, "five")
+    queue.push_later(3.0, A, "three")
+    assert (queue.next_due(), pop(queue, 2.0, ANY)) == (3.0, None)
+    queue.wake(4.0)
+    assert [pop(queue, 4.0, ANY), pop(queue, 4.0, ANY), queue.next_due()] == ["three", None, 5.0]
+    queue.wake(5.0)
+    assert (pop(queue, 5.0, ANY), queue.next_due()) == ("five", None)
+
+
+def test_a_rate_spaces_what_begins_with_one_host_and_not_with_another() -> None:
+    queue = lanes(per_host=9, rate=2.0)
+    for item in (1, 2, 3):
+        queue.push(A, item)
+    queue.push(B, "b")
+    assert [pop(queue, 0.0, ANY) for _ in range(3)] == [1, "b", None]
+    assert queue.next_due() == 0.5
+    queue.wake(0.5)
+    assert [pop(queue, 0.5, ANY), pop(queue, 0.5, ANY)] == [2, None]
+    queue.release(A)
+    queue.wake(0.7)
+    assert pop(queue, 0.7, ANY) is None
+    queue.wake(1.0)
+    assert pop(queue, 1.0, ANY) == 3
+
+
+def test_hosts_without_work_are_forgotten() -> None:
+    queue = lanes()
+    for host in range(100):
+        origin = ("http", f"h{host}", 80)
+        queue.push(origin, host)
+        assert pop(queue, 0, ANY) == host
+        queue.release(origin)
+    assert not queue._lanes
+
+
+def test_draining_takes_all() -> None:
+    queue = lanes()
+    queue.push(A, 1)
+    queue.push(B, 2)
+    queue.push_later(9.0, A, 3)
+    assert sorted(queue.drain()) == [1, 2, 3]
+    assert pop(queue, 99, ANY) is None
+    assert (queue.ready, queue.next_due()) == ({True: 0, False: 0}, None)
