@@ -26,6 +26,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fscache.fs.group import Group
+
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 _COPY_BYTES = 256 * 1024  # fastest on ext4 of 64 KiB … 1 MiB (docs/performance.md)
 
@@ -51,13 +53,24 @@ class Modes:
 class Writer:
     """Writes the files of one root."""
 
-    __slots__ = ("_count", "_prefix", "durable", "modes", "temp_dir")
+    __slots__ = ("_count", "_prefix", "durable", "group", "modes", "temp_dir")
 
-    def __init__(self, temp_dir: str, modes: Modes, *, durable: bool = False) -> None:
-        """Write through `temp_dir`, which must lie in the file system of the final names."""
+    def __init__(
+        self, temp_dir: str, modes: Modes, *, durable: bool = False, group: Group | None = None
+    ) -> None:
+        """Write through `temp_dir`, which must lie in the file system of the final names.
+
+        Args:
+            temp_dir: Where files lie while they are written.
+            modes: Permissions of what is written.
+            durable: Make files survive a loss of power.
+            group: With `durable`: new names become durable within its window, many at a time
+                (see `fs.group`); what they replace stays until then.
+        """
         self.temp_dir = temp_dir
         self.modes = modes
         self.durable = durable
+        self.group = group
         self._prefix = ""
         self._count = 0
 
@@ -84,12 +97,7 @@ class Writer:
 
     def create(self, path: str) -> int:
         """Create `path`, which must not exist, as a file that is still being written."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            fd = os.open(path, flags, self.modes.partial)
-        except FileNotFoundError:
-            self.make_directories(os.path.dirname(path))
-            fd = os.open(path, flags, self.modes.partial)
+        fd = self._open_new(path, self.modes.partial)
         if self.modes.gid is not None:
             os.fchmod(fd, self.modes.partial)  # the umask has been applied to what open was given
         return fd
@@ -106,6 +114,8 @@ class Writer:
         Returns:
             False if `replace` is false and the name is taken; the temporary file then stays.
         """
+        if replace and self.durable and self.group is not None:
+            self.group.sync(temp)  # what is replaced may be durable already: it must not be lost
         name = self._rename if replace else self._link
         try:
             done = name(temp, final)
@@ -115,18 +125,16 @@ class Writer:
             self.make_directories(os.path.dirname(final))
             done = name(temp, final)
         if done and self.durable:
-            sync_directory(os.path.dirname(final))
+            if self.group is None:
+                sync_directory(os.path.dirname(final))
+            else:
+                self.group.note(final)
         return done
 
     def write(self, final: str, data: bytes, *, replace: bool = True) -> bool:
         """Write a whole small file under its final name; see `publish`."""
-        fd, temp = self.create_temp()
+        temp, _status = self.stage(data)
         try:
-            try:
-                write_all(fd, data)
-                self.seal(fd)
-            finally:
-                os.close(fd)
             if self.publish(temp, final, replace=replace):
                 return True
         except BaseException:
@@ -135,12 +143,50 @@ class Writer:
         remove(temp)
         return False
 
+    def stage(self, data: bytes, mtime_ns: int | None = None) -> tuple[str, os.stat_result]:
+        """Write a whole small file, sealed, under a temporary name: for `publish`.
+
+        Args:
+            data: Its bytes.
+            mtime_ns: Its mtime, where that is to say more than "now".
+
+        Returns:
+            The temporary path, and the status that the file will have under its final name.
+        """
+        while True:
+            temp = self.temp_path()
+            try:
+                # Read-only from the start: one system call less than sealing it afterwards.
+                fd = self._open_new(temp, self.modes.object)
+                break
+            except FileExistsError:
+                continue
+        try:
+            try:
+                write_all(fd, data)
+                if mtime_ns is not None:
+                    os.utime(fd, ns=(mtime_ns, mtime_ns))
+                status = os.fstat(fd)
+                if status.st_mode & 0o7777 != self.modes.object:
+                    os.fchmod(fd, self.modes.object)  # the umask took some bits
+                if self.durable and self.group is None:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+        except BaseException:
+            remove(temp)
+            raise
+        return temp, status
+
     def remove(self, path: str) -> bool:
         """Remove a file, durably where asked; False if there is none."""
         if not remove(path):
             return False
         if self.durable:
-            sync_directory(os.path.dirname(path))
+            if self.group is None:
+                sync_directory(os.path.dirname(path))
+            else:
+                self.group.note(path)
         return True
 
     def make_directories(self, path: str) -> None:
@@ -185,6 +231,14 @@ class Writer:
             os.rmdir(temp)
             if exc.errno != errno.ENOTEMPTY:
                 raise
+
+    def _open_new(self, path: str, mode: int) -> int:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+        try:
+            return os.open(path, flags, mode)
+        except FileNotFoundError:
+            self.make_directories(os.path.dirname(path))
+            return os.open(path, flags, mode)
 
     def _rename(self, temp: str, final: str) -> bool:
         os.rename(temp, final)
