@@ -41,6 +41,20 @@
     │   ├── RefusedRequestError (ValueError)
     │   ├── UnknownRequestError (LookupError)
     │   └── TryAgainError
+    ├── GridError
+    │   ├── HostDied
+    │   ├── ServiceError
+    │   │   ├── UnknownServiceError (LookupError)
+    │   │   ├── ServiceEndedError
+    │   │   ├── NoServersError
+    │   │   └── ProxyReleasedError
+    │   ├── InsecureGridError (PermissionError)
+    │   ├── ClusterError (ConnectionError)
+    │   ├── RemoteFailureError
+    │   └── TableError
+    │       ├── UnknownTableError (LookupError)
+    │       ├── TableExistsError
+    │       └── TableSourceError (ValueError)
     └── StoreError
         ├── CorruptObjectError
         ├── RootError
@@ -295,6 +309,121 @@ class TryAgainError(RemoteError):
 
 
 @dataclass(eq=False)
+class GridError(FscacheError):
+    """Work on other hosts could not be started, or went wrong there."""
+
+    code = "grid"
+    message = "grid: {why}"
+
+    why: str
+
+
+@dataclass(eq=False)
+class HostDied(GridError):  # noqa: N818 - the name that callers know it by
+    """The process that had the work is gone; whether the work was done is not known."""
+
+    code = "host-died"
+    message = "{what} on {host}: {why}"
+
+    host: str = ""
+    what: str = "a call"
+
+
+@dataclass(eq=False)
+class ServiceError(GridError):
+    """A published service cannot be used; `service` is its id or name."""
+
+    code = "service"
+    message = "service {service}: {why}"
+
+    service: str = ""
+
+
+@dataclass(eq=False)
+class UnknownServiceError(ServiceError, LookupError):
+    """Nothing is published under this id or name."""
+
+    code = "unknown-service"
+
+
+@dataclass(eq=False)
+class ServiceEndedError(ServiceError):
+    """The service was terminated while somebody waited for it or for one of its calls."""
+
+    code = "service-ended"
+
+
+@dataclass(eq=False)
+class NoServersError(ServiceError):
+    """No host has a copy: none could be started, or all that could have died."""
+
+    code = "no-servers"
+
+
+@dataclass(eq=False)
+class ProxyReleasedError(ServiceError):
+    """The proxy was released: its server may belong to somebody else by now."""
+
+    code = "proxy-released"
+
+
+@dataclass(eq=False)
+class InsecureGridError(GridError, PermissionError):
+    """Without certificates anybody who reaches the port could run code there and here."""
+
+    code = "insecure-grid"
+
+
+@dataclass(eq=False)
+class ClusterError(GridError, ConnectionError):
+    """The scheduler cannot be reached, or no worker came."""
+
+    code = "cluster"
+
+
+@dataclass(eq=False)
+class RemoteFailureError(GridError):
+    """What was raised on another host cannot be brought here; its type and text are."""
+
+    code = "remote-failure"
+    message = "{kind} on {host}: {why}"
+
+    kind: str = ""
+    host: str = ""
+
+
+@dataclass(eq=False)
+class TableError(GridError):
+    """A table cannot be made, found or read."""
+
+    code = "table"
+    message = "table {table}: {why}"
+
+    table: str = ""
+
+
+@dataclass(eq=False)
+class UnknownTableError(TableError, LookupError):
+    """There is no table of this name."""
+
+    code = "unknown-table"
+
+
+@dataclass(eq=False)
+class TableExistsError(TableError):
+    """There is a table of this name, made of something else."""
+
+    code = "table-exists"
+
+
+@dataclass(eq=False)
+class TableSourceError(TableError, ValueError):
+    """What a table was to be made of cannot be read as one table."""
+
+    code = "table-source"
+
+
+@dataclass(eq=False)
 class StoreError(FscacheError):
     """The root could not be read or written."""
 
@@ -360,6 +489,7 @@ __all__ = [
     "AuthenticationError",
     "BusyServerError",
     "ChecksumError",
+    "ClusterError",
     "ConfigError",
     "ConnectionFailedError",
     "CorruptObjectError",
@@ -368,7 +498,10 @@ __all__ = [
     "DestinationError",
     "FormatError",
     "FscacheError",
+    "GridError",
     "HTTPStatusError",
+    "HostDied",
+    "InsecureGridError",
     "InvalidAddressError",
     "InvalidChecksumError",
     "InvalidQueryError",
@@ -378,6 +511,7 @@ __all__ = [
     "LockTimeoutError",
     "NeedFailedError",
     "NoKeyringError",
+    "NoServersError",
     "NoSpaceError",
     "NoSuchTaskError",
     "NoTaskDataError",
@@ -385,17 +519,24 @@ __all__ = [
     "NotCachedError",
     "NotFoundError",
     "OfflineError",
+    "ProxyReleasedError",
     "RedirectError",
     "RefusedRequestError",
     "RemoteError",
+    "RemoteFailureError",
     "ResultUnavailableError",
     "RootError",
     "RootPermissionError",
     "ServerUnreachableError",
+    "ServiceEndedError",
+    "ServiceError",
     "StageError",
     "StalledError",
     "StoreError",
     "StoreFullError",
+    "TableError",
+    "TableExistsError",
+    "TableSourceError",
     "TargetRefusedError",
     "TaskError",
     "TaskExistsError",
@@ -404,4 +545,6 @@ __all__ = [
     "UnknownFieldError",
     "UnknownOperatorError",
     "UnknownRequestError",
+    "UnknownServiceError",
+    "UnknownTableError",
 ]
