@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
     from credentials.model import Credential
     from fscache.config import Config
+    from fscache.urls.entry import URLEntry
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.index import Hit
     from stager.request import FetchRequest
 
     Source = str | list[str] | tuple[str, ...]
+    Miss = tuple[list[str], str | None, URLEntry | None]
+    """URL and mirrors; the checksum asked for; what is here and only has to be asked about."""
 
 _RECHECK = 1.0  # seconds for which a hit in memory is not looked up anew
 _REMEMBERED = 100_000  # hits; about 60 MB at most
@@ -62,6 +65,7 @@ class Cache:
         *,
         config: Config | None = None,
         now: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+        fetcher: Callable[[Root, URLIndex, Config], Fetcher] | None = None,
     ) -> None:
         """Open a cache; nothing is written before something is kept.
 
@@ -69,6 +73,7 @@ class Cache:
             root: Its directory; from the configuration by default.
             config: Settings; from arguments, environment and files by default.
             now: The clock, seconds since the epoch.
+            fetcher: Makes what brings missing URLs; the stager of this process by default.
 
         Raises:
             ConfigError: a setting cannot be used.
@@ -89,6 +94,7 @@ class Cache:
         self._indexes = [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own]
         self._memory: dict[str, _Remembered] = {}
         self._fetcher_made: Fetcher | None = None
+        self._make_fetcher = fetcher
 
     # -- URLs ---------------------------------------------------------------------------------
 
@@ -148,19 +154,18 @@ class Cache:
                         and status.st_size == known.size
                     ):
                         return known.path
-        found = self._find_or_submit(
+        found = self._find_fresh(
             url,
             checksum=checksum,
             max_age=max_age,
             revalidate=revalidate,
             offline=offline,
             verify=verify,
-            credential=credential,
-            headers=headers,
         )
         if isinstance(found, os.PathLike):
             return found
-        path: Path = found.result(timeout)
+        (request,) = self._fetcher.submit([found], credential=credential, headers=headers)
+        path: Path = request.result(timeout)
         return path
 
     def get_many(
@@ -203,9 +208,18 @@ class Cache:
         urls: Iterable[Source],
         *,
         checksums: Mapping[str, str] | None = None,
+        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
         **options: Any,
     ) -> list[FetchRequest]:
         """Start fetching what is missing and return at once.
+
+        Args:
+            urls: URLs, or lists of mirrors.
+            checksums: `algorithm:hex` by URL.
+            credential: As for `get`.
+            headers: As for `get`.
+            options: As for `get`.
 
         Returns:
             One request for each URL, in order: futures whose result is the path, with `progress`,
@@ -213,24 +227,37 @@ class Cache:
         """
         from fscache.urls.fetcher import settled
 
-        requests = []
+        requests: list[FetchRequest | None] = []
+        misses = []
         for url in urls:
             primary = url if isinstance(url, str) else url[0]
             if checksums is not None:
                 options["checksum"] = checksums.get(primary)
+            request = None
             try:
-                found = self._find_or_submit(url, **options)
+                found = self._find_fresh(url, **options)
             except Exception as exc:  # noqa: BLE001 - one bad URL must not lose the others' requests
-                found = settled(primary, error=exc)
-            if isinstance(found, os.PathLike):
-                found = settled(primary, path=found)
-            requests.append(found)
-        return requests
+                request = settled(primary, error=exc)
+            else:
+                if isinstance(found, os.PathLike):
+                    request = settled(primary, path=found)
+                else:
+                    misses.append(found)
+            requests.append(request)
+        # In one go: the stager takes many small files by another road than a few.
+        submitted = iter(
+            self._fetcher.submit(misses, credential=credential, headers=headers) if misses else ()
+        )
+        return [request or next(submitted) for request in requests]
 
     def lookup(self, url: str) -> Path | None:
         """Return the path of a URL if it is here; never touches the network."""
         hit, _ = self._find([plain(url)])
         return None if hit is None else as_path(hit.path)
+
+    def find(self, url: str) -> Hit | None:
+        """Return what is recorded of a URL's object, if it is here; as `lookup` otherwise."""
+        return self._find([plain(url)])[0]
 
     def forget(self, url: str) -> bool:
         """Forget a URL: its entry is removed, its object left to a purge. False if unknown."""
@@ -339,7 +366,7 @@ class Cache:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _find_or_submit(
+    def _find_fresh(
         self,
         url: Source,
         *,
@@ -348,10 +375,8 @@ class Cache:
         revalidate: bool = False,
         offline: bool | None = None,
         verify: bool = False,
-        credential: Credential | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Path | FetchRequest:
-        """Return the path of what may be handed out as it is, or the request that brings it."""
+    ) -> Path | Miss:
+        """Return the path of what may be handed out as it is, or what has to be asked for."""
         given = [url] if isinstance(url, str) else list(url)
         wanted = None
         if checksum is not None:
@@ -375,10 +400,7 @@ class Cache:
 
             raise OfflineError(name=plain(given[0]))
         # What a tier holds is not ours to call current: fetch it into the own root instead.
-        known = hit.entry if hit is not None and own else None
-        return self._fetcher.submit(
-            given, checksum=checksum, credential=credential, headers=headers, known=known
-        )
+        return given, checksum, hit.entry if hit is not None and own else None
 
     def _find(
         self, urls: list[str], *, verify: bool = False, checksum: tuple[str, str] | None = None
@@ -407,7 +429,8 @@ class Cache:
 
             with translated(self.root.path):
                 self.root.ensure()
-            self._fetcher_made = Fetcher(self.root, self._own, self.config)
+            make = self._make_fetcher or Fetcher
+            self._fetcher_made = make(self.root, self._own, self.config)
         return self._fetcher_made
 
 

@@ -54,12 +54,17 @@ class Staged:
 class Claim(Protocol):
     """One URL's partial file, ours alone until `commit` or `release`."""
 
-    fd: int
-    """Open for reading and writing, positioned at the end of what is kept."""
-    kept: int
-    """Bytes an earlier attempt left here; 0 for a fresh file."""
-    validator: Validator | None
-    """What the kept bytes began with; None when they cannot be resumed (then `kept` is 0)."""
+    @property
+    def fd(self) -> int:
+        """Open for reading and writing, positioned at the end of what is kept."""
+
+    @property
+    def kept(self) -> int:
+        """Bytes an earlier attempt left here; 0 for a fresh file."""
+
+    @property
+    def validator(self) -> Validator | None:
+        """What the kept bytes began with; None when they cannot be resumed (then `kept` is 0)."""
 
     def note(self, validator: Validator) -> None:
         """Remember what the body began with, so that another process can resume it."""

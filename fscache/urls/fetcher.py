@@ -52,6 +52,7 @@ class Fetcher:
                 report=lambda error: logging.getLogger("fscache").warning("%s", error),
             ).find,
             user_agent=USER_AGENT,
+            now=root.now,
             timeouts=Timeouts(config.connect_timeout, config.stall_timeout),
             policy=RetryPolicy(attempts=config.attempts),
             workers=config.workers,
@@ -61,35 +62,41 @@ class Fetcher:
 
     def submit(
         self,
-        urls: Sequence[str],
+        misses: Sequence[tuple[Sequence[str], str | None, URLEntry | None]],
         *,
-        checksum: str | None,
         credential: Credential | None,
         headers: Mapping[str, str] | None,
-        known: URLEntry | None,
-    ) -> FetchRequest:
-        """Start fetching; the result is a path.
+    ) -> list[FetchRequest]:
+        """Start fetching; the requests' results are paths.
 
         Args:
-            urls: The URL and its mirrors.
-            checksum: `algorithm:hex`.
-            credential: For the first URL's host, instead of the chain's.
-            headers: Further request headers.
-            known: What is here already and only has to be asked about.
+            misses: For each, the URL and its mirrors; `algorithm:hex` or None; what is here already
+                and only has to be asked about, or None.
+            credential: For each (first) URL's host, instead of the chain's.
+            headers: Further request headers, for the (first) URL's host.
         """
-        validator = known and Validator(known.etag, known.last_modified, known.size)
-        return self._service.submit(
-            urls,
-            checksum=checksum,
-            credential=credential,
-            headers=headers,
-            revalidate=validator,
-            convert=as_path,
-        )
+        sent = {**(headers or {}), **(credential.headers() if credential else {})}
+        if all(known is None for _, _, known in misses):
+            wanted = [(urls, checksum) for urls, checksum, _ in misses]
+            return self._service.submit_many(wanted, headers=sent, convert=as_path)
+        return [
+            self._service.submit(
+                urls,
+                checksum,
+                headers=sent,
+                revalidate=_validator(known),
+                convert=as_path,
+            )
+            for urls, checksum, known in misses
+        ]
 
     def close(self) -> None:
         """Stop; partial files stay."""
         self._service.close(cancel=True)
+
+
+def _validator(known: URLEntry | None) -> Validator | None:
+    return None if known is None else Validator(known.etag, known.last_modified, known.size)
 
 
 def rewrite(url: str, rules: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]:

@@ -54,7 +54,9 @@ def main() -> int:
         root = f"{top}/cache"
         settings = {**os.environ, "FSCACHE_ROOT": root, "NETRC": _netrc(top), "HOME": top}
         cache = Cache(config=config.load(settings))
-        print(f"An HTTP server offers {len(urls)} files, {format_size(sum(SIZES.values()))} in all.\n")
+        print(
+            f"An HTTP server offers {len(urls)} files, {format_size(sum(SIZES.values()))} in all.\n"
+        )
         took = _stage(cache, urls)
         served = {name: len(origin.seen(f"/{name}")) for name in SIZES}
         again = origin.seen("/drops.bin")[-1].headers.get("range")
@@ -65,7 +67,8 @@ def main() -> int:
             return 1
         _compare(took, hits, urls)
         print("\n$ fscache admin ls --sort atime")
-        listing = [sys.executable, "-m", "fscache.cli.main", "admin", "ls", "--sort", "atime"]
+        program = str(Path(sys.executable).with_name("fscache"))
+        listing = [program, "admin", "ls", "--sort", "atime"]
         code = subprocess.run(listing, env=settings, check=False).returncode
         cache.close()
     print("\nEverything arrived, was verified and was read back." if not code else "\nFAILED")
