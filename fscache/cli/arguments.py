@@ -13,7 +13,7 @@ from fscache import __version__
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import NoReturn
+    from typing import Any, NoReturn
 
 COMMANDS = {
     "get": "fetch URLs that are not in the cache yet, and print their paths",
@@ -39,6 +39,10 @@ GROUPS = {
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors come out as all others do."""
 
+    def __init__(self, **options: Any) -> None:
+        # A shortened option would come to mean another one when a second begins like it.
+        super().__init__(**options, allow_abbrev=False)
+
     def error(self, message: str) -> NoReturn:
         """Raise instead of printing the usage and leaving."""
         from fscache.cli.exits import UsageError
@@ -57,7 +61,6 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         prog="fscache",
         description="The cache that a lab's programs share.",
         epilog="Exit codes and the fields of --json: docs/cli.md.",
-        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"fscache {__version__}")
     _add_globals(parser)

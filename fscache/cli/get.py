@@ -130,7 +130,7 @@ def _outcomes(
         verify=arguments.verify,
     )
     try:
-        if not arguments.quiet:
+        if not arguments.quiet and not session.json:
             from fscache.urls.progress import follow
 
             follow(requests)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 
-from fscache.units import format_duration, format_size
+from fscache.units import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from stager.request import Progress
 
 _BAR_COLUMNS = 20
-_NAME_COLUMNS = 16
+_NAME_COLUMNS = 12
 """Fewer than this for the name, and a part of the figures is left out instead."""
 
 
@@ -73,7 +73,7 @@ def file_line(name: str, progress: Progress, width: int, glyphs: Glyphs) -> str:
         share = min(1.0, done / total) if total else 1.0
         percent = f" {share:4.0%}"
         size = f" {format_size(done) + '/' + format_size(total):>19}"
-        left = format_duration((total - done) / rate) if rate > 0 else ""
+        left = _clock(max(0, total - done) / rate) if rate > 0 else ""
         full = int(share * _BAR_COLUMNS)
         bar = f" {glyphs.full * full}{glyphs.empty * (_BAR_COLUMNS - full)}"
         layouts = [
@@ -104,6 +104,15 @@ def frame(lines: Sequence[str], last: str, height: int) -> list[str]:
     """Return what fits on a screen of `height` lines: the first `lines`, and `last` always."""
     room = max(0, height - 2)
     return [*lines[:room], last]
+
+
+def _clock(seconds: float) -> str:
+    """Return a time to wait as a clock shows it, `1:02:03`; days alone where there are many."""
+    if seconds >= 100 * 3600:
+        return f"{seconds / 86400:.3g} d"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _take(text: Iterable[str], width: int) -> str:

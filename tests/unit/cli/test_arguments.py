@@ -1,0 +1,99 @@
+"""Promises of fscache.cli.arguments."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from fscache.cli.arguments import COMMANDS, module_of, parse
+from fscache.cli.exits import UsageError
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_module_and_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = import_module(module_of(name))
+    assert callable(module.configure)
+    assert callable(module.execute)
+    with pytest.raises(SystemExit) as caught:
+        parse([*name.split(), "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith(f"usage: fscache {name} ")
+    assert "--root DIR" in shown
+    assert "--json" in shown
+
+
+def test_help_without_a_command_names_them_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(["--help"])
+    shown = capsys.readouterr().out
+    for name in COMMANDS:
+        assert f"\n    {name.split(' ')[0]} " in shown
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["--root", "/r", "--json", "path", "http://h/"],
+        ["path", "http://h/", "--root", "/r", "--json"],
+        ["--json", "path", "--root", "/r", "http://h/"],
+    ],
+)
+def test_global_options_stand_before_or_behind_the_command(argv: list[str]) -> None:
+    arguments = parse(argv)
+    assert (arguments.command, arguments.root, arguments.json) == ("path", "/r", True)
+    assert arguments.name == "http://h/"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["nonsense"],
+        ["auth"],
+        ["auth", "nonsense"],
+        ["get"],
+        ["get", "--nonsense", "http://h/"],
+        ["get", "--off", "http://h/"],
+        ["path", "a", "b"],
+        ["admin", "ls", "--sort", "name"],
+        ["admin", "ls", "--limit", "x"],
+        ["auth", "login", "h"],
+        ["auth", "login", "h", "--bearer", "--user", "u"],
+        ["auth", "login", "h", "--bearer=secret"],
+    ],
+)
+def test_arguments_that_do_not_fit_are_a_usage_error(argv: list[str]) -> None:
+    with pytest.raises(UsageError):
+        parse(argv)
+
+
+def loaded(*argv: str) -> set[str]:
+    code = (
+        "import sys\n"
+        "from fscache.cli.main import run\n"
+        "code = run(sys.argv[1:])\n"
+        "print(*sys.modules, file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *argv], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_a_hit_imports_nothing_that_it_does_not_need(root_path: str, tmp_path: object) -> None:
+    import fscache
+
+    address = fscache.Cache(root_path).put(b"bytes")
+    costly = {"requests", "filelock", "keyring", "watchdog", "sqlite3", "xmlrpc", "logging",
+              "dataclasses", "typing", "pathlib"}  # fmt: skip
+    modules = loaded("--root", root_path, "path", address)
+    assert not modules & (costly | {"json"})
+    assert {name for name in modules if name.startswith("fscache.cli.")} == {
+        "fscache.cli.main", "fscache.cli.session", "fscache.cli.arguments", "fscache.cli.path",
+    }  # fmt: skip
+    assert not loaded("--root", root_path, "--json", "path", address) & costly

@@ -1,0 +1,230 @@
+"""Promises of fscache.urls.progress, with real requests and a real terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import termios
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fscache.urls import progress
+from fscache.urls.progress import Tally, follow
+from stager.request import FetchRequest, Meter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def make(clock: Callable[[], float], name: str = "a.nc") -> tuple[FetchRequest, Meter]:
+    meter = Meter(clock)
+    url = f"https://example.org/{name}"
+    return FetchRequest((url,), None, meter, leave=lambda request: None), meter
+
+
+def come(meter: Meter, size: int, total: int | None = None) -> None:
+    meter.start()
+    meter.running = True
+    meter.done = meter.received = size
+    meter.total = total
+
+
+class Terminal:
+    """A pseudo-terminal of a chosen size, and the screen that its output makes."""
+
+    def __init__(self, width: int, height: int) -> None:
+        self._reader, writer = pty.openpty()
+        attributes = termios.tcgetattr(writer)
+        attributes[1] &= ~termios.OPOST  # a newline stays one
+        termios.tcsetattr(writer, termios.TCSANOW, attributes)
+        self.stream = os.fdopen(writer, "w", encoding="utf-8")
+        self.resize(width, height)
+        self.written = b""
+
+    def resize(self, width: int, height: int) -> None:
+        self.width = width
+        termios.tcsetwinsize(self.stream.fileno(), (height, width))
+
+    def read(self) -> str:
+        os.set_blocking(self._reader, False)
+        try:
+            while chunk := os.read(self._reader, 65536):
+                self.written += chunk
+        except BlockingIOError:
+            pass
+        return self.written.decode()
+
+    def screen(self) -> list[str]:
+        """Return the lines that stand on the screen, as a terminal of this width shows them."""
+        rows, row = [""], 0
+        text = self.read()
+        at = 0
+        while at < len(text):
+            if text.startswith("\x1b[", at):
+                end = at + 2
+                while not text[end].isalpha():
+                    end += 1
+                if text[end] == "F":
+                    row = max(0, row - int(text[at + 2 : end]))
+                elif text[end] == "J":
+                    del rows[row:]
+                    rows.append("")
+                else:
+                    assert text[end] == "K"
+                at = end + 1
+            elif text[at] == "\n":
+                row += 1
+                if row == len(rows):
+                    rows.append("")
+                at += 1
+            else:
+                if len(rows[row]) == self.width:
+                    row += 1
+                    if row == len(rows):
+                        rows.append("")
+                rows[row] += text[at]
+                at += 1
+        return rows[:-1]
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._reader)
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    made = Terminal(60, 24)
+    yield made
+    made.close()
+
+
+def test_nothing_is_shown_of_requests_that_have_ended(clock: Callable[[], float]) -> None:
+    request, _ = make(clock)
+    request.deliver("/a")
+    stream = io.StringIO()
+    follow([request], stream=stream)
+    assert stream.getvalue() == ""
+
+
+def test_a_log_gets_a_line_for_each_file_and_one_for_all(clock: Any) -> None:
+    (one, meter), (two, _), (three, _) = (make(clock, name) for name in "abc")
+    come(meter, 2048, 2048)
+
+    def end() -> None:
+        clock.advance(2)
+        one.deliver("/a")
+        two.fail(OSError("no"))
+        three.deliver("/c")
+
+    thread = threading.Thread(target=end)
+    stream = io.StringIO()
+    started = threading.Event()
+
+    def now() -> float:
+        if not started.is_set():
+            started.set()
+            thread.start()
+        return float(clock())
+
+    follow([one, two, three], stream=stream, now=now)
+    thread.join()
+    lines = stream.getvalue().splitlines()
+    assert lines[0].startswith("fetched https://example.org/a (2.0 KiB")
+    assert lines[1] == "fetched https://example.org/c (0 B)"
+    assert lines[2].startswith("3 files, 1 failed, 2.0 KiB in ")
+    assert len(lines) == 3
+
+
+def test_a_log_hears_now_and_then_of_a_long_transfer(clock: Any) -> None:
+    request, meter = make(clock)
+    come(meter, 5 << 20)
+    asked = 0
+
+    def now() -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 8:
+            request.deliver("/a")
+        clock.advance(progress.REMIND)
+        return float(clock())
+
+    stream = io.StringIO()
+    follow([request], stream=stream, now=now)
+    assert "0 of 1 files, 5.0 MiB, " in stream.getvalue()
+
+
+def test_a_callable_is_called_while_requests_run_and_when_all_have_ended(clock: Any) -> None:
+    request, _ = make(clock)
+    seen: list[list[str]] = []
+
+    def call(requests: list[FetchRequest]) -> None:
+        seen.append([each.state for each in requests])
+        request.deliver("/a")
+
+    done, _ = make(clock)
+    done.deliver("/d")
+    follow([done, request], call)
+    assert seen == [["done", "queued"], ["done", "done"]]
+    follow([done], call)
+    assert seen[2:] == [["done"]]
+
+
+def test_a_terminal_shows_what_runs_and_then_the_summary(
+    clock: Any, terminal: Terminal, until: Any
+) -> None:
+    made = [make(clock, f"file-{number}.nc") for number in range(5)]
+    for _, meter in made[:3]:
+        come(meter, 1 << 20, 4 << 20)
+    follower = threading.Thread(
+        target=follow, args=([request for request, _ in made],), kwargs={"stream": terminal.stream}
+    )
+    follower.start()
+    until(lambda: "0/5 files" in terminal.read(), "first frame")
+    shown = terminal.screen()
+    assert [line.split()[0] for line in shown] == ["file-0.nc", "file-1.nc", "file-2.nc", "0/5"]
+    assert all("25%" in line for line in shown[:3])
+    made[0][0].deliver("/0")
+    until(lambda: terminal.screen()[-1].startswith("1/5 files"), "frame after an end")
+    assert [line.split()[0] for line in terminal.screen()] == ["file-1.nc", "file-2.nc", "1/5"]
+    for request, _ in made[1:]:
+        request.deliver("/x")
+    follower.join(20)
+    shown = terminal.screen()
+    assert len(shown) == 1
+    assert shown[0].startswith("5 files, 3.0 MiB in ")
+
+
+def test_a_terminal_that_becomes_narrower_is_left_clean(
+    clock: Any, terminal: Terminal, until: Any
+) -> None:
+    request, meter = make(clock, "a-file-with-a-long-name.nc")
+    come(meter, 1 << 20, 4 << 20)
+    follower = threading.Thread(
+        target=follow, args=([request],), kwargs={"stream": terminal.stream}
+    )
+    follower.start()
+    until(lambda: "0/1 files" in terminal.read(), "first frame")
+    terminal.resize(20, 24)
+    # Both lines of the wide frame, 59 columns each, have wrapped to three rows.
+    until(lambda: "\x1b[6F" in terminal.read(), "frame that goes back over the wrapped rows")
+    meter.done = 2 << 20
+    until(lambda: " 50%" in terminal.read(), "narrow frame")
+    assert "\x1b[2F" in terminal.read().rpartition("\x1b[6F")[2]
+    request.cancel()
+    follower.join(20)
+
+
+def test_the_rate_is_that_of_the_last_seconds(clock: Any) -> None:
+    request, meter = make(clock)
+    come(meter, 0)
+    tally = Tally([request], clock())
+    for _ in range(60):
+        clock.advance(1)
+        meter.done += 1000
+        rate = tally.rate(tally.size([request]), clock())
+    assert rate == 1000
+    clock.advance(10)
+    assert tally.rate(tally.size([request]), clock()) < 1000
