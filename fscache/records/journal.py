@@ -13,9 +13,10 @@ Promises: an append costs a put less than 5 µs, never blocks, and never fails t
 Threads, forked children and other processes append at once. The journal is bounded: what nobody asks
 about for a long time is dropped, and counted as lost.
 
-The journal is derived data. `journal/complete` says that it, with the catalog, tells of every change;
-where a record could not be written (a full disk, above all) that file is removed, which needs no room,
-and the catalog is rebuilt from the files when next asked.
+The journal is derived data. The file `journal/complete` says that it, with the catalog, tells of every
+change; where a record could not be written (a full disk, above all) that file is removed, which needs
+no room, and the catalog is rebuilt from the files when next asked. `journal/born` holds the same id as
+long as the journal alone tells of every change since the root was made.
 
 Not promised: order between two processes' records, or a record of a change whose process was killed
 in the microseconds between the two. Whoever names an object that nobody can fetch again (a key-value,
@@ -47,9 +48,11 @@ KV = "kv"  # name: `<store>/<key>`
 TASK = "task"  # name: the task's id
 
 COMPLETE = "complete"
+BORN = "born"
 SEGMENT_BYTES = 8 * 1024 * 1024
 MAX_SEGMENTS = 32  # of one user and host: 256 MiB, some two million records
 RENEW_INTERVAL = 10.0  # seconds after which an open segment is looked at again
+RENEW_RECORDS = 10_000  # or this many records of ours: one to two MiB
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -60,6 +63,7 @@ class Journal:
         "_chain",
         "_directory",
         "_fd",
+        "_left",
         "_lock",
         "_mode",
         "_now",
@@ -83,6 +87,7 @@ class Journal:
         self._chain = ""
         self._fd = -1
         self._until = 0.0
+        self._left = 0
         self._lock = allocate_lock()
         self._warned = False
 
@@ -103,8 +108,9 @@ class Journal:
         record = encode(op, kind, now, name, address, size, by)
         try:
             # The other end of the interval: a clock that was set back must not stop renewal.
-            if not 0.0 < self._until - now <= RENEW_INTERVAL:
+            if not (self._left and 0.0 < self._until - now <= RENEW_INTERVAL):
                 self._renew(now)
+            self._left -= 1
             if os.write(self._fd, record) == len(record):
                 return
             why = "the file system is full"
@@ -137,6 +143,7 @@ class Journal:
                     os.dup2(fd, self._fd, inheritable=False)
                     os.close(fd)
             self._until = now + RENEW_INTERVAL
+            self._left = RENEW_RECORDS
         finally:
             self._lock.release()
 

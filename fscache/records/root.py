@@ -147,9 +147,10 @@ class Root:
         if not os.path.exists(f"{self.path}/CACHEDIR.TAG"):
             self.writer.write(f"{self.path}/CACHEDIR.TAG", _CACHEDIR_TAG)
         # From here on the journal tells of every change: there was nothing before (records.journal).
-        self.writer.write(
-            f"{self.path}/journal/complete", b"%b born\n" % os.urandom(8).hex().encode(), replace=False
-        )
+        # `born` first: were it missing, only time would be lost.
+        journal_id = os.urandom(8).hex().encode("ascii")
+        for name in ("born", "complete"):
+            self.writer.write(f"{self.path}/journal/{name}", journal_id, replace=False)
         text = f"{FORMAT_VERSION}\nobjects {self.object_split}\nentries {self.entry_split}\n"
         if not self.writer.write(f"{self.path}/FORMAT", text.encode("ascii"), replace=False):
             self._read_format()  # somebody made it meanwhile, perhaps with another split

@@ -1,0 +1,175 @@
+"""Making the catalog anew from the files, while the cache is in use.
+
+Nothing is locked but the making of catalogs: where the journal ends is noted first, then the files are
+walked, then what was appended meanwhile is folded in. The new file takes the old one's name when it is
+whole; on any error, a full disk above all, it is removed and nothing has changed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from fscache.fs.walk import files
+from fscache.objects.layout import format_address
+from fscache.records import schema
+from fscache.records.fold import ADD_ENTRY, Folder, entry_row, fold, write_positions
+from fscache.records.journal import COMPLETE
+from fscache.records.segments import ends, journal_id
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from fscache.records.root import Root
+    from fscache.records.sources import Source
+
+    Progress = Callable[[str, int, int], None]
+
+_STRAYS_KEPT = 100
+
+
+class Survey:
+    """What a rebuild found."""
+
+    __slots__ = ("bytes", "dangling", "entries", "gone", "new", "objects", "strays", "strays_count")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.objects = 0
+        self.bytes = 0
+        self.entries: dict[str, int] = {}
+        self.dangling = 0
+        self.strays: list[str] = []
+        self.strays_count = 0
+        self.new: int | None = None  # objects that the catalog before did not know
+        self.gone: int | None = None  # those it knew that are not there
+
+
+def rebuild(
+    root: Root,
+    sources: Mapping[str, Source],
+    *,
+    target: str,
+    old: str | None,
+    progress: Progress | None = None,
+) -> tuple[schema.Connection, Survey]:
+    """Fill an empty catalog from the files, and fold in what happened meanwhile.
+
+    Args:
+        root: Whose files.
+        sources: Its kinds of entries.
+        target: The new file, empty text for a private one; on an error the caller removes it.
+        old: A readable catalog, for what the files do not tell: hits, times of verification.
+        progress: Called with the phase, the directories done and their number.
+    """
+    directory = f"{root.path}/journal"
+    survey = Survey()
+    positions = ends(directory)
+    known_id = journal_id(directory)
+    db = schema.create(target)
+    try:
+        db.execute("BEGIN")
+        db.executemany(
+            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, 0, 0)",
+            _objects(root, survey, progress),
+        )
+        for kind, source in sources.items():
+            if progress:
+                progress(kind, 0, 1)
+            db.executemany(_ADD_ENTRY_NEW, (entry_row(kind, named) for named in source.scan()))
+        db.execute("COMMIT")
+        if progress:
+            progress("index", 0, 1)
+        schema.finish(db)
+        if old is not None:
+            _carry_over(db, old, root.now(), survey)
+        db.execute("BEGIN IMMEDIATE")
+        write_positions(db, positions)
+        db.execute("INSERT OR REPLACE INTO meta VALUES ('journal', ?)", (known_id,))
+        if known_id:
+            fold(Folder(db, root, sources), db, directory)
+        db.execute("COMMIT")
+        survey.objects, survey.bytes = db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM objects"
+        ).fetchone()
+        survey.entries = dict(db.execute("SELECT kind, COUNT(*) FROM entries GROUP BY kind"))
+        survey.dangling = db.execute(
+            "SELECT COUNT(*) FROM entries WHERE address IS NOT NULL"
+            " AND address NOT IN (SELECT address FROM objects)"
+        ).fetchone()[0]
+    except BaseException:
+        db.close()
+        raise
+    return db, survey
+
+
+def begin_journal(root: Root) -> None:
+    """Call the journal complete from here on: what was before is found by the walk that follows."""
+    root.writer.write(
+        f"{root.path}/journal/{COMPLETE}", os.urandom(8).hex().encode("ascii"), replace=False
+    )
+
+
+_ADD_ENTRY_NEW = ADD_ENTRY.partition("ON CONFLICT")[0]
+
+
+def _objects(root: Root, survey: Survey, progress: Progress | None) -> Iterator[tuple[object, ...]]:
+    top = f"{root.path}/objects"
+    skip = len(top) + 1
+    split = root.object_split
+    try:
+        with os.scandir(top) as scan:
+            branches = sorted(scan, key=lambda branch: branch.name)
+    except FileNotFoundError:
+        return
+    for done, branch in enumerate(branches):
+        if progress and not done % 64:
+            progress("objects", done, len(branches))
+        rows = []
+        for item in files(branch.path) if branch.is_dir(follow_symlinks=False) else (branch,):
+            found = split.address(item.path[skip:])
+            try:
+                status = item.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # purged between the two calls
+            if found is None or not stat.S_ISREG(status.st_mode):
+                survey.strays_count += 1
+                if len(survey.strays) < _STRAYS_KEPT:
+                    survey.strays.append(item.path)
+                continue
+            rows.append(
+                (
+                    *(format_address(*found), status.st_size, status.st_blocks * 512),
+                    *(status.st_atime, status.st_mtime),
+                )
+            )
+        rows.sort()  # the table is ordered by address: rows in order cost half
+        yield from rows
+    if progress:
+        progress("objects", len(branches), len(branches))
+
+
+def _carry_over(db: schema.Connection, old: str, now: float, survey: Survey) -> None:
+    """Take over what the files do not tell; an old catalog that cannot be read has nothing to say."""
+    try:
+        schema.attach(db, old, "old")
+    except schema.DamagedError:
+        return
+    try:
+        survey.new = db.execute(
+            "SELECT COUNT(*) FROM objects WHERE address NOT IN (SELECT address FROM old.objects)"
+        ).fetchone()[0]
+        survey.gone = db.execute(
+            "SELECT COUNT(*) FROM old.objects WHERE address NOT IN (SELECT address FROM objects)"
+        ).fetchone()[0]
+        db.execute(
+            "UPDATE objects SET hits = o.hits, verified = o.verified,"
+            " accessed = max(objects.accessed, min(o.accessed, ?))"
+            " FROM old.objects AS o WHERE o.address = objects.address AND o.size = objects.size",
+            (now,),
+        )
+    except schema.DamagedError:
+        survey.new = survey.gone = None
+    finally:
+        db.execute("DETACH old")
