@@ -332,25 +332,31 @@ class Client:
         return bytes(parts)
 
     def _pass_on(self, body: bytes, length: int, take: Callable[[memoryview], object]) -> None:
-        sock = self._kept.socket
-        done = min(len(body), length)
         try:
-            if done:
-                take(memoryview(body)[:done])
-            view = memoryview(bytearray(min(_STREAM, max(length - done, 1))))
-            while done < length:
-                try:
-                    assert sock is not None  # noqa: S101 - `_begin` has connected
-                    count = sock.recv_into(view[: min(len(view), length - done)])
-                except OSError as exc:
-                    raise self._broken(exc, answered=True) from exc
-                if not count:
-                    raise _BrokenError("the connection was closed", answered=True)
-                done += count
-                take(view[:count])
+            self._receive(body, length, take)
         except BaseException:
             self._kept.drop()  # unread bytes would be taken for the next answer
             raise
+
+    def _receive(self, body: bytes, length: int, take: Callable[[memoryview], object]) -> None:
+        done = min(len(body), length)
+        if done:
+            take(memoryview(body)[:done])
+        if done == length:
+            return
+        sock = self._kept.socket
+        if sock is None:
+            raise _BrokenError("the connection was closed", answered=True)
+        view = memoryview(bytearray(min(_STREAM, length - done)))
+        while done < length:
+            try:
+                count = sock.recv_into(view[: min(len(view), length - done)])
+            except OSError as exc:
+                raise self._broken(exc, answered=True) from exc
+            if not count:
+                raise _BrokenError("the connection was closed", answered=True)
+            done += count
+            take(view[:count])
 
     def _connected(self) -> socket.socket:
         kept = self._kept

@@ -14,10 +14,11 @@ not occur anywhere.
 
 from __future__ import annotations
 
-import datetime
+import binascii
 import json
 import re
 import xmlrpc.client
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from xml.parsers import expat
 
@@ -25,9 +26,7 @@ from fscache import errors
 from fscache.remote import faults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    Write = Callable[[str], None]
+    from collections.abc import Callable
 
 CONTENT_TYPE = "text/xml"
 APPLICATION_FAULT = 1
@@ -44,80 +43,127 @@ class MalformedError(ValueError):
     """The bytes are no XML-RPC document that may be read; never leaves this package and the server."""
 
 
-class _Marshaller(xmlrpc.client.Marshaller):
-    dispatch = dict(xmlrpc.client.Marshaller.dispatch)
+def _write(value: Any, out: list[str], depth: int = 0) -> None:
+    """Append a value's XML.
 
-    def dump_int(self, value: int, write: Write) -> None:
-        if -(2**31) <= value < 2**31:
-            write(f"<value><int>{value}</int></value>\n")
-        elif -(2**63) <= value < 2**63:
-            write(f"<value><i8>{value}</i8></value>\n")
-        else:
-            self._tagged("$int", str(value), write)
+    The standard library's marshaller is not used: it keeps neither control characters nor line ends,
+    knows no number beyond 32 bits, and takes twice the time.
+    """
+    scalar = _SCALARS.get(type(value))
+    if scalar is not None:
+        scalar(value, out)
+    elif value is None:
+        out.append("<value><nil/></value>")
+    elif depth > _MAX_DEPTH:
+        raise TypeError(f"nested deeper than {_MAX_DEPTH}")
+    elif isinstance(value, dict):
+        _write_mapping(value, out, depth)
+    elif isinstance(value, list | tuple):
+        out.append("<value><array><data>")
+        for item in value:
+            _write(item, out, depth + 1)
+        out.append("</data></array></value>")
+    else:  # a subclass, such as an enumeration's member or numpy's float
+        base = next((kind for kind in _SCALARS if isinstance(value, kind)), None)
+        if base is None:
+            raise TypeError(f"a {type(value).__name__} cannot travel to a server")
+        _SCALARS[base](value, out)
 
-    dispatch[int] = dump_int
 
-    def dump_text(self, value: str, write: Write) -> None:
-        if _FORBIDDEN.search(value) is None:
-            escaped = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-            # A parser turns a bare carriage return into a line feed.
-            escaped = escaped.replace("\r", "&#13;")
-            write(f"<value><string>{escaped}</string></value>\n")
-        else:
-            self._tagged("$text", value.encode("utf-8", "surrogatepass"), write)
+def _write_bytes(value: bytes | bytearray | memoryview, out: list[str]) -> None:
+    encoded = binascii.b2a_base64(value, newline=False).decode("ascii")
+    out.append(f"<value><base64>{encoded}</base64></value>")
 
-    dispatch[str] = dump_text
 
-    def dump_time(self, value: datetime.datetime, write: Write) -> None:
-        self._tagged("$time", value.isoformat(), write)
+def _write_bool(value: bool, out: list[str]) -> None:
+    out.append(f"<value><boolean>{value:d}</boolean></value>")
 
-    dispatch[datetime.datetime] = dump_time
 
-    def dump_mapping(self, value: Mapping[object, object], write: Write) -> None:
-        plain = all(type(key) is str and _FORBIDDEN.search(key) is None for key in value)
-        if not plain or (len(value) == 1 and not _TAGS.isdisjoint(value)):  # type: ignore[arg-type]
-            self._tagged("$items", [[key, item] for key, item in value.items()], write)
-            return
-        write("<value><struct>\n")
-        for key, item in value.items():
-            name = xmlrpc.client.escape(str(key)).replace("\r", "&#13;")
-            write(f"<member>\n<name>{name}</name>\n")
-            self._dump(item, write)
-            write("</member>\n")
-        write("</struct></value>\n")
+def _write_float(value: float, out: list[str]) -> None:
+    out.append(f"<value><double>{float(value)!r}</double></value>")
 
-    dispatch[dict] = dump_mapping
 
-    def _tagged(self, tag: str, value: object, write: Write) -> None:
-        write(f"<value><struct>\n<member>\n<name>{tag}</name>\n")
-        self._dump(value, write)
-        write("</member>\n</struct></value>\n")
+def _write_time(value: datetime, out: list[str]) -> None:
+    _write_tagged("$time", value.isoformat(), out)
 
-    def _dump(self, value: object, write: Write) -> None:
-        self._Marshaller__dump(value, write)  # type: ignore[attr-defined]
+
+def _write_text(value: str, out: list[str]) -> None:
+    if _FORBIDDEN.search(value) is None:
+        out.append(f"<value><string>{_escaped(str(value))}</string></value>")
+    else:
+        _write_tagged("$text", value.encode("utf-8", "surrogatepass"), out)
+
+
+def _write_int(value: int, out: list[str]) -> None:
+    if -(2**31) <= value < 2**31:
+        out.append(f"<value><int>{int(value)}</int></value>")
+    elif -(2**63) <= value < 2**63:
+        out.append(f"<value><i8>{int(value)}</i8></value>")
+    else:
+        _write_tagged("$int", str(value), out)
+
+
+def _write_mapping(value: dict[Any, Any], out: list[str], depth: int) -> None:
+    plain = all(type(key) is str and _FORBIDDEN.search(key) is None for key in value)
+    if not plain or (len(value) == 1 and not _TAGS.isdisjoint(value)):
+        items = [[key, item] for key, item in value.items()]
+        _write_tagged("$items", items, out, depth)
+        return
+    out.append("<value><struct>")
+    for key, item in value.items():
+        out.append(f"<member><name>{_escaped(key)}</name>")
+        _write(item, out, depth + 1)
+        out.append("</member>")
+    out.append("</struct></value>")
+
+
+def _write_tagged(tag: str, value: object, out: list[str], depth: int = 0) -> None:
+    out.append(f"<value><struct><member><name>{tag}</name>")
+    _write(value, out, depth + 1)
+    out.append("</member></struct></value>")
+
+
+_SCALARS: dict[type, Callable[[Any, list[str]], None]] = {
+    str: _write_text,
+    bytes: _write_bytes,
+    bool: _write_bool,  # before int, which it is too
+    int: _write_int,
+    float: _write_float,
+    datetime: _write_time,
+    bytearray: _write_bytes,
+    memoryview: _write_bytes,
+}
+
+
+def _escaped(text: str) -> str:
+    # A parser turns a bare carriage return into a line feed.
+    return (
+        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
+    )
 
 
 class _Unmarshaller(xmlrpc.client.Unmarshaller):
-    dispatch = dict(xmlrpc.client.Unmarshaller.dispatch)
+    """The standard library's, with our tagged structs unwrapped as they end."""
 
-    def end_struct(self, data: str) -> None:
-        mark = self._marks.pop()  # type: ignore[attr-defined]
-        stack = self._stack  # type: ignore[attr-defined]
-        items = stack[mark:]
+    def end_struct(self, _data: str) -> None:
+        mark = self._marks.pop()
+        items: list[Any] = self._stack[mark:]
         made: Any = dict(zip(items[::2], items[1::2], strict=True))
         if len(made) == 1 and items[0] in _TAGS:
             made = _untagged(items[0], items[1])
-        stack[mark:] = [made]
-        self._value = 0
+        self._stack[mark:] = [made]
+        self._value = False
 
-    dispatch["struct"] = end_struct
+
+# The library finds its methods by this table; its stubs call it an instance's.
+_Unmarshaller.dispatch = {**xmlrpc.client.Unmarshaller.dispatch, "struct": _Unmarshaller.end_struct}  # type: ignore[dict-item]
 
 
 def _untagged(tag: str, value: Any) -> object:
     if tag == "$text" and isinstance(value, bytes):
         return value.decode("utf-8", "surrogatepass")
     if tag == "$time":
-        return datetime.datetime.fromisoformat(value)
+        return datetime.fromisoformat(value)
     if tag == "$int":
         return int(value)
     if tag == "$items":
@@ -130,10 +176,10 @@ def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
     parser = expat.ParserCreate(None, None)
     depth = 0
 
-    def start(tag: str, attributes: object) -> None:
+    def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
-        # value/array/data is three levels; a document this deep is an attack on somebody's stack
+        # value, array, data: three levels each. Deeper is an attack on somebody's stack.
         if depth > 4 * _MAX_DEPTH:
             raise MalformedError("nested too deeply")
         target.start(tag, attributes)
@@ -152,7 +198,7 @@ def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
     parser.CharacterDataHandler = target.data
     parser.StartDoctypeDeclHandler = refuse
     parser.EntityDeclHandler = refuse
-    target.xml(None, None)
+    target.xml(None, None)  # type: ignore[arg-type]  # text comes decoded, as from its own parser
     try:
         parser.Parse(data, True)
         return target.close(), target.getmethodname()
@@ -164,15 +210,20 @@ def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
         raise MalformedError(f"not an XML-RPC document: {exc}") from exc
 
 
-def _dumps(values: tuple[object, ...]) -> str:
-    return _Marshaller("utf-8", allow_none=True).dumps(values)  # type: ignore[arg-type]
+def _params(values: tuple[object, ...]) -> str:
+    out = ["<params>"]
+    for value in values:
+        out.append("<param>")
+        _write(value, out)
+        out.append("</param>")
+    out.append("</params>")
+    return "".join(out)
 
 
 def encode_call(method: str, params: tuple[object, ...]) -> bytes:
     """Return the document of a call; raises TypeError for what cannot travel."""
-    name = xmlrpc.client.escape(method)
-    body = _dumps(params)
-    text = f"{_HEADER}<methodCall>\n<methodName>{name}</methodName>\n{body}</methodCall>\n"
+    name = _escaped(method)
+    text = f"{_HEADER}<methodCall><methodName>{name}</methodName>{_params(params)}</methodCall>\n"
     return text.encode("utf-8")
 
 
@@ -189,13 +240,16 @@ def decode_call(data: bytes) -> tuple[str, tuple[Any, ...]]:
 
 def encode_result(value: object) -> bytes:
     """Return the document of a result; raises TypeError for what cannot travel."""
-    return f"{_HEADER}<methodResponse>\n{_dumps((value,))}</methodResponse>\n".encode()
+    return f"{_HEADER}<methodResponse>{_params((value,))}</methodResponse>\n".encode()
 
 
 def encode_fault(code: int, text: str) -> bytes:
     """Return the document of a fault."""
-    body = _Marshaller("utf-8").dumps(xmlrpc.client.Fault(code, text))
-    return f"{_HEADER}<methodResponse>\n{body}</methodResponse>\n".encode()
+    out: list[str] = []
+    plain = _FORBIDDEN.sub("?", text)  # a plain client must be able to read it
+    _write({"faultCode": code, "faultString": plain}, out)
+    fault = "".join(out)
+    return f"{_HEADER}<methodResponse><fault>{fault}</fault></methodResponse>\n".encode()
 
 
 def fault_text(error: BaseException) -> str:

@@ -123,7 +123,7 @@ class Connection:
             response = refusal(exc)
         except ConnectionClosedError:
             raise
-        except Exception:
+        except Exception:  # noqa: BLE001 - the last place where a request's failure can be answered
             # What a handler did not translate is a fault of this program: the log has the traceback,
             # the client only that it happened.
             _log.exception("%s %s failed", head.method, head.path)

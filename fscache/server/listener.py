@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import logging
 import socket
-import ssl
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -19,6 +18,8 @@ from fscache.server.connection import Connection
 from fscache.server.stream import Stream
 
 if TYPE_CHECKING:
+    import ssl
+
     from fscache.server.connection import Handler
 
 _log = logging.getLogger("fscache.server")

@@ -21,7 +21,7 @@ from stager.transports import default_transports
 from stager.transports.base import Timeouts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
     from credentials.model import Credential
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
     from fscache.urls.entry import URLEntry
     from fscache.urls.index import URLIndex
+    from stager.transports import Transports
 
 USER_AGENT = f"fscache/{__version__}"
 
@@ -36,21 +37,33 @@ USER_AGENT = f"fscache/{__version__}"
 class Fetcher:
     """Fetches URLs into one root."""
 
-    def __init__(self, root: Root, index: URLIndex, config: Config) -> None:
-        """Wire a stager to `root`, which exists; sweeps what dead fetches left long ago."""
+    def __init__(
+        self,
+        root: Root,
+        index: URLIndex,
+        config: Config,
+        *,
+        transports: Transports | None = None,
+        credentials: Callable[[str, int | None], Credential | None] | None = None,
+        target_policy: Callable[[str], None] | None = None,
+    ) -> None:
+        """Wire a stager to `root`, which exists; sweeps what dead fetches left long ago.
+
+        Args:
+            root: Where the bytes go.
+            index: Its URL entries.
+            config: Limits and timeouts.
+            transports: Who speaks which scheme; those of the stager by default.
+            credentials: The credential for a host and port; the user's chain by default.
+            target_policy: Called with every URL before it is asked for; raises to refuse it.
+        """
         destination = CacheDestination(root, index, max_size=config.max_size)
         destination.sweep()
         self._service = FetchService(
             destination,
-            default_transports(),
-            credentials=default_chain(
-                explicit=None,
-                directory=config.credentials_directory,
-                keyring=True,
-                netrc=config.netrc,
-                now=time.monotonic,
-                report=lambda error: logging.getLogger("fscache").warning("%s", error),
-            ).find,
+            transports or default_transports(),
+            credentials=credentials or _users_chain(config),
+            target_policy=target_policy,
             user_agent=USER_AGENT,
             now=root.now,
             timeouts=Timeouts(config.connect_timeout, config.stall_timeout),
@@ -93,6 +106,17 @@ class Fetcher:
     def close(self) -> None:
         """Stop; partial files stay."""
         self._service.close(cancel=True)
+
+
+def _users_chain(config: Config) -> Callable[[str, int | None], Credential | None]:
+    return default_chain(
+        explicit=None,
+        directory=config.credentials_directory,
+        keyring=True,
+        netrc=config.netrc,
+        now=time.monotonic,
+        report=lambda error: logging.getLogger("fscache").warning("%s", error),
+    ).find
 
 
 def _validator(known: URLEntry | None) -> Validator | None:

@@ -37,6 +37,11 @@ class Hit:
         self.path = path
         self.status = status
 
+    @property
+    def address(self) -> str:
+        """The object's address as users write it, with its slot."""
+        return format_address(address_of(self.entry.digest), self.entry.slot)
+
 
 class URLIndex:
     """The URL entries of one root."""

@@ -1,0 +1,115 @@
+"""Which request goes where, after it has been counted and its token looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fscache import errors
+from fscache.remote import codec, faults
+from fscache.server.auth import NOBODY, USE, may
+from fscache.server.connection import Response
+from fscache.server.head import BadRequestError
+from fscache.server.replies import error_reply
+from fscache.server.rpc import SERVER, Caller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fscache.server.auth import Tokens
+    from fscache.server.connection import Request
+    from fscache.server.limits import Limits, RateLimiter
+    from fscache.server.rpc import Methods
+
+    Route = Callable[[Request, str], Response]
+
+_CHALLENGE = (("WWW-Authenticate", 'Basic realm="fscache"'),)
+_XML_TYPES = ("text/xml", "application/xml")
+
+
+class App:
+    """Turns each request into a response."""
+
+    def __init__(
+        self,
+        *,
+        tokens: Tokens,
+        limiter: RateLimiter,
+        limits: Limits,
+        methods: Methods,
+        routes: Mapping[tuple[str, str], Route],
+        healthy: Callable[[], str | None],
+    ) -> None:
+        """Serve.
+
+        Args:
+            tokens: Who may what.
+            limiter: Counts requests by client.
+            limits: The largest bodies.
+            methods: The calls of XML-RPC.
+            routes: (method, first part of the path) → what serves it; it gets the rest of the path.
+                GET routes serve HEAD too.
+            healthy: Returns what is wrong, None if nothing is.
+        """
+        self._tokens = tokens
+        self._limiter = limiter
+        self._limits = limits
+        self._methods = methods
+        self._routes = dict(routes)
+        self._healthy = healthy
+        self.answered = 0
+        """Requests since the start."""
+        self.refused = 0
+        """Of them: without a good token, or too many."""
+
+    def __call__(self, request: Request) -> Response:
+        """Serve one request; raises only what the connection turns into an answer."""
+        self.answered += 1
+        head = request.head
+        path = head.path
+        if path == "/healthz":
+            return self._health()
+        wait = self._limiter.take(request.client)
+        if wait:
+            self.refused += 1
+            slow = errors.TryAgainError(SERVER, "too many requests", retry_after=wait)
+            return error_reply(slow, 429)
+        role = self._tokens.role(head.headers)
+        if role == NOBODY:
+            self.refused += 1
+            denied = errors.AccessDeniedError(SERVER, "no token, or an unknown one")
+            response = error_reply(denied, 401)
+            response.headers += _CHALLENGE
+            return response
+        request.role = role
+        if head.method == "POST":
+            return self._call(request, path)
+        if not may(role, USE):
+            return error_reply(errors.AccessDeniedError(SERVER, "this needs a token"))
+        first, _, rest = path[1:].partition("/")
+        method = "GET" if head.method == "HEAD" else head.method
+        route = self._routes.get((method, first))
+        if route is None:
+            return error_reply(errors.RefusedRequestError(SERVER, f"nothing at {path[:80]}"), 404)
+        try:
+            return route(request, rest)
+        except Exception as exc:
+            if not faults.is_ours(exc):
+                raise
+            return error_reply(exc)
+
+    def _call(self, request: Request, path: str) -> Response:
+        if path not in ("/", "/RPC2"):
+            raise BadRequestError(404, "calls go to /RPC2")
+        # A browser cannot be made to send this type across sites without asking us first.
+        kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in _XML_TYPES:
+            raise BadRequestError(415, "a call is text/xml")
+        document = request.body.read_all(self._limits.call)
+        caller = Caller(request.role, request.client)
+        return Response(200, self._methods.answer(document, caller), codec.CONTENT_TYPE)
+
+    def _health(self) -> Response:
+        wrong = self._healthy()
+        return Response(200, b"ok\n") if wrong is None else Response(503, f"{wrong}\n".encode())
+
+

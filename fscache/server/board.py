@@ -1,0 +1,279 @@
+"""The requests of all clients: staged by one cache, waited for, reported, resumed after a restart.
+
+An id is `<batch>.<number>`: the URLs of one call are a batch, which has one spool file, and none at
+all where every URL was a hit. Each asker has an id of its own; that several of them wait for one
+transfer is the stager's business (single flight), as is giving a transfer up when the last one
+cancels.
+
+Ids stay good over a restart, and for `KEEP` seconds after their batch has ended; then they are
+unknown, and whoever asks for the URL again finds it there.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import OrderedDict
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import wait as wait_for
+from typing import TYPE_CHECKING, Any
+
+from fscache import errors
+from fscache.remote import faults
+from fscache.server.options import checked_options, checked_urls, without_secrets
+from fscache.server.rpc import SERVER
+from stager.urls import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fscache.cache import Cache
+    from fscache.server.spool import Asked, Spool
+    from stager.request import FetchRequest
+
+REMEMBERED = 200_000
+"""Requests in memory, of batches that have ended; about 1 KB each."""
+
+
+class Batch:
+    """The requests of one call."""
+
+    __slots__ = ("asked", "left", "name", "requests", "spooled")
+
+    def __init__(self, name: str, asked: Asked, requests: list[FetchRequest]) -> None:
+        self.name = name
+        self.asked = asked
+        self.requests = requests
+        self.left = len(requests)
+        self.spooled = False
+
+    @property
+    def good(self) -> bool:
+        """Whether all have ended well."""
+        return all(request.state == "done" for request in self.requests)
+
+
+class Board:
+    """All requests of one server."""
+
+    def __init__(
+        self, cache: Cache, spool: Spool, *, now: Callable[[], float], stopping: Callable[[], bool]
+    ) -> None:
+        """Stage into `cache`.
+
+        Args:
+            cache: Does the work.
+            spool: Keeps what was accepted.
+            now: The clock, seconds since the epoch.
+            stopping: Whether the server is about to stop.
+        """
+        self._cache = cache
+        self._spool = spool
+        self._now = now
+        self._stopping = stopping
+        self._mutex = threading.Lock()
+        self._running: dict[str, Batch] = {}
+        self._ended: OrderedDict[str, Batch] = OrderedDict()
+        self._remembered = 0
+        self.hits = 0
+        """URLs asked for that were here."""
+        self.misses = 0
+
+    # -- asking -------------------------------------------------------------------------------
+
+    def stage(self, asked: Asked, name: str | None = None) -> list[str]:
+        """Start staging; return an id for each URL, in order.
+
+        Args:
+            asked: What is wanted.
+            name: Of the batch, where it has one already.
+
+        Raises:
+            RefusedRequestError: the call makes no sense.
+            TryAgainError: the server is stopping.
+        """
+        if self._stopping():
+            raise errors.TryAgainError(SERVER, "stopping")
+        batch = self._start(name or secrets.token_hex(8), asked)
+        if batch.spooled:
+            self._spool.accept(batch.name, without_secrets(asked))
+        self._follow(batch)
+        return [f"{batch.name}.{number}" for number in range(len(batch.requests))]
+
+    def resume(self) -> int:
+        """Go on with what was under way when the last server ended; return how many URLs."""
+        count = 0
+        for name, asked in self._spool.accepted():
+            with self._mutex:
+                if name in self._running:
+                    continue
+            batch = self._start(name, asked)
+            batch.spooled = True
+            self._follow(batch)
+            count += len(batch.requests)
+        return count
+
+    def take_dropped(self, name: str, asked: Asked) -> None:
+        """Start a batch that a node dropped as a file; its answer becomes a file."""
+        batch = self._start(name, asked)
+        batch.spooled = True
+        if not self._spool.accept(name, asked):
+            for request in batch.requests:
+                request.cancel()
+            return
+        self._follow(batch)
+
+    def request(self, identity: str) -> FetchRequest:
+        """Return the request of an id.
+
+        Raises:
+            UnknownRequestError: there is none.
+        """
+        name, dot, number = identity.partition(".")
+        batch = self._batch(name)
+        if batch is None or not dot or not number.isdigit() or len(number) > 9:
+            raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
+        if int(number) >= len(batch.requests):
+            raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
+        return batch.requests[int(number)]
+
+    def wait(self, ids: Sequence[str], timeout: float) -> list[dict[str, Any]]:
+        """Return the status of those that have ended; parks until there is one, or `timeout` s.
+
+        Raises:
+            UnknownRequestError: there is no such request.
+            TryAgainError: the server is stopping.
+        """
+        requests = {identity: self.request(identity) for identity in ids}
+        wait_for(requests.values(), timeout, return_when=FIRST_COMPLETED)
+        if self._stopping():
+            raise errors.TryAgainError(SERVER, "stopping")
+        return [self.describe(i, request) for i, request in requests.items() if request.done()]
+
+    def cancel(self, ids: Sequence[str]) -> int:
+        """Give requests up; return how many were still under way."""
+        return sum(self.request(identity).cancel() for identity in ids)
+
+    # -- telling ------------------------------------------------------------------------------
+
+    def describe(self, identity: str, request: FetchRequest) -> dict[str, Any]:
+        """Return a request's status: id, url, state, done, total, rate, and what came of it."""
+        progress = request.progress
+        url = request.urls[0]
+        found: dict[str, Any] = {
+            "id": identity,
+            "url": url,
+            "state": request.state,
+            "done": progress.done,
+            "total": progress.total,
+            "rate": progress.rate,
+        }
+        if found["state"] == "failed":
+            error = request.exception()
+            if error is not None and not faults.is_ours(error):
+                error = errors.RemoteError(SERVER, "internal error; see the log of the server")
+            found["error"] = None if error is None else faults.encode(error)
+        elif found["state"] == "done":
+            found.update(self.lookup(url) or {})
+        return found
+
+    def lookup(self, url: str) -> dict[str, Any] | None:
+        """Return what is here of a URL: address, digest, size, checksums, path; None for nothing."""
+        hit = self._cache.find(url)
+        if hit is None:
+            return None
+        entry = hit.entry
+        return {
+            "address": hit.address,
+            "digest": entry.digest,
+            "size": entry.size,
+            "checksums": dict(entry.checksums),
+            "fetched_at": entry.fetched_at,
+            "checked_at": entry.checked_at,
+            "path": hit.path,
+        }
+
+    def under_way(self) -> Iterator[tuple[Batch, str, FetchRequest]]:
+        """Yield what has not ended: batch, id, request."""
+        with self._mutex:
+            batches = list(self._running.values())
+        for batch in batches:
+            for number, request in enumerate(batch.requests):
+                if not request.done():
+                    yield batch, f"{batch.name}.{number}", request
+
+    def close(self) -> None:
+        """Let go of every request, so that who waits wakes; files and partial files stay."""
+        for _batch, _identity, request in list(self.under_way()):
+            request.cancel()
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _start(self, name: str, asked: Asked) -> Batch:
+        urls = checked_urls(asked.urls)
+        options = checked_options(asked.options)
+        requests = self._cache.prefetch(urls, **options)
+        batch = Batch(name, asked, requests)
+        missing = sum(not request.done() for request in requests)
+        self.misses += missing
+        self.hits += len(requests) - missing
+        batch.spooled = missing > 0
+        with self._mutex:
+            self._running[name] = batch
+        return batch
+
+    def _follow(self, batch: Batch) -> None:
+        """Count the batch's requests down; in the caller's thread for those that have ended."""
+        for request in batch.requests:
+            request.add_done_callback(lambda _request: self._count(batch))
+
+    def _count(self, batch: Batch) -> None:
+        with self._mutex:
+            batch.left -= 1
+            if batch.left:
+                return
+            if self._stopping():
+                return  # cancelled by `close`: the next server goes on with it
+            self._running.pop(batch.name, None)
+            self._ended[batch.name] = batch
+            self._remembered += len(batch.requests)
+            while self._remembered > REMEMBERED and len(self._ended) > 1:
+                _, old = self._ended.popitem(last=False)
+                self._remembered -= len(old.requests)
+        if batch.spooled:
+            answers = None
+            if batch.asked.dropped:
+                answers = [
+                    self.describe(f"{batch.name}.{number}", request)
+                    for number, request in enumerate(batch.requests)
+                ]
+            self._finish(batch, answers)
+
+    def _finish(self, batch: Batch, answers: list[dict[str, Any]] | None) -> None:
+        import logging
+
+        try:
+            self._spool.finish(batch.name, batch.asked, good=batch.good, requests=answers)
+        except errors.StoreError as exc:
+            # A full disk: the file stays in `cur`, and the next start finds the URLs there.
+            log = logging.getLogger("fscache.server")
+            log.warning("the end of request %s is not written down: %s", batch.name, exc)
+
+    def _batch(self, name: str) -> Batch | None:
+        with self._mutex:
+            batch = self._running.get(name) or self._ended.get(name)
+        if batch is not None or self._stopping():
+            return batch
+        asked = self._spool.ended(name)
+        if asked is None:
+            return None
+        # It ended before the last restart: what was staged is a hit, what failed is tried again.
+        batch = self._start(name, asked)
+        batch.spooled = False
+        self._follow(batch)
+        return batch
+
+
+def shown(request: FetchRequest) -> str:
+    """Return a request's URL as administrators may see it."""
+    return redact(request.urls[0])
