@@ -32,9 +32,6 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Body:
     """The body of one transfer, over all its attempts."""
 
-    __slots__ = ("_claim", "_destination", "_meter", "_reservations", "_room", "_url", "_verifier")
-    __slots__ += ("at", "keepable", "resumed", "total", "validator")
-
     def __init__(self, url: str, claim: Claim, destination: Destination, meter: Meter) -> None:
         """Go on with what `claim` holds; `url` is redacted."""
         self._url = url
@@ -92,6 +89,8 @@ class Body:
         if first:
             self.resumed = True
         else:
+            if self.at:
+                self.restart()
             self.validator = validator
             if (total is None or total >= NOTE_FROM) and validator.if_range() is not None:
                 self._claim.note(validator)

@@ -12,13 +12,15 @@ import hashlib
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import xxhash
 
 from stager.errors import InvalidChecksumError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 DIGEST = "xxh3_128"
 """What every body is hashed with; it names the object."""
@@ -56,6 +58,11 @@ class Promise:
     algorithm: str
     expected: str
     source: str = "caller"
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Algorithm and hex digits."""
+        return self.algorithm, self.expected
 
 
 def hasher(algorithm: str) -> Hasher:

@@ -15,9 +15,10 @@ from stager.transfer import Finished, Transfer, Wait
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
+    from stager.jobs import Job
     from stager.lanes import Origin
     from stager.request import FetchRequest
-    from stager.transfer import Job, Setup
+    from stager.transfer import Setup
     from stager.transports.base import Exchange
 
 FIRST_LOOK = 0.002
@@ -84,7 +85,7 @@ class Flight:
             return Finished()
         destination, job = setup.destination, self.job
         url = job.home.url
-        checksum = job.checksum and (job.checksum.algorithm, job.checksum.expected)
+        checksum = None if job.checksum is None else job.checksum.pair
         looked_before = self._look > FIRST_LOOK
         if looked_before and job.revalidate is None:
             path = destination.lookup(url, checksum)

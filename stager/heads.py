@@ -35,6 +35,37 @@ _WHY = {
 _WHY_CLASS = {4: "the server refuses", 5: "the server failed"}
 
 
+class Bytes(NamedTuple):
+    """A body follows, from byte `first` of `total` (None: not said)."""
+
+    first: int
+    total: int | None
+
+
+class Moved(NamedTuple):
+    """It is elsewhere."""
+
+    location: str
+    """As sent; may be empty."""
+
+
+class Unmodified(NamedTuple):
+    """It is still what the caller has."""
+
+
+class StartOver(NamedTuple):
+    """What is kept does not go together with what the server has."""
+
+
+class Refused(NamedTuple):
+    """There is no body to be had."""
+
+    status: int
+
+
+Answer = Bytes | Moved | Unmodified | StartOver | Refused
+
+
 class Span(NamedTuple):
     """A `Content-Range`: first byte, last byte, size of the whole (None: not said)."""
 
@@ -89,16 +120,48 @@ def same_resource(kept: Validator, headers: Mapping[str, str], total: int | None
     return True
 
 
-def status_error(
-    url: str, status: int, headers: Mapping[str, str], now: float
-) -> HTTPStatusError:
+def judge(
+    status: int,
+    headers: Mapping[str, str],
+    *,
+    asked_from: int | None,
+    kept: Validator | None,
+    conditional: bool,
+) -> Answer:
+    """Say what an answer means.
+
+    Args:
+        status: Of the answer.
+        headers: Of the answer, names in lower case.
+        asked_from: The first byte of the `Range` asked for; None where the whole was asked for.
+        kept: What the kept bytes began with.
+        conditional: Whether "not modified" was an answer we could take.
+    """
+    if status == 200:
+        return Bytes(0, content_length(headers))
+    if status == 206 and asked_from is not None and kept is not None:
+        span = content_range(headers)
+        if span is None or span.first != asked_from:
+            return StartOver()
+        if not same_resource(kept, headers, span.total):
+            return StartOver()
+        return Bytes(asked_from, kept.size if span.total is None else span.total)
+    if status in REDIRECTS:
+        return Moved(utf8(headers.get("location", "")))
+    if status == 304 and conditional:
+        return Unmodified()
+    if status == 416 and asked_from is not None:
+        return StartOver()
+    return Refused(status)
+
+
+def status_error(url: str, status: int, headers: Mapping[str, str]) -> HTTPStatusError:
     """Return the error that a status without a usable body stands for.
 
     Args:
         url: Redacted.
         status: Neither a success nor a redirect.
         headers: Names in lower case.
-        now: Seconds of the Unix clock.
     """
     why = _WHY.get(status, _WHY_CLASS.get(status // 100, "the answer makes no sense here"))
     if status in {404, 410}:
@@ -106,7 +169,7 @@ def status_error(
     if status in {401, 403, 407}:
         return AuthenticationError(url, status, why)
     if is_transient_status(status):
-        retry_after = parse_retry_after(headers.get("retry-after"), now)
+        retry_after = parse_retry_after(headers.get("retry-after"), headers.get("date"))
         return BusyServerError(url, status, why, retry_after)
     return HTTPStatusError(url, status, why)
 

@@ -3,31 +3,65 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from stager.checks import parse_checksum
 from stager.errors import InvalidURLError
-from stager.transfer import Job
 from stager.urls import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Mapping, Sequence
 
+    from credentials.model import Credential
+    from stager.checks import Promise
     from stager.destination import Validator
+    from stager.urls import Target
 
 # What the transfer itself decides, and what frames the message.
 _OURS = frozenset(
-    "Accept-Encoding Connection Content-Length Host If-Match If-Modified-Since If-None-Match If-Range "
-    "If-Unmodified-Since Range Te Trailer Transfer-Encoding Upgrade".split()
+    {
+        "Accept-Encoding",
+        "Connection",
+        "Content-Length",
+        "Host",
+        "If-Match",
+        "If-Modified-Since",
+        "If-None-Match",
+        "If-Range",
+        "If-Unmodified-Since",
+        "Range",
+        "Te",
+        "Trailer",
+        "Transfer-Encoding",
+        "Upgrade",
+    }
 )
 _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _BAD_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is wanted."""
+
+    home: Target
+    """The URL asked for; it names the entry."""
+    mirrors: tuple[Target, ...]
+    """Where to get it, in this order."""
+    checksum: Promise | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """The caller's, names in `Title-Case`."""
+    revalidate: Validator | None = None
+    """Fetch only if the server no longer has this."""
+
+
 def make_job(
     urls: str | Sequence[str],
     checksum: str | None,
+    *,
     headers: Mapping[str, str],
+    credential: Credential | None,
     revalidate: Validator | None,
     schemes: Container[str],
     rewrite: Callable[[str], Sequence[str]] | None,
@@ -38,6 +72,7 @@ def make_job(
         urls: The URL and its mirrors.
         checksum: `algorithm:hex`.
         headers: From `checked_headers`.
+        credential: For the host of the first URL.
         revalidate: What the caller has.
         schemes: Those that can be fetched.
         rewrite: The site's mirrors for a URL.
@@ -50,6 +85,8 @@ def make_job(
     if not asked:
         raise InvalidURLError("", "no URL given")
     targets = [parse(url, schemes) for url in asked]
+    if credential is not None:
+        targets[0] = replace(targets[0], credential=credential)
     mirrors = targets
     if rewrite is not None:
         mirrors = []

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 class Mirrors:
     """The round over `count` mirrors."""
 
-    __slots__ = ("_dice", "_failures", "_farthest", "_live", "_policy", "_round", "_stayed")
-    __slots__ += ("_retry_after", "causes", "current")
-
     def __init__(self, count: int, policy: RetryPolicy, dice: Callable[[], float]) -> None:
         self._policy = policy
         self._dice = dice

@@ -1,4 +1,4 @@
-"""When to try again, and when not. Pure: the clock and the dice are handed in.
+"""When to try again, and when not. Pure: the dice are handed in.
 
 Transient is what may be gone in a moment: no connection, silence, a body cut short, 408, 425, 429
 and 5xx. Everything the server says on purpose (401, 403, 404, 410, a redirect into nowhere) and
@@ -60,12 +60,14 @@ def is_transient_status(status: int) -> bool:
     return status >= 500 or status in TRANSIENT_STATUSES
 
 
-def parse_retry_after(value: str | None, now: float) -> float | None:
-    """Read `Retry-After`: seconds or an HTTP date; None where it says nothing usable.
+def parse_retry_after(value: str | None, date: str | None) -> float | None:
+    """Read `Retry-After` in s; None where it says nothing usable.
+
+    A moment is compared with the answer's own `Date`, so that neither clock has to be right.
 
     Args:
-        value: The header.
-        now: Seconds of the Unix clock.
+        value: The header: seconds or an HTTP date.
+        date: The answer's `Date` header.
     """
     if value is None:
         return None
@@ -73,6 +75,7 @@ def parse_retry_after(value: str | None, now: float) -> float | None:
     if value.isascii() and value.isdigit():
         return float(value[:9])
     try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError):
+        until = parsedate_to_datetime(value) - parsedate_to_datetime(date or "")
+    except (ValueError, TypeError, OverflowError):
         return None
+    return max(0.0, until.total_seconds())

@@ -8,24 +8,23 @@ sink of its exchanges. The blocking and the multi driver use it alike, so the ru
   and the published checksum is of `x.tar.gz`). Nothing is ever decoded.
 - The bytes received are those announced. What fails in the middle is resumed by `Range` with
   `If-Range`; whatever makes it doubtful that the halves belong together starts over.
-- Credentials go to the scheme, host and port they were looked up for. The caller's own headers go to
-  the host of the URL asked for; `Accept` and `Accept-Language`, which hold no secret, go everywhere.
 - A wrong checksum is the mirror's fault, unless bytes of an earlier attempt are in the file: then it
   is fetched once more from its start.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import xxhash
 
 from credentials.errors import FscacheError
 from stager import heads
+from stager.asking import ask_for
 from stager.body import Body
 from stager.checks import DIGEST, promises
-from stager.destination import Staged
+from stager.destination import Staged, Validator
 from stager.errors import (
     AllMirrorsFailedError,
     ChecksumError,
@@ -39,21 +38,20 @@ from stager.errors import (
 )
 from stager.mirrors import Mirrors
 from stager.transports.base import Ask, Exchange, Timeouts
-from stager.urls import DEFAULT_PORTS, redact, resolve, same_host, wire
+from stager.urls import redact, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from credentials.model import Credential
     from stager.checks import Promise
-    from stager.destination import Claim, Destination, Validator
+    from stager.destination import Claim, Destination
+    from stager.jobs import Job
     from stager.request import Meter
     from stager.retry import RetryPolicy
     from stager.transports.base import Head
-    from stager.urls import Target
 
 MAX_REDIRECTS = 10
-_EVERYWHERE = {"Accept", "Accept-Language"}
 
 
 class AbandonedError(Exception):
@@ -76,21 +74,6 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What is wanted."""
-
-    home: Target
-    """The URL asked for; it names the entry."""
-    mirrors: tuple[Target, ...]
-    """Where to get it, in this order."""
-    checksum: Promise | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """The caller's, names in `Title-Case`."""
-    revalidate: Validator | None = None
-    """Fetch only if the server no longer has this."""
-
-
-@dataclass(frozen=True, slots=True)
 class Setup:
     """What all transfers of a service share."""
 
@@ -100,18 +83,12 @@ class Setup:
     policy: RetryPolicy
     timeouts: Timeouts
     target_policy: Callable[[str], None] | None
-    now: Callable[[], float]
-    """Seconds of the Unix clock."""
     dice: Callable[[], float]
     """From [0, 1)."""
 
 
 class Transfer:
     """The state machine; used by one thread at a time, except for `abandoned`."""
-
-    __slots__ = ("_after", "_again", "_body", "_claim", "_conditional", "_finished", "_first", "_hops")
-    __slots__ += ("_job", "_location", "_mirrors", "_pause", "_promises", "_reading", "_setup", "_url")
-    __slots__ += ("_unmodified", "_verdict", "abandoned", "target")
 
     def __init__(
         self, job: Job, claim: Claim, setup: Setup, meter: Meter, after: Callable[[], None]
@@ -125,6 +102,10 @@ class Transfer:
             meter: Counts for the requests.
             after: Called at the end of each exchange, when `next_exchange` may be asked again.
         """
+        self.target = job.mirrors[0]
+        """Where the next exchange goes."""
+        self.abandoned = False
+        """Set it (from any thread) to end the transfer at its next bytes."""
         self._job = job
         self._claim = claim
         self._setup = setup
@@ -132,15 +113,14 @@ class Transfer:
         self._url = redact(job.home.url)
         self._body = Body(self._url, claim, setup.destination, meter)
         self._mirrors = Mirrors(len(job.mirrors), setup.policy, setup.dice)
-        self.target = job.mirrors[0]
-        """Where the next exchange goes."""
         self._hops = 0
         self._conditional = job.revalidate
         self._pause = 0.0
+        self._asked_from: int | None = None
+        self._answer: heads.Answer | None = None
+        self._headers: Mapping[str, str] = {}
+        self._promises: list[Promise] = []
         self._finished: Finished | None = None
-        self.abandoned = False
-        """Set it (from any thread) to end the transfer at its next bytes."""
-        self._clear()
 
     # --- towards the driver ------------------------------------------------------------------
 
@@ -171,7 +151,7 @@ class Transfer:
             self._fail(failure)
         except OSError as failure:
             self._fail(self._body.translated(failure))
-        except Exception as failure:  # noqa: BLE001 - a fault of ours: whoever waits must learn of it
+        except Exception as failure:  # noqa: BLE001 - as in next_exchange
             self._fail(failure)
         self._after()
 
@@ -181,26 +161,27 @@ class Transfer:
         """Take the head of an answer; False where its body is not wanted."""
         if self.abandoned:
             raise AbandonedError
-        status, headers = head.status, head.headers
-        if status == 200:
-            if self._body.at:
-                self._body.restart()
-            self._begin(headers, 0, heads.content_length(headers))
-            return True
-        if status == 206 and self._first is not None:
-            return self._go_on(headers)
-        if status in heads.REDIRECTS:
-            self._location = headers.get("location", "")
-        elif status == 304 and self._conditional is not None:
-            self._unmodified = headers
-        elif status == 416 and self._first is not None:
-            self._body.restart()
-            self._again = True
-        else:
-            self._verdict = heads.status_error(
-                redact(self.target.url), status, headers, self._setup.now()
-            )
-        return False
+        self._headers = head.headers
+        self._answer = heads.judge(
+            head.status,
+            head.headers,
+            asked_from=self._asked_from,
+            kept=self._body.validator,
+            conditional=self._conditional is not None,
+        )
+        if not isinstance(self._answer, heads.Bytes):
+            return False
+        first, total = self._answer
+        self._promises = promises(head.headers, whole=not first)
+        if self._job.checksum is not None:
+            self._promises.append(self._job.checksum)
+        self._body.begin(
+            first,
+            total,
+            heads.validator(head.headers, total, self._source()),
+            {promise.algorithm for promise in self._promises},
+        )
+        return True
 
     def on_data(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the body."""
@@ -211,96 +192,45 @@ class Transfer:
     # --- the rules ---------------------------------------------------------------------------
 
     def _ask(self) -> Ask:
-        self._clear()
-        job, setup, target = self._job, self._setup, self.target
-        url = wire(target)
+        setup = self._setup
         if setup.target_policy is not None:
-            setup.target_policy(url)
-        headers = {"User-Agent": setup.user_agent, "Accept": "*/*", "Accept-Encoding": "identity"}
-        mirror = job.mirrors[self._mirrors.current]
-        credential = self._credential(mirror)
-        if credential is not None:
-            headers.update(credential.headers())
-        if job.headers:
-            at_home = same_host(job.home, target)
-            for name, value in job.headers.items():
-                if at_home or name in _EVERYWHERE:
-                    headers[name] = value
-        if self._conditional is not None:
-            if self._conditional.etag is not None:
-                headers["If-None-Match"] = self._conditional.etag
-            elif self._conditional.last_modified is not None:
-                headers["If-Modified-Since"] = self._conditional.last_modified
-        resume = self._body.resume_from(_source(mirror))
-        if resume is not None:
-            self._first, headers["If-Range"] = resume
-            headers["Range"] = f"bytes={self._first}-"
-        return Ask(url, headers, setup.timeouts)
-
-    def _credential(self, mirror: Target) -> Credential | None:
-        target = self.target
-        for given in (mirror, self._job.home):
-            if given.credential is not None and same_host(given, target):
-                return given.credential
-        if target.scheme not in DEFAULT_PORTS:
-            return None
-        return self._setup.credentials(target.host, target.port)
-
-    def _clear(self) -> None:
-        """Forget the last answer."""
-        self._first: int | None = None
-        self._reading = False
-        self._again = False
-        self._location: str | None = None
-        self._unmodified: Mapping[str, str] | None = None
-        self._verdict: StageError | None = None
-
-    def _begin(self, headers: Mapping[str, str], first: int, total: int | None) -> None:
-        self._promises = promises(headers, whole=not first)
-        if self._job.checksum is not None:
-            self._promises.append(self._job.checksum)
-        source = _source(self._job.mirrors[self._mirrors.current])
-        self._body.begin(
-            first,
-            total,
-            heads.validator(headers, total, source),
-            {promise.algorithm for promise in self._promises},
+            setup.target_policy(self.target.url)
+        resume = self._body.resume_from(self._source())
+        self._asked_from = None if resume is None else resume[0]
+        self._answer = None
+        return ask_for(
+            self.target,
+            self._job.mirrors[self._mirrors.current],
+            self._job,
+            user_agent=setup.user_agent,
+            timeouts=setup.timeouts,
+            credentials=setup.credentials,
+            conditional=self._conditional,
+            resume=resume,
         )
-        self._reading = True
 
-    def _go_on(self, headers: Mapping[str, str]) -> bool:
-        span, kept = heads.content_range(headers), self._body.validator
-        if (
-            span is None
-            or kept is None
-            or span.first != self._first
-            or not heads.same_resource(kept, headers, span.total)
-        ):
-            self._body.restart()
-            self._again = True
-            return False
-        total = span.total
-        if total is None:
-            total = kept.size
-        self._begin(headers, span.first, total)
-        return True
+    def _source(self) -> str:
+        return xxhash.xxh3_128_hexdigest(self._job.mirrors[self._mirrors.current].url.encode())
 
     def _settle(self, error: Exception | None) -> None:
-        if isinstance(error, AbandonedError) or self.abandoned:
+        answer = self._answer
+        if self.abandoned or isinstance(error, AbandonedError):
             self._finish(Finished(), keep=True)
         elif error is not None:
             if isinstance(error, LengthError) and error.received > error.announced:
                 self._body.restart()  # whose length is a lie, its bytes are not to be built on
             raise error
-        elif self._verdict is not None:
-            raise self._verdict
-        elif self._location is not None:
-            self._redirect(self._location)
-        elif self._unmodified is not None:
-            self._not_modified(self._unmodified)
-        elif self._reading:
+        elif isinstance(answer, heads.Bytes):
             self._complete()
-        elif not self._again:
+        elif isinstance(answer, heads.Moved):
+            self._redirect(answer.location)
+        elif isinstance(answer, heads.Refused):
+            raise heads.status_error(redact(self.target.url), answer.status, self._headers)
+        elif isinstance(answer, heads.StartOver):
+            self._body.restart()
+        elif isinstance(answer, heads.Unmodified) and self._conditional is not None:
+            self._not_modified(self._conditional)
+        else:
             raise DestinationError(self._url, "the transport brought no answer")
 
     def _redirect(self, location: str) -> None:
@@ -311,31 +241,31 @@ class Transfer:
         if self._hops > MAX_REDIRECTS:
             raise RedirectError(here, f"more than {MAX_REDIRECTS} redirects")
         try:
-            target = resolve(self.target, heads.utf8(location))
+            target = resolve(self.target, location)
         except InvalidURLError as error:
             raise TargetRefusedError(here, f"redirects to {error.url}: {error.why}") from None
         if self.target.scheme == "https" and target.scheme != "https":
             raise RedirectError(here, f"redirects from https to {redact(target.url)}")
         self.target = target
 
-    def _not_modified(self, headers: Mapping[str, str]) -> None:
-        known = self._conditional
+    def _not_modified(self, known: Validator) -> None:
         self._conditional = None
-        staged = Staged(
-            url=self._job.home.url,
-            fetched_from=redact(self.target.url),
-            digest="",
-            size=0 if known is None else known.size or 0,
-            etag=headers.get("etag", known and known.etag),
-            last_modified=headers.get("last-modified", known and known.last_modified),
+        path = self._setup.destination.touch(
+            Staged(
+                url=self._job.home.url,
+                fetched_from=redact(self.target.url),
+                digest="",
+                size=known.size or 0,
+                etag=self._headers.get("etag") or known.etag,
+                last_modified=self._headers.get("last-modified") or known.last_modified,
+            )
         )
-        path = self._setup.destination.touch(staged)
         checksum = self._job.checksum
         if path is not None and checksum is not None:
-            pair = (checksum.algorithm, checksum.expected)
-            path = self._setup.destination.lookup(self._job.home.url, pair)
+            path = self._setup.destination.lookup(self._job.home.url, checksum.pair)
         if path is not None:
             self._finish(Finished(path))
+        # else it is gone here, or has another checksum: the next exchange asks without condition
 
     def _complete(self) -> None:
         body = self._body
@@ -354,17 +284,19 @@ class Transfer:
                     actual,
                     promise.source,
                 )
-        kept = body.validator
-        staged = Staged(
-            url=self._job.home.url,
-            fetched_from=redact(self.target.url),
-            digest=digests[DIGEST],
-            size=body.at,
-            checksums={promise.algorithm: promise.expected for promise in self._promises},
-            etag=kept and kept.etag,
-            last_modified=kept and kept.last_modified,
+        kept = body.validator or Validator()
+        path = self._claim.commit(
+            Staged(
+                url=self._job.home.url,
+                fetched_from=redact(self.target.url),
+                digest=digests[DIGEST],
+                size=body.at,
+                checksums={promise.algorithm: promise.expected for promise in self._promises},
+                etag=kept.etag,
+                last_modified=kept.last_modified,
+            )
         )
-        self._finish(Finished(self._claim.commit(staged)))
+        self._finish(Finished(path))
 
     # --- failures ----------------------------------------------------------------------------
 
@@ -389,10 +321,6 @@ class Transfer:
     def _finish(self, finished: Finished, *, keep: bool = False) -> None:
         try:
             self._body.close(keep=keep)
-        except Exception as error:  # noqa: BLE001 - the outcome must be told, whatever comes of the rest
+        except Exception as error:  # noqa: BLE001 - the outcome must be told, whatever this brings
             finished = Finished(finished.path, finished.error or error)
         self._finished = finished
-
-
-def _source(mirror: Target) -> str:
-    return xxhash.xxh3_128_hexdigest(mirror.url.encode())

@@ -22,6 +22,8 @@ from stager.errors import InvalidURLError
 if TYPE_CHECKING:
     from collections.abc import Container
 
+    from credentials.model import Credential
+
 MAX_LENGTH = 8192
 """Characters. Servers refuse longer request lines (nginx: 8 KiB), and an entry holds the URL."""
 
@@ -57,8 +59,8 @@ class Target:
     """Without the brackets of an IPv6 address; empty for `file:`."""
     port: int | None
     """None where the URL names none."""
-    credential: Basic | None = field(default=None, compare=False)
-    """The user information of the URL."""
+    credential: Credential | None = field(default=None, compare=False)
+    """The user information of the URL, or what the caller gave for this host."""
 
     @property
     def origin(self) -> tuple[str, str, int | None]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING
 

@@ -13,11 +13,11 @@ Two shapes:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from stager.errors import StageError
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Exchange:
 
     ask: Ask
     sink: Sink
-    on_end: Callable[[StageError | Exception | None], None]
+    on_end: Callable[[Exception | None], None]
 
 
 class MultiTransport(Transport, Protocol):
@@ -93,3 +93,6 @@ class MultiTransport(Transport, Protocol):
                 under way). None means: nothing now; when it was allowed to block: the end.
             limit: The most exchanges at once.
         """
+
+    def wake(self) -> None:
+        """Have `drive`, in another thread, call `take` again soon; harmless at any time."""

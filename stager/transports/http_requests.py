@@ -190,7 +190,7 @@ class _Adapter(HTTPAdapter):
         super().__init__(pool_connections=connections, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **options)
         if self._check_address is not None:
             self.poolmanager.pool_classes_by_scheme = _checked_pools(self._check_address)
 

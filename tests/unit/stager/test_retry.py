@@ -89,4 +89,8 @@ def test_statuses_that_mean_not_now(status: int, transient: bool) -> None:
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
-    assert parse_retry_after(value, 100.0) == seconds
+    assert parse_retry_after(value, "Thu, 01 Jan 1970 00:01:40 GMT") == seconds
+
+
+def test_a_moment_without_a_date_to_compare_it_with_says_nothing() -> None:
+    assert parse_retry_after("Thu, 01 Jan 1970 00:02:00 GMT", None) is None
