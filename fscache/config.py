@@ -43,6 +43,14 @@ def _paths(value: object) -> tuple[str, ...]:
     return tuple(_path(part) for part in value)
 
 
+def _words(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        value = value.replace(",", " ").split()
+    if not isinstance(value, list | tuple):
+        raise ValueError("expected a list")  # noqa: TRY004 - one error for bad settings
+    return tuple(_text(part) for part in value)
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -142,6 +150,10 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "tasks_max_records": (None, _records, None, "cull the oldest completed tasks beyond this many"),
     "tasks_max_size": (None, _size, None, "cull when the tasks' buffers exceed this"),
     "tasks_max_age": (None, _seconds, None, "cull completed tasks submitted longer ago than this"),
+    "allow_private": (None, _flag, False, "daemon: fetch from private and loopback addresses"),
+    "allow_networks": (None, _words, (), "daemon: networks to fetch from whatever they are"),
+    "allow_hosts": (None, _words, (), "daemon: fetch from no other hosts than these patterns"),
+    "deny_hosts": (None, _words, (), "daemon: never fetch from hosts of these patterns"),
 }
 
 SECRET = frozenset({"token"})
@@ -173,6 +185,10 @@ class Config:
         netrc: str
         credentials_directory: str | None
         mirrors: tuple[tuple[str, tuple[str, ...]], ...]
+        allow_private: bool
+        allow_networks: tuple[str, ...]
+        allow_hosts: tuple[str, ...]
+        deny_hosts: tuple[str, ...]
         tasks: str
         tasks_max_records: int | None
         tasks_max_size: int | None
@@ -285,6 +301,25 @@ def _read_file(path: str) -> Mapping[str, object]:
     if unknown:
         raise ConfigError(name=unknown[0], source=path, why="there is no such setting")
     return table
+
+
+class SystemdVariables:
+    """What systemd tells a service through its environment; all empty outside of it."""
+
+    __slots__ = ("listen_fds", "listen_pid", "notify_socket", "watchdog_pid", "watchdog_usec")
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
+        """Read the environment; the process's own by default."""
+        env = os.environ if environ is None else environ  # noqa: TID251 - as in `load`
+        self.notify_socket = env.get("NOTIFY_SOCKET", "")
+        self.watchdog_usec = _whole(env.get("WATCHDOG_USEC")) or 0
+        self.watchdog_pid = _whole(env.get("WATCHDOG_PID"))
+        self.listen_fds = _whole(env.get("LISTEN_FDS")) or 0
+        self.listen_pid = _whole(env.get("LISTEN_PID"))
+
+
+def _whole(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None
 
 
 class _Module(type(sys)):  # type: ignore[misc]  # mypy cannot subclass a module's type by expression
