@@ -35,6 +35,7 @@ class Explicit:
     """Credentials that the program itself has given, by `host` or `host:port`."""
 
     def __init__(self, credentials: Mapping[str, Credential]) -> None:
+        """Take the credentials; raises ValueError for a key that is no host."""
         self._credentials = {
             hosts.keys(*hosts.parse(name))[0]: found for name, found in credentials.items()
         }

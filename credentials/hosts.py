@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import re
 
-from credentials.errors import CredentialError
-
 _HOST = re.compile(r"[^\s/\\@?#\[\]\x00-\x1f\x7f]+")
 
 
@@ -27,24 +25,24 @@ def parse(text: str) -> tuple[str, int | None]:
     """Return the host and port that a user means by `text` (`host`, `host:port`, `[v6]:port`).
 
     Raises:
-        CredentialError: `text` is a URL, has a user or a path, or an impossible port.
+        ValueError: `text` is a URL, has a user or a path, or an impossible port.
     """
     host, port, colon = text, "", ""
     if text.startswith("["):
         host, bracket, rest = text[1:].partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise CredentialError(text, "not a host (the bracket is not closed)")
+            raise ValueError(f"not a host, its bracket is not closed: {text!r}")
         colon, port = rest[:1], rest[1:]
     elif text.count(":") == 1:
         host, colon, port = text.partition(":")
         if port.startswith("//"):
-            raise CredentialError(text, "give the host alone, without scheme and path")
+            raise ValueError(f"give the host alone, without scheme and path: {text!r}")
     if not _HOST.fullmatch(host):
-        raise CredentialError(text, "not a host (a name or address, optionally with `:port`)")
+        raise ValueError(f"not a host, or host:port: {text!r}")
     if not colon:
         return _normal(host), None
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-        raise CredentialError(text, "the port is not a number from 1 to 65535")
+        raise ValueError(f"the port is not a number from 1 to 65535: {text!r}")
     return _normal(host), int(port)
 
 

@@ -34,8 +34,12 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from credentials import hosts
     from credentials.keyring_store import KeyringStore
+    from fscache.cli.exits import UsageError
 
-    host, port = hosts.parse(arguments.host)
+    try:
+        host, port = hosts.parse(arguments.host)
+    except ValueError as exc:
+        raise UsageError(_COMMAND, str(exc)) from None
     secret = _read() if arguments.stdin else _ask(arguments)
     credential = _credential(arguments, secret)
     # As long as it takes: whoever types a secret can also answer the keyring's prompt.

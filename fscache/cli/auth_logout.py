@@ -18,14 +18,14 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from credentials import hosts
     from credentials.keyring_store import KeyringStore
+    from fscache.cli.exits import NOT_FOUND, UsageError
 
-    host, port = hosts.parse(arguments.host)
+    try:
+        host, port = hosts.parse(arguments.host)
+    except ValueError as exc:
+        raise UsageError("fscache auth logout", str(exc)) from None
     name = hosts.keys(host, port)[0]
     removed = KeyringStore(patience=None).delete(host, port)
     text = f"removed the credential for {name}" if removed else f"there is none for {name}"
     session.emit(text, {"host": name, "removed": removed})
-    if removed:
-        return 0
-    from fscache.cli.exits import NOT_FOUND
-
-    return NOT_FOUND
+    return 0 if removed else NOT_FOUND

@@ -24,21 +24,35 @@ def run(argv: Sequence[str] | None = None) -> int:
     # Paths need not be valid in the locale's encoding, and are printed as they are.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     try:
-        code = _run(arguments)
-        sys.stdout.flush()
+        try:
+            code = _run(arguments)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - what was raised becomes an exit code
+            if isinstance(exc, SystemExit):  # argparse has printed help or the version
+                return int(exc.code or 0)
+            from fscache.cli.failure import report
+
+            code = report(exc, json="--json" in arguments)
     except BrokenPipeError:
         from fscache.cli.exits import PIPE_CLOSED
 
-        # or the interpreter would try once more at its end, and complain
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PIPE_CLOSED
-    except BaseException as exc:  # noqa: BLE001 - what was raised becomes an exit code
-        if isinstance(exc, SystemExit):  # argparse has printed help or the version
-            return int(exc.code or 0)
-        from fscache.cli.failure import report
-
-        return report(exc, json="--json" in arguments)
+        code = PIPE_CLOSED
+    finally:
+        _settle_output()
     return code
+
+
+def _settle_output() -> None:
+    """Write what is buffered; what cannot be written is dropped.
+
+    The interpreter would try again at its end, complain on its own, and exit with 120.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:

@@ -143,7 +143,7 @@ def test_explicit_credentials_belong_to_their_host_and_port_alone() -> None:
 
 
 def test_explicit_credentials_for_no_host_are_refused() -> None:
-    with pytest.raises(CredentialError):
+    with pytest.raises(ValueError, match="host alone"):
         Explicit({"https://a.org/": Bearer(SECRET)})
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from credentials import hosts, text
-from credentials.errors import CredentialError
 from credentials.model import Basic, Bearer, Credential, Header
 
 if TYPE_CHECKING:
@@ -165,5 +164,5 @@ def test_host_is_read_as_people_write_it(given: str, expected: tuple[str, int | 
     ],
 )
 def test_what_is_no_host_is_refused(given: str) -> None:
-    with pytest.raises(CredentialError):
+    with pytest.raises(ValueError, match=r"host|port"):
         hosts.parse(given)

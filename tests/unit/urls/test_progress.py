@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import pty
-import termios
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ import pytest
 from fscache.urls import progress
 from fscache.urls.progress import Tally, follow
 from stager.request import FetchRequest, Meter
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,68 +28,6 @@ def come(meter: Meter, size: int, total: int | None = None) -> None:
     meter.running = True
     meter.done = meter.received = size
     meter.total = total
-
-
-class Terminal:
-    """A pseudo-terminal of a chosen size, and the screen that its output makes."""
-
-    def __init__(self, width: int, height: int) -> None:
-        self._reader, writer = pty.openpty()
-        attributes = termios.tcgetattr(writer)
-        attributes[1] &= ~termios.OPOST  # a newline stays one
-        termios.tcsetattr(writer, termios.TCSANOW, attributes)
-        self.stream = os.fdopen(writer, "w", encoding="utf-8")
-        self.resize(width, height)
-        self.written = b""
-
-    def resize(self, width: int, height: int) -> None:
-        self.width = width
-        termios.tcsetwinsize(self.stream.fileno(), (height, width))
-
-    def read(self) -> str:
-        os.set_blocking(self._reader, False)
-        try:
-            while chunk := os.read(self._reader, 65536):
-                self.written += chunk
-        except BlockingIOError:
-            pass
-        return self.written.decode()
-
-    def screen(self) -> list[str]:
-        """Return the lines that stand on the screen, as a terminal of this width shows them."""
-        rows, row = [""], 0
-        text = self.read()
-        at = 0
-        while at < len(text):
-            if text.startswith("\x1b[", at):
-                end = at + 2
-                while not text[end].isalpha():
-                    end += 1
-                if text[end] == "F":
-                    row = max(0, row - int(text[at + 2 : end]))
-                elif text[end] == "J":
-                    del rows[row:]
-                    rows.append("")
-                else:
-                    assert text[end] == "K"
-                at = end + 1
-            elif text[at] == "\n":
-                row += 1
-                if row == len(rows):
-                    rows.append("")
-                at += 1
-            else:
-                if len(rows[row]) == self.width:
-                    row += 1
-                    if row == len(rows):
-                        rows.append("")
-                rows[row] += text[at]
-                at += 1
-        return rows[:-1]
-
-    def close(self) -> None:
-        self.stream.close()
-        os.close(self._reader)
 
 
 @pytest.fixture
