@@ -65,7 +65,6 @@ class Fetcher:
             credentials=credentials or _users_chain(config),
             target_policy=target_policy,
             user_agent=USER_AGENT,
-            now=root.now,
             timeouts=Timeouts(config.connect_timeout, config.stall_timeout),
             policy=RetryPolicy(attempts=config.attempts),
             workers=config.workers,
