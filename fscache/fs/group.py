@@ -41,7 +41,16 @@ def sync_file(path: str) -> None:
 class Group:
     """What is to be made durable together."""
 
-    __slots__ = ("_flushing", "_pid", "_registered", "_state", "_sync", "_thread", "_waiting", "window")
+    __slots__ = (
+        "_flushing",
+        "_pid",
+        "_registered",
+        "_state",
+        "_sync",
+        "_thread",
+        "_waiting",
+        "window",
+    )
 
     def __init__(self, window: float = WINDOW, sync: Callable[[str], None] = sync_file) -> None:
         """Sync what is noted once every `window` seconds; no thread before the first note."""

@@ -189,9 +189,7 @@ class EntryStore:
             if found is not None and found[0] == self._kind:
                 yield found[1], found[2], item
 
-    def _write(
-        self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None
-    ) -> Place:
+    def _write(self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None) -> Place:
         base = self.path(name)
         temp, status = self._writer.stage(data, mtime_ns)
         try:
