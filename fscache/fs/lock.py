@@ -17,72 +17,74 @@ those inside to leave.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fscache.errors import LockTimeoutError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
-class _Descriptors(threading.local):
-    """The two lock files, opened per thread: flock belongs to the open file, not to the caller."""
+class _Held:
+    """The two lock files as one thread of one process has them open."""
 
-    def __init__(self) -> None:
-        self.pid = -1
-        self.gate = -1
-        self.root = -1
-        self.depth = 0
+    __slots__ = ("depth", "gate", "pid", "root")
 
-    def open(self, directory: str, mode: int) -> None:
-        # After a fork the child shares the parent's open files, and its unlock would unlock the
-        # parent: it must open its own.
-        self.close()
-        self.gate = os.open(f"{directory}/gate", _FLAGS, mode)
-        try:
-            self.root = os.open(f"{directory}/root", _FLAGS, mode)
-        except BaseException:
-            self.close()
-            raise
+    def __init__(self, directory: str, mode: int) -> None:
         self.pid = os.getpid()
         self.depth = 0
+        self.gate = self.root = -1
+        self.gate = _open(f"{directory}/gate", mode)
+        self.root = _open(f"{directory}/root", mode)
 
-    def close(self) -> None:
+    def __del__(self) -> None:
         for fd in (self.gate, self.root):
             if fd >= 0:
                 os.close(fd)
-        self.gate = self.root = self.pid = -1
-
-    def __del__(self) -> None:
-        self.close()
 
 
 class SharedLock:
-    """`with lock:` — nothing is purged, migrated or re-split meanwhile. Re-entrant in a thread."""
+    """`with lock:` — nothing is purged, migrated or re-split meanwhile. Re-entrant in a thread.
 
-    __slots__ = ("_directory", "_local", "_mode")
+    On a file system without locks it keeps nobody out, and lets everybody go on.
+    """
 
-    def __init__(self, directory: str, mode: int = 0o600) -> None:
-        """Use the lock files in `directory`, which must exist when the lock is first taken."""
+    __slots__ = ("_directory", "_local", "_make", "_mode")
+
+    def __init__(self, directory: str, mode: int, make: Callable[[str], None]) -> None:
+        """Use the lock files in `directory`, which `make` makes where it is not there.
+
+        Args:
+            directory: The directory.
+            mode: Of the lock files: whoever may write to the root must be able to open them.
+            make: Makes a directory.
+        """
         self._directory = directory
         self._mode = mode
-        self._local = _Descriptors()
+        self._make = make
+        # Per thread, because flock belongs to the open file and not to who asks. What a thread
+        # has open is closed when the thread ends: by `_Held`, for `local` itself is not told.
+        self._local = threading.local()
 
     def __enter__(self) -> None:
-        held = self._local
-        if held.pid != os.getpid():
-            held.open(self._directory, self._mode)
+        held: _Held | None = getattr(self._local, "held", None)
+        # After a fork the child shares the parent's open files, and its unlock would unlock the
+        # parent: it must open its own.
+        if held is None or held.pid != os.getpid():
+            held = self._local.held = self._open()
         if held.depth == 0:
-            fcntl.flock(held.gate, fcntl.LOCK_SH)
-            fcntl.flock(held.root, fcntl.LOCK_SH)
-            fcntl.flock(held.gate, fcntl.LOCK_UN)
+            _flock(held.gate, fcntl.LOCK_SH)
+            _flock(held.root, fcntl.LOCK_SH)
+            _flock(held.gate, fcntl.LOCK_UN)
         held.depth += 1
 
     def __exit__(
@@ -91,10 +93,35 @@ class SharedLock:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        held = self._local
+        held: _Held = self._local.held
+        if held.depth == 0 or held.pid != os.getpid():
+            return  # a child forked inside: the lock is its parent's
         held.depth -= 1
         if held.depth == 0:
-            fcntl.flock(held.root, fcntl.LOCK_UN)
+            _flock(held.root, fcntl.LOCK_UN)
+
+    def _open(self) -> _Held:
+        try:
+            return _Held(self._directory, self._mode)
+        except FileNotFoundError:
+            self._make(self._directory)
+            return _Held(self._directory, self._mode)
+
+
+def _open(path: str, mode: int) -> int:
+    fd = os.open(path, _FLAGS, mode)
+    if os.fstat(fd).st_mode & 0o777 != mode:  # the umask has been applied to what open was given
+        with suppress(PermissionError):
+            os.fchmod(fd, mode)
+    return fd
+
+
+def _flock(fd: int, how: int) -> None:
+    try:
+        fcntl.flock(fd, how)
+    except OSError as exc:
+        if exc.errno not in _NO_LOCKS:
+            raise
 
 
 @contextmanager

@@ -120,7 +120,9 @@ class Root:
         if self._shared is None:
             from fscache.fs.lock import SharedLock
 
-            self._shared = SharedLock(f"{self.path}/locks", self.modes.partial)
+            self._shared = SharedLock(
+                f"{self.path}/locks", self.modes.partial, self.writer.make_directories
+            )
         return self._shared
 
     @property

@@ -1,0 +1,68 @@
+"""Promises of fscache.fs.walk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fscache.fs.walk import files
+from tests.support.processes import ALICE, in_child
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def paths(top: str | Path) -> list[str]:
+    return sorted(os.path.relpath(entry.path, top) for entry in files(str(top)))
+
+
+def test_every_file_of_the_tree_is_found_once_whatever_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
+    for name in ("top", "a/one", "a/b/two"):
+        (tmp_path / name).write_bytes(b"")
+    os.mkfifo(tmp_path / "a" / "pipe")
+    assert paths(tmp_path) == ["a/b/two", "a/one", "a/pipe", "top"]
+
+
+def test_links_are_listed_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "to directory").symlink_to(tmp_path)
+    (tmp_path / "tree" / "to nowhere").symlink_to(tmp_path / "nowhere")
+    assert paths(tmp_path / "tree") == ["to directory", "to nowhere"]
+
+
+def test_a_tree_that_is_not_there_has_no_files(tmp_path: Path) -> None:
+    assert paths(tmp_path / "nowhere") == []
+
+
+def test_directories_that_vanish_under_way_are_passed_over(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"")
+    walk = files(str(tmp_path))
+    first = next(walk)
+    for name in "abc":
+        if not first.path.startswith(str(tmp_path / name)):
+            shutil.rmtree(tmp_path / name)
+    assert list(walk) == []
+
+
+def test_a_walk_that_is_given_up_leaves_no_directory_open(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_bytes(b"")
+    before = len(os.listdir("/proc/self/fd"))
+    walk = files(str(tmp_path))
+    next(walk)
+    walk.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.usefixtures("users")
+def test_a_directory_that_may_not_be_read_is_an_error_and_not_an_empty_one(open_tmp: str) -> None:
+    os.mkdir(f"{open_tmp}/closed", 0o700)
+    with pytest.raises(PermissionError):
+        in_child(paths, open_tmp, uid=ALICE)
