@@ -43,23 +43,25 @@ def may(role: str, needed: str) -> bool:
 class Tokens:
     """The tokens of one file, read anew by `reload`."""
 
-    def __init__(self, path: str, *, anonymous_kv: bool = False) -> None:
+    def __init__(self, path: str, *, anonymous_kv: bool = False, handed: bool = False) -> None:
         """Read the tokens of `path`; the file is made, with one token a role, if it is missing.
 
         Args:
             path: The file.
             anonymous_kv: Whether a request without a token has the role `anonymous`.
+            handed: It is one of systemd's credentials, whose access list shows as group bits.
 
         Raises:
             ConfigError: it cannot be read or made, or others may read it.
         """
         self.path = path
+        self._private = not handed
         self._without = ANONYMOUS if anonymous_kv else NOBODY
         self._tokens: tuple[tuple[bytes, str], ...] = ()
         try:
             if not os.path.lexists(path):
                 _make(path)
-            self._tokens = _read(path)
+            self._tokens = _read(path, private=self._private)
         except OSError as exc:
             raise ConfigError("token_file", path, exc.strerror or str(exc)) from exc
 
@@ -70,7 +72,7 @@ class Tokens:
             ConfigError: it cannot be read.
         """
         try:
-            self._tokens = _read(self.path)
+            self._tokens = _read(self.path, private=self._private)
         except OSError as exc:
             raise ConfigError("token_file", self.path, exc.strerror or str(exc)) from exc
 
@@ -121,13 +123,13 @@ def _make(path: str) -> None:
         raise
 
 
-def _read(path: str) -> tuple[tuple[bytes, str], ...]:
+def _read(path: str, *, private: bool) -> tuple[tuple[bytes, str], ...]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         mode = os.fstat(fd).st_mode
         if not stat.S_ISREG(mode):
             raise ConfigError("token_file", path, "not a regular file")
-        if mode & 0o077:
+        if private and mode & 0o077:
             why = f"others may read it (mode {stat.S_IMODE(mode):04o}); chmod 600"
             raise ConfigError("token_file", path, why)
         text = os.read(fd, _MAX_FILE).decode("utf-8", "replace")

@@ -22,7 +22,6 @@ from fscache import errors
 from fscache.remote import faults
 from fscache.server.options import checked_options, checked_urls, without_secrets
 from fscache.server.rpc import SERVER
-from stager.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -273,7 +272,3 @@ class Board:
         self._follow(batch)
         return batch
 
-
-def shown(request: FetchRequest) -> str:
-    """Return a request's URL as administrators may see it."""
-    return redact(request.urls[0])

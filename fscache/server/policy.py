@@ -16,9 +16,14 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
+from fscache.errors import ConfigError
 from stager.errors import TargetRefusedError
 from stager.urls import parse, redact
+
+if TYPE_CHECKING:
+    from fscache.config import Config
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -60,10 +65,10 @@ class TargetPolicy:
             address = ipaddress.ip_address(host)
         except ValueError:
             return  # a name: its addresses are judged when one of them is connected to
-        self.check_address(url, str(address))
+        self.check_address(str(address))
 
-    def check_address(self, url: str, address: str) -> None:
-        """Refuse an address that a connection for `url` goes to.
+    def check_address(self, address: str) -> None:
+        """Refuse an address that was connected to.
 
         Raises:
             TargetRefusedError: it may not be connected to.
@@ -71,12 +76,12 @@ class TargetPolicy:
         try:
             found = unwrap(ipaddress.ip_address(address.partition("%")[0]))
         except ValueError:
-            raise TargetRefusedError(redact(url), "its address cannot be judged") from None
+            raise TargetRefusedError(address[:80], "no IP address") from None
         if any(found in network for network in self.allow_networks):
             return
         why = refusal(found, allow_private=self.allow_private)
         if why is not None:
-            raise TargetRefusedError(redact(url), f"{found} is {why}")
+            raise TargetRefusedError(address, f"{found} is {why}")
 
 
 def refusal(address: Address, *, allow_private: bool) -> str | None:
@@ -107,3 +112,21 @@ def unwrap(address: Address) -> Address:
     if address in _NAT64:
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
+
+
+def policy_of(config: Config) -> TargetPolicy:
+    """Return the policy that the settings ask for.
+
+    Raises:
+        ConfigError: a network cannot be read.
+    """
+    try:
+        networks = tuple(ipaddress.ip_network(text) for text in config.allow_networks)
+    except ValueError as exc:
+        raise ConfigError("allow_networks", "configuration", str(exc)) from exc
+    return TargetPolicy(
+        allow_hosts=tuple(pattern.lower() for pattern in config.allow_hosts),
+        deny_hosts=tuple(pattern.lower() for pattern in config.deny_hosts),
+        allow_private=config.allow_private,
+        allow_networks=networks,
+    )
