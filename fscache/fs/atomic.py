@@ -290,11 +290,6 @@ def move(source: str, final: str) -> None:
     os.rename(source, final)
 
 
-def sync_data(fd: int) -> None:
-    """Make the bytes of an open file durable."""
-    os.fdatasync(fd)
-
-
 def sync_directory(path: str) -> None:
     """Make the names in a directory durable."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
