@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from fscache.fs import atomic
 from fscache.objects import digest as digests
@@ -203,8 +204,9 @@ class ObjectStore:
     ) -> Stored | None:
         path = self.locate(digests.address_of(digest), slot)
         try:
-            status = os.stat(path)
-            if status.st_size != size or not equal(path):
+            status = os.lstat(path)
+            # A link's bytes are not ours to promise, and a pipe would be waited for for ever.
+            if status.st_size != size or not stat.S_ISREG(status.st_mode) or not equal(path):
                 return None
         except FileNotFoundError:
             return None  # purged between two looks; the caller's own bytes take a slot
