@@ -31,6 +31,7 @@ _XX: dict[str, tuple[Callable[[], Hasher], int]] = {
 }
 _HEX = re.compile(r"[0-9a-f]+")
 _HTTP_NAMES = {
+    "xxh3-128": DIGEST,  # not registered; what our own server sends
     "md5": "md5",
     "sha": "sha1",
     "sha-1": "sha1",

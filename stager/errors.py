@@ -39,6 +39,8 @@ class StageError(FscacheError):
 
     code = "stage"
     message = "{url}: not staged"
+    relayed = False
+    """Set on what another stager has tried often enough: it is final here."""
 
     url: str
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from stager.errors import BusyServerError, ConnectionFailedError, LengthError
+from stager.errors import BusyServerError, ConnectionFailedError, LengthError, StageError
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 """Beside every 5xx."""
@@ -50,6 +50,8 @@ class RetryPolicy:
 
     def is_transient(self, error: Exception) -> bool:
         """Tell whether the same request to the same server may yet succeed, and soon enough."""
+        if isinstance(error, StageError) and error.relayed:
+            return False
         if isinstance(error, BusyServerError):
             return error.retry_after is None or error.retry_after <= self.retry_after_cap
         return isinstance(error, (ConnectionFailedError, LengthError))

@@ -6,6 +6,7 @@ destination or a caller's callback runs outside it, in the thread that holds the
 
 from __future__ import annotations
 
+import logging
 import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,6 +83,7 @@ class Scheduler:
         self._flights: dict[object, Flight] = {}
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._may_drive = True
         self._driving = False
         self._hungry = False
         self._closed = False
@@ -166,7 +168,7 @@ class Scheduler:
         """Start or wake threads for what is ready."""
         ready = self._lanes.ready
         many, others = ready[True], ready[False]
-        if many >= MANY and not self._driving:
+        if many >= MANY and self._may_drive and not self._driving:
             self._driving = True
             self._start(self._drive)
         if not self._driving:
@@ -241,6 +243,10 @@ class Scheduler:
         """Run many exchanges at once; the body of the driving thread."""
         try:
             self._transports.many().drive(self._next_exchange, AT_ONCE)
+        except Exception:
+            # A pycurl that does not load, or a fault: without it all is slower, and works.
+            self._may_drive = False
+            logging.getLogger("stager").exception("cannot drive many at once; going on with threads")
         finally:
             with self._lock:
                 self._driving = False

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -104,5 +105,10 @@ def default_transports(
 
         return RequestsTransport(check_address=check_address, ca_file=ca_file)
 
+    def many() -> MultiTransport:
+        from stager.transports.http_curl import CurlTransport
+
+        return CurlTransport(check_address=check_address, ca_file=ca_file)
+
     makers: dict[str, Callable[[], Transport]] = {"http": web, "https": web}
-    return Transports(makers)
+    return Transports(makers, many if find_spec("pycurl") else None)
