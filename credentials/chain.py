@@ -4,14 +4,14 @@ What a place that cannot answer means:
 
 - A *file* at fault (readable by others, does not parse) is an error for the caller: going on
   without it would end in a 401 that hides the cause, and one edit puts it right.
-- *No keyring backend* is no fault: most nodes have none. Nothing is said.
-- A keyring that is locked, broken or silent is reported once and left out for `lifetime`: public
-  data must not depend on a desktop's prompt.
+- A *keyring* that is not there, locked, broken or silent is passed over and left out for
+  `lifetime`: what netrc answers, and public data, must not depend on a desktop's prompt. It is
+  reported, once, when no place after it had an answer either.
 
 An answer, "none" included, is kept per host and port for `lifetime`, so that 5,000 files of one
 host cost one look-up, and a changed token is seen by a daemon without a restart. A place is asked
 only for a host that is about to be contacted, and only when those before it had no answer; so a
-cache hit reads no file and imports no keyring.
+cache hit reads no file.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from __future__ import annotations
 from threading import Lock
 
 from credentials import hosts
-from credentials.errors import CredentialError, CredentialFileError, NoKeyringError
+from credentials.errors import CredentialError, CredentialFileError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,8 +64,8 @@ class CredentialChain:
         Args:
             sources: The places, the strongest first.
             now: A clock in seconds that only runs forward.
-            report: Told once of each place that is left out because it is broken.
-            lifetime: Seconds that an answer is kept, or a broken place left out.
+            report: Told once of each place that is left out, if those after it had no answer.
+            lifetime: Seconds that an answer is kept, or a place left out.
         """
         self._sources = tuple(sources)
         self._now = now
@@ -100,6 +100,7 @@ class CredentialChain:
             return found
 
     def _ask(self, host: str, port: int | None, now: float) -> Credential | None:
+        failures: dict[int, CredentialError] = {}
         for index, source in enumerate(self._sources):
             if now < self._left_out.get(index, now):
                 continue
@@ -109,12 +110,14 @@ class CredentialChain:
                 raise
             except CredentialError as exc:
                 self._left_out[index] = now + self._lifetime
-                if not isinstance(exc, NoKeyringError) and index not in self._reported:
-                    self._reported.add(index)
-                    self._report(exc)
+                failures[index] = exc
                 continue
             if found is not None:
                 return found
+        for index, failure in failures.items():
+            if index not in self._reported:
+                self._reported.add(index)
+                self._report(failure)
         return None
 
 
@@ -122,7 +125,7 @@ def default_chain(
     *,
     explicit: Mapping[str, Credential] | None,
     directory: str | None,
-    keyring: bool,
+    keyring: str | None,
     netrc: str | None,
     now: Callable[[], float],
     report: Callable[[CredentialError], None],
@@ -132,10 +135,10 @@ def default_chain(
     Args:
         explicit: Credentials by `host` or `host:port`.
         directory: Where token files lie (`$CREDENTIALS_DIRECTORY`).
-        keyring: Whether to ask the user's keyring.
+        keyring: Directory that tells which hosts the user's keyring has a credential for.
         netrc: Path of the netrc file.
         now: A clock in seconds that only runs forward.
-        report: Told once of each place that is left out because it is broken.
+        report: Told once of each place that is left out, if those after it had no answer.
     """
     sources: list[CredentialSource] = []
     if explicit:
@@ -147,7 +150,7 @@ def default_chain(
     if keyring:
         from credentials.keyring_store import KeyringStore
 
-        sources.append(KeyringStore())
+        sources.append(KeyringStore(keyring))
     if netrc:
         from credentials.netrc import NetrcFile
 

@@ -1,23 +1,27 @@
 """Credentials in the user's keyring: the only importer of `keyring`.
 
-Promises: `keyring` (66 ms) is imported when a host is asked for and no earlier; its errors come
-out as ours; a keyring that does not answer in time is given up for the life of this object, so a
-job on a node without a screen cannot hang on a prompt that nobody sees.
+Promises: a host that nobody has logged in to costs one `stat` and no import; the keyring's errors
+come out as ours; a keyring that does not answer in time is given up for the life of this object, so
+a job on a node without a screen cannot hang on a prompt that nobody sees.
+
+Which hosts have a credential is told by empty files, one for each, in a directory that is passed in.
+Keyrings cannot list what they hold, so a list is needed anyway. It could be kept in the keyring
+itself, but asking `keyring` whether it has anything costs 200 ms on Linux, twice the import of
+requests (it loads all its backends, and the one for macOS searches for a library with ldconfig and
+gcc), and may put up a prompt, for public data too.
 
 Why a thread with a deadline: `keyring` has no timeout of its own, a locked Secret Service waits for
 ever for its prompt, and so does a D-Bus socket with a dead daemon behind it. Rejected: guessing
 from `DISPLAY` (set by X forwarding too), naming the bad backends (the list never ends), and a
-subprocess (its own 80 ms at each start, and blind to a keyring that the program has set). The price
-is one parked daemon thread.
-
-Keyrings cannot list what they hold, so the hosts (no secrets) are kept in the keyring too, under a
-reserved user name. Two logins at the very same moment can lose a name from that list; the
-credentials themselves are still found.
+subprocess (slower still, and blind to a keyring that the program has set). The price is one parked
+daemon thread.
 """
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future
+from contextlib import suppress
 from threading import Thread
 from typing import TypeVar
 
@@ -26,7 +30,7 @@ from credentials.errors import CredentialError, NoKeyringError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from keyring.backend import KeyringBackend
 
@@ -38,8 +42,6 @@ SERVICE = "fscache"
 PATIENCE = 10.0
 """Seconds: enough to unlock a keyring on a desktop, little beside a job's waiting time."""
 
-_HOSTS = "#hosts"
-"""User name of the list of hosts; no host name has a `#`."""
 _INSTEAD = (
     "install a keyring backend (on a desktop: gnome-keyring or KWallet; anywhere: keyrings.alt, "
     "which keeps a file), or put the credential into ~/.netrc (mode 0600) or into a token file "
@@ -50,13 +52,15 @@ _INSTEAD = (
 class KeyringStore:
     """The credentials that `fscache auth login` has put into the user's keyring."""
 
-    def __init__(self, *, patience: float | None = PATIENCE) -> None:
+    def __init__(self, known: str, *, patience: float | None = PATIENCE) -> None:
         """Choose how long to wait.
 
         Args:
+            known: The directory that tells which hosts the keyring has a credential for.
             patience: The longest wait for one answer, in seconds; None waits for ever, in the
                 calling thread, for commands whose user is there to answer a prompt.
         """
+        self._known = known
         self._patience = patience
         self._silent = False
 
@@ -67,7 +71,8 @@ class KeyringStore:
             NoKeyringError: there is no keyring backend.
             CredentialError: the keyring is locked, broken, or did not answer in time.
         """
-        return self._within(host, lambda: _find(host, port))
+        names = [key for key in hosts.keys(host, port) if os.path.isfile(self._file(key))]
+        return self._within(host, lambda: _find(host, names)) if names else None
 
     def store(self, host: str, port: int | None, credential: Credential) -> None:
         """Keep `credential` for `host` (and `port`), in place of what was there.
@@ -76,7 +81,13 @@ class KeyringStore:
             NoKeyringError: there is no keyring backend, or one that keeps nothing.
             CredentialError: as for `find`.
         """
-        self._within(host, lambda: _store(host, port, credential))
+        name = hosts.keys(host, port)[0]
+        self._within(host, lambda: _store(host, name, credential))
+        try:
+            os.makedirs(self._known, mode=0o700, exist_ok=True)
+            os.close(os.open(self._file(name), os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        except OSError as exc:
+            raise CredentialError(host, f"{self._file(name)}: {exc.strerror}") from exc
 
     def delete(self, host: str, port: int | None = None) -> bool:
         """Forget what is kept for exactly this `host` (and `port`); False when there was nothing.
@@ -85,16 +96,22 @@ class KeyringStore:
             NoKeyringError: there is no keyring backend.
             CredentialError: as for `find`.
         """
-        return self._within(host, lambda: _delete(host, port))
+        name = hosts.keys(host, port)[0]
+        deleted = self._within(host, lambda: _delete(host, name))
+        with suppress(FileNotFoundError):
+            os.unlink(self._file(name))
+        return deleted
 
     def hosts(self) -> list[str]:
-        """Return the names (`host` or `host:port`) for which something was stored, sorted.
+        """Return the names (`host` or `host:port`) for which something was stored, sorted."""
+        try:
+            names = os.listdir(self._known)
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in names if _is_name(name))
 
-        Raises:
-            NoKeyringError: there is no keyring backend.
-            CredentialError: as for `find`.
-        """
-        return self._within("all hosts", lambda: _hosts(_backend("all hosts")))
+    def _file(self, name: str) -> str:
+        return os.path.join(self._known, name)
 
     def _within(self, host: str, operation: Callable[[], T]) -> T:
         if self._patience is None:
@@ -120,6 +137,14 @@ class KeyringStore:
                 "PYTHON_KEYRING_BACKEND=keyring.backends.fail.Keyring to do without it"
             )
             raise CredentialError(host, why) from None
+
+
+def _is_name(name: str) -> bool:
+    """Tell a host's name from what an editor or a file manager may have left."""
+    try:
+        return hosts.keys(*hosts.parse(name))[0] == name
+    except ValueError:
+        return False
 
 
 def _backend(host: str) -> KeyringBackend:
@@ -150,14 +175,14 @@ def _call(host: str, operation: Callable[[], T]) -> T:
         raise CredentialError(host, f"the keyring failed: {type(exc).__name__}") from None
 
 
-def _read(backend: KeyringBackend, host: str, key: str) -> str | None:
-    return _call(host, lambda: backend.get_password(SERVICE, key))
+def _read(backend: KeyringBackend, host: str, name: str) -> str | None:
+    return _call(host, lambda: backend.get_password(SERVICE, name))
 
 
-def _find(host: str, port: int | None) -> Credential | None:
+def _find(host: str, names: Sequence[str]) -> Credential | None:
     backend = _backend(host)
-    for key in hosts.keys(host, port):
-        if line := _read(backend, host, key):
+    for name in names:
+        if line := _read(backend, host, name):
             try:
                 return text.parse(line)
             except ValueError as exc:
@@ -165,34 +190,20 @@ def _find(host: str, port: int | None) -> Credential | None:
     return None
 
 
-def _store(host: str, port: int | None, credential: Credential) -> None:
+def _store(host: str, name: str, credential: Credential) -> None:
     backend = _backend(host)
-    key, line = hosts.keys(host, port)[0], text.render(credential)
-    _call(host, lambda: backend.set_password(SERVICE, key, line))
+    line = text.render(credential)
+    _call(host, lambda: backend.set_password(SERVICE, name, line))
     # The null backend, and a chain of backends that cannot write, take everything without a word.
-    if _read(backend, host, key) != line:
+    if _read(backend, host, name) != line:
         raise NoKeyringError(
             host, f"this machine's keyring ({backend.name}) keeps nothing; {_INSTEAD}"
         )
-    _write_hosts(backend, {*_hosts(backend), key})
 
 
-def _delete(host: str, port: int | None) -> bool:
+def _delete(host: str, name: str) -> bool:
     backend = _backend(host)
-    key = hosts.keys(host, port)[0]
-    known = _hosts(backend)
-    if key in known:
-        _write_hosts(backend, {*known} - {key})
-    if _read(backend, host, key) is None:
+    if _read(backend, host, name) is None:
         return False
-    _call(host, lambda: backend.delete_password(SERVICE, key))
+    _call(host, lambda: backend.delete_password(SERVICE, name))
     return True
-
-
-def _hosts(backend: KeyringBackend) -> list[str]:
-    return (_read(backend, "all hosts", _HOSTS) or "").split()
-
-
-def _write_hosts(backend: KeyringBackend, names: set[str]) -> None:
-    listed = " ".join(sorted(names))
-    _call("all hosts", lambda: backend.set_password(SERVICE, _HOSTS, listed))

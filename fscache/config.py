@@ -140,6 +140,7 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "stall_timeout": (None, _seconds, 60.0, "longest silence of a server, in seconds"),
     "netrc": ("NETRC", _path, None, "netrc file"),
     "credentials_directory": ("CREDENTIALS_DIRECTORY", _path, None, "systemd's credentials"),
+    "keyring_hosts": (None, _path, None, "directory that names the hosts that the keyring knows"),
     "mirrors": (None, _rules, (), "URL prefix = [prefixes to try instead, in order]"),
     "tasks": (
         None,
@@ -184,6 +185,7 @@ class Config:
         stall_timeout: float
         netrc: str
         credentials_directory: str | None
+        keyring_hosts: str
         mirrors: tuple[tuple[str, tuple[str, ...]], ...]
         allow_private: bool
         allow_networks: tuple[str, ...]
@@ -259,6 +261,9 @@ def load(
         values["root"] = f"{env.get('XDG_CACHE_HOME') or home + '/.cache'}/fscache"
     if values["netrc"] is None:
         values["netrc"] = f"{home}/.netrc"
+    if values["keyring_hosts"] is None:
+        config_home = env.get("XDG_CONFIG_HOME") or home + "/.config"
+        values["keyring_hosts"] = f"{config_home}/fscache/keyring"
     return Config(values, sources)
 
 

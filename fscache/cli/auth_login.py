@@ -43,7 +43,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     secret = _read() if arguments.stdin else _ask(arguments)
     credential = _credential(arguments, secret)
     # As long as it takes: whoever types a secret can also answer the keyring's prompt.
-    KeyringStore(patience=None).store(host, port, credential)
+    KeyringStore(session.config.keyring_hosts, patience=None).store(host, port, credential)
     name = hosts.keys(host, port)[0]
     session.emit(f"stored a credential for {name}", {"host": name, "stored": True})
     return 0

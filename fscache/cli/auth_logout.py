@@ -25,7 +25,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     except ValueError as exc:
         raise UsageError("fscache auth logout", str(exc)) from None
     name = hosts.keys(host, port)[0]
-    removed = KeyringStore(patience=None).delete(host, port)
+    removed = KeyringStore(session.config.keyring_hosts, patience=None).delete(host, port)
     text = f"removed the credential for {name}" if removed else f"there is none for {name}"
     session.emit(text, {"host": name, "removed": removed})
     return 0 if removed else NOT_FOUND

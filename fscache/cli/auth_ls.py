@@ -20,7 +20,7 @@ def execute(session: Session, _arguments: Namespace) -> int:
     from credentials.keyring_store import KeyringStore
     from fscache.cli.table import aligned
 
-    store = KeyringStore(patience=None)
+    store = KeyringStore(session.config.keyring_hosts, patience=None)
     rows = []
     for name in store.hosts():
         credential = store.find(*hosts.parse(name))

@@ -2,7 +2,8 @@
 
 A line is never wider than the width it is made for, in columns as a terminal counts them, and holds
 no control characters, whatever the server calls its files. The narrower the terminal, the less is
-told: first the bar goes, then the rate, then the sizes; name and percentage stay.
+told: first the bar goes, which names come before, then the rate, then the sizes; name and percentage
+stay.
 """
 
 from __future__ import annotations
@@ -62,10 +63,19 @@ def fit(text: str, width: int, glyphs: Glyphs) -> str:
     return cut + " " * (width - columns(cut))
 
 
-def file_line(name: str, progress: Progress, width: int, glyphs: Glyphs) -> str:
-    """Return the line of one transfer."""
+def file_line(name: str, progress: Progress, width: int, glyphs: Glyphs, longest: int = 0) -> str:
+    """Return the line of one transfer.
+
+    Args:
+        name: Of the file; printable.
+        progress: How far it is.
+        width: Columns to fill.
+        glyphs: What to draw with.
+        longest: Columns of the longest name in the frame: the bar gives way to names.
+    """
     done, total, rate = progress
     speed = f"{format_size(rate)}/s"
+    bar = ""
     if total is None:
         here = format_size(done)
         layouts = [f" {here:>9} {speed:>12}", f" {here:>9}"]
@@ -83,9 +93,9 @@ def file_line(name: str, progress: Progress, width: int, glyphs: Glyphs) -> str:
             f"{percent}{size}",
             percent,
         ]
-    for figures in layouts:
+    for index, figures in enumerate(layouts):
         room = width - columns(figures)
-        if room >= _NAME_COLUMNS:
+        if room >= (max(longest, _NAME_COLUMNS) if bar and index == 0 else _NAME_COLUMNS):
             return fit(name, room, glyphs) + figures
     return fit(name, room, glyphs) + figures if room > 0 else fit(name, width, glyphs)
 
@@ -97,6 +107,8 @@ def total_line(
     texts = [f"{ended}/{files} files", f"{format_size(size)}", f"{format_size(rate)}/s"]
     if failed:
         texts.insert(1, f"{failed} failed")
+    while len(texts) > 1 and columns("  ".join(texts)) > width:
+        del texts[-1]
     return fit("  ".join(texts), width, glyphs)
 
 

@@ -111,7 +111,7 @@ def _users_chain(config: Config) -> Callable[[str, int | None], Credential | Non
     return default_chain(
         explicit=None,
         directory=config.credentials_directory,
-        keyring=True,
+        keyring=config.keyring_hosts,
         netrc=config.netrc,
         now=time.monotonic,
         report=lambda error: logging.getLogger("fscache").warning("%s", error),

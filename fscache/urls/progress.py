@@ -13,6 +13,7 @@ import queue
 import sys
 import time
 from typing import TYPE_CHECKING, Protocol
+from urllib.parse import unquote
 
 from fscache.units import format_duration, format_size
 from fscache.urls import bars
@@ -75,10 +76,8 @@ class Tally:
         size = self.size(())
         failed = f", {self.failed} failed" if self.failed else ""
         files = "1 file" if self.files == 1 else f"{self.files} files"
-        return (
-            f"{files}{failed}, {format_size(size)} in {format_duration(seconds)} "
-            f"({format_size(size / seconds)}/s)"
-        )
+        rate = f" ({format_size(size / seconds)}/s)" if size else ""
+        return f"{files}{failed}, {format_size(size)} in {format_duration(seconds)}{rate}"
 
 
 class _View(Protocol):
@@ -138,9 +137,11 @@ class _Terminal:
         room = max(1, width - 1)
         running = tally.running()
         size = tally.size(running)
+        names = [_name(request) for request in running]
+        longest = max(map(bars.columns, names), default=0)
         lines = [
-            bars.file_line(_name(request), request.progress, room, self._glyphs)
-            for request in running
+            bars.file_line(name, request.progress, room, self._glyphs, longest)
+            for name, request in zip(names, running, strict=True)
         ]
         last = bars.total_line(
             ended=tally.ended,
@@ -260,4 +261,4 @@ def _next(ended: queue.SimpleQueue[FetchRequest], patience: float) -> FetchReque
 
 def _name(request: FetchRequest) -> str:
     url = request.urls[0].partition("#")[0].partition("?")[0].rstrip("/")
-    return bars.printable(url.rpartition("/")[2])
+    return bars.printable(unquote(url.rpartition("/")[2]))

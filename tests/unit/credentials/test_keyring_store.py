@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET = "s3cr3t-h1dd3n"
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> str:
+    """A directory that names the hosts that somebody has logged in to."""
+    (tmp_path / "known").mkdir()
+    for host in ("example.org", "other.org"):
+        (tmp_path / "known" / host).touch()
+    return str(tmp_path / "known")
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> str:
+    """The same before the first login."""
+    return str(tmp_path / "config" / "fresh")
 
 
 @pytest.fixture
@@ -66,61 +82,81 @@ class Odd(KeyringBackend):
 @pytest.mark.parametrize(
     "credential", [Basic("ann", SECRET), Bearer(SECRET), Header("X-Api-Key", SECRET)]
 )
+@pytest.mark.usefixtures("file_keyring")
 def test_what_is_stored_is_found_until_it_is_deleted(
-    file_keyring: PlaintextKeyring, credential: Basic | Bearer | Header, patience: float | None
+    credential: Basic | Bearer | Header, patience: float | None, fresh: str
 ) -> None:
-    store = KeyringStore(patience=patience)
+    store = KeyringStore(fresh, patience=patience)
+    assert store.hosts() == []
     assert store.find("example.org") is None
     assert not store.delete("example.org")
     store.store("Example.org", None, credential)
-    assert KeyringStore().find("example.org") == credential
-    assert KeyringStore().find("example.org", 8080) == credential
+    store.store("Example.org", None, credential)
+    assert KeyringStore(fresh).find("example.org") == credential
+    assert KeyringStore(fresh).find("example.org", 8080) == credential
     assert store.hosts() == ["example.org"]
     assert store.delete("example.org")
     assert store.find("example.org") is None
     assert store.hosts() == []
 
 
-def test_ports_are_told_apart(file_keyring: PlaintextKeyring) -> None:
-    store = KeyringStore()
+@pytest.mark.usefixtures("file_keyring")
+def test_ports_are_told_apart(fresh: str) -> None:
+    store = KeyringStore(fresh)
     store.store("example.org", None, Bearer("one"))
     store.store("example.org", 8080, Bearer("two"))
     store.store("::1", 8080, Bearer("three"))
     assert store.find("example.org", 8080) == Bearer("two")
     assert store.find("example.org", 8081) == Bearer("one")
     assert store.find("::1") is None
+    assert store.find("::1", 8080) == Bearer("three")
+    with open(os.path.join(fresh, "a file~ of somebody else"), "wb"):
+        pass
     assert store.hosts() == ["[::1]:8080", "example.org", "example.org:8080"]
     assert not store.delete("example.org", 8081)
     assert store.delete("example.org", 8080)
     assert store.find("example.org", 8080) == Bearer("one")
 
 
-def test_list_of_hosts_holds_no_secret(file_keyring: PlaintextKeyring) -> None:
-    store = KeyringStore()
-    store.store("example.org", None, Basic("ann", SECRET))
-    listed = file_keyring.get_password("fscache", "#hosts")
-    assert listed == "example.org"
+def test_the_names_of_hosts_are_the_users_alone_and_hold_no_secret(
+    file_keyring: PlaintextKeyring, fresh: str
+) -> None:
+    KeyringStore(fresh).store("example.org", None, Basic("ann", SECRET))
+    assert os.stat(fresh).st_mode & 0o777 == 0o700
+    assert os.path.getsize(os.path.join(fresh, "example.org")) == 0
+    assert os.path.exists(file_keyring.file_path)
+
+
+@pytest.mark.usefixtures("file_keyring")
+def test_a_host_whose_item_another_tool_has_deleted_has_no_credential(known: str) -> None:
+    assert KeyringStore(known).find("example.org") is None
 
 
 def test_foreign_text_in_the_keyring_is_an_error_that_does_not_show_it(
-    file_keyring: PlaintextKeyring,
+    file_keyring: PlaintextKeyring, known: str
 ) -> None:
     file_keyring.set_password("fscache", "example.org", SECRET)
     with pytest.raises(CredentialError) as caught:
-        KeyringStore().find("example.org")
+        KeyringStore(known).find("example.org")
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.usefixtures("file_keyring")
+def test_where_hosts_cannot_be_noted_login_fails(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CredentialError, match=r"file/known.*: Not a directory"):
+        KeyringStore(str(tmp_path / "file" / "known")).store("h", None, Bearer(SECRET))
+
+
 def test_without_a_backend_the_error_says_what_to_do(
-    use: Callable[[KeyringBackend], None],
+    use: Callable[[KeyringBackend], None], known: str
 ) -> None:
     use(fail.Keyring())
-    store = KeyringStore(patience=None)
+    store = KeyringStore(known, patience=None)
     for call in (
         lambda: store.find("example.org"),
         lambda: store.store("example.org", None, Bearer(SECRET)),
         lambda: store.delete("example.org"),
-        store.hosts,
     ):
         with pytest.raises(NoKeyringError) as caught:
             call()
@@ -130,25 +166,27 @@ def test_without_a_backend_the_error_says_what_to_do(
 
 
 def test_a_backend_that_keeps_nothing_does_not_pass_for_success(
-    use: Callable[[KeyringBackend], None],
+    use: Callable[[KeyringBackend], None], fresh: str
 ) -> None:
     use(null.Keyring())
     with pytest.raises(NoKeyringError, match="keeps nothing"):
-        KeyringStore().store("example.org", None, Bearer(SECRET))
+        KeyringStore(fresh).store("example.org", None, Bearer(SECRET))
+    assert KeyringStore(fresh).hosts() == []
 
 
 def test_a_keyring_that_does_not_answer_is_waited_for_once_and_then_left_alone(
-    use: Callable[[KeyringBackend], None],
+    use: Callable[[KeyringBackend], None], known: str
 ) -> None:
     answer = threading.Event()
     backend = Odd(answer.wait)
     use(backend)
     try:
-        store = KeyringStore(patience=0.05)
+        store = KeyringStore(known, patience=0.05)
         with pytest.raises(CredentialError, match="did not answer within"):
             store.find("example.org")
         with pytest.raises(CredentialError, match="was not asked"):
             store.find("other.org")
+        assert store.find("public.org") is None
         assert backend.asked == 1
     finally:
         answer.set()
@@ -164,18 +202,18 @@ def raising(error: Exception) -> Callable[[], None]:
     return act
 
 
-def test_a_locked_keyring_says_so(use: Callable[[KeyringBackend], None]) -> None:
+def test_a_locked_keyring_says_so(use: Callable[[KeyringBackend], None], known: str) -> None:
     use(Odd(raising(KeyringLocked("prompt dismissed"))))
     with pytest.raises(CredentialError, match="locked: prompt dismissed"):
-        KeyringStore().find("example.org")
+        KeyringStore(known).find("example.org")
 
 
 def test_what_a_backend_raises_comes_out_as_ours_without_its_text(
-    use: Callable[[KeyringBackend], None],
+    use: Callable[[KeyringBackend], None], known: str
 ) -> None:
     use(Odd(lambda: None))
     with pytest.raises(CredentialError, match="ValueError") as caught:
-        KeyringStore().store("example.org", None, Bearer(SECRET))
+        KeyringStore(known).store("example.org", None, Bearer(SECRET))
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
@@ -191,11 +229,11 @@ def run(code: str, **environ: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_a_backend_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
+def test_a_backend_that_cannot_be_loaded_is_named(tmp_path: Path, known: str) -> None:
     shown = run(
         "from credentials.keyring_store import KeyringStore\n"
         "from credentials.errors import CredentialError\n"
-        "try: KeyringStore().find('example.org')\n"
+        f"try: KeyringStore({known!r}).find('example.org')\n"
         "except CredentialError as exc: print(exc)",
         PYTHON_KEYRING_BACKEND="no_such_module.Keyring",
         XDG_CONFIG_HOME=str(tmp_path),
@@ -205,7 +243,9 @@ def test_a_backend_that_cannot_be_loaded_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the Secret Service is Linux's keyring")
-def test_a_dead_secret_service_hangs_neither_the_look_up_nor_the_exit(tmp_path: Path) -> None:
+def test_a_dead_secret_service_hangs_neither_the_look_up_nor_the_exit(
+    tmp_path: Path, known: str
+) -> None:
     # A D-Bus socket that accepts connections and never says a word: as a hung daemon leaves it.
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind(str(tmp_path / "bus"))
@@ -213,19 +253,10 @@ def test_a_dead_secret_service_hangs_neither_the_look_up_nor_the_exit(tmp_path: 
         shown = run(
             "from credentials.keyring_store import KeyringStore\n"
             "from credentials.errors import CredentialError\n"
-            "try: KeyringStore(patience=0.2).find('example.org')\n"
+            f"try: KeyringStore({known!r}, patience=0.2).find('example.org')\n"
             "except CredentialError as exc: print(exc)",
             DBUS_SESSION_BUS_ADDRESS=f"unix:path={tmp_path / 'bus'}",
             PYTHON_KEYRING_BACKEND="keyring.backends.SecretService.Keyring",
             XDG_CONFIG_HOME=str(tmp_path),
         )
     assert "did not answer within 0.2 s" in shown
-
-
-def test_the_keyring_is_not_imported_before_it_is_asked() -> None:
-    run(
-        "import sys\n"
-        "from credentials.keyring_store import KeyringStore\n"
-        "KeyringStore()\n"
-        "assert 'keyring' not in sys.modules"
-    )

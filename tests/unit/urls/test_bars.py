@@ -74,6 +74,15 @@ def test_the_narrower_the_terminal_the_less_is_told() -> None:
     ]
 
 
+def test_the_bar_gives_way_to_names() -> None:
+    progress = Progress(45 << 20, 100 << 20, float(10 << 20))
+    name = "temperature_2024_january_0017.nc"
+    assert "#" in file_line(name, progress, 100, ASCII, longest=32)
+    line = file_line(name, progress, 90, ASCII, longest=32)
+    assert line.startswith(f"{name} ")
+    assert "#" not in line
+
+
 def test_without_a_total_there_is_no_share() -> None:
     line = file_line("data.nc", Progress(45 << 20, None, float(10 << 20)), 60, ASCII)
     assert line == "data.nc                                45.0 MiB   10.0 MiB/s"
@@ -92,6 +101,17 @@ def test_the_sum_names_failures_only_when_there_are_some() -> None:
         ended=3, files=17, failed=2, size=1 << 30, rate=2.0**20, width=60, glyphs=ASCII
     )
     assert line.rstrip() == "3/17 files  2 failed  1.0 GiB  1.0 MiB/s"
+
+
+@pytest.mark.parametrize(
+    ("width", "shown"), [(22, "3/17 files  2 failed"), (12, "3/17 files"), (6, "3/17 files")]
+)
+def test_a_narrow_sum_is_cut_at_its_end(width: int, shown: str) -> None:
+    line = total_line(
+        ended=3, files=17, failed=2, size=1 << 30, rate=2.0**20, width=width, glyphs=ASCII
+    )
+    assert columns(line) == width
+    assert line.rstrip() == shown if width > 10 else line.startswith("3/1")
 
 
 @pytest.mark.parametrize(
