@@ -14,6 +14,7 @@ import os
 from fscache.objects.layout import parse_address
 from fscache.records.journal import DELETE, OBJECT, PURGE, PUT, TOUCH
 from fscache.records.segments import Position, read, segments, unread
+from fscache.records.sources import Named
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,16 +23,17 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
     from fscache.records.schema import Connection
     from fscache.records.segments import Record
-    from fscache.records.sources import Named, Source
+    from fscache.records.sources import Source
 
 RETIRE_AGE = 3600.0  # seconds of silence after which no process writes to a full segment any more
 DEAD_AGE = 30 * 86400.0  # the same for a segment that is not full: of a host that is no more
 BATCH_RECORDS = 100_000  # some 60 MB
 ADD_ENTRY = """
-INSERT INTO entries (kind, name, host, address, size, accessed, stored, by)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO entries (kind, name, host, address, size, disk, accessed, stored, by)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (kind, name) DO UPDATE SET
   size = CASE WHEN excluded.stored >= stored THEN excluded.size ELSE size END,
+  disk = CASE WHEN excluded.stored >= stored THEN excluded.disk ELSE disk END,
   by = CASE WHEN excluded.stored >= stored THEN excluded.by ELSE by END,
   address = excluded.address,
   accessed = max(accessed, excluded.accessed),
@@ -99,7 +101,7 @@ class Folder:
         self._db = db
         self._objects = root.objects()
         self._sources = sources
-        self._block = os.statvfs(root.path).f_frsize or 4096
+        self._block = block_size(root)
 
     def apply(self, batch: Batch) -> None:
         """Bring one batch into the tables."""
@@ -107,10 +109,7 @@ class Folder:
         self._db.executemany(
             ADD_ENTRY,
             (
-                (
-                    *(kind, name, host_of(kind, name), record.address or None),
-                    *(record.size, record.time, record.time, record.by),
-                )
+                entry_row(kind, _named(record), self._block)
                 for (kind, name), record in batch.entries.items()
                 if (kind, name) not in doubtful
             ),
@@ -119,7 +118,7 @@ class Folder:
             ADD_OBJECT,
             (
                 (
-                    *(address, int(size), -(-int(size) // self._block) * self._block),
+                    *(address, int(size), round_up(int(size), self._block)),
                     *(accessed, stored, 0, accessed),
                 )
                 for address, (size, accessed, stored) in batch.objects.items()
@@ -137,6 +136,8 @@ class Folder:
             status = os.stat(self._objects.locate(*parse_address(address)), follow_symlinks=False)
         except (OSError, ValueError):
             self._db.execute("DELETE FROM objects WHERE address = ?", (address,))
+            # An entry without its object is a miss: `admin verify` reports it, no list shows it.
+            self._db.execute("DELETE FROM entries WHERE address = ?", (address,))
             return False
         self._db.execute(
             ADD_OBJECT,
@@ -150,7 +151,7 @@ class Folder:
     def add_named(self, kind: str, named: Named) -> None:
         """Write the row of one entry as it is on disk."""
         self._db.execute("DELETE FROM entries WHERE kind = ? AND name = ?", (kind, named.name))
-        self._db.execute(ADD_ENTRY, entry_row(kind, named))
+        self._db.execute(ADD_ENTRY, entry_row(kind, named, self._block))
 
     def _renamed(self, batch: Batch) -> dict[tuple[str, str], float]:
         """Return the names that stand for another object than the catalog says."""
@@ -199,12 +200,23 @@ class Folder:
                 self.look_at(address)
 
 
-def entry_row(kind: str, named: Named) -> tuple[object, ...]:
-    """Return what `ADD_ENTRY` takes."""
+def entry_row(kind: str, named: Named, block: int) -> tuple[object, ...]:
+    """Return what `ADD_ENTRY` takes; `block` is the file system's."""
     return (
         *(kind, named.name, host_of(kind, named.name), named.address or None),
-        *(named.size, named.accessed or named.stored, named.stored, named.by),
+        *(named.size, round_up(named.size, block) if named.address else 0),
+        *(named.accessed or named.stored, named.stored, named.by),
     )
+
+
+def block_size(root: Root) -> int:
+    """Return the bytes of a block of the file system."""
+    return os.statvfs(root.path).f_frsize or 4096
+
+
+def round_up(size: int, block: int) -> int:
+    """Return the bytes of the blocks that a file of this size takes. Pure."""
+    return -(-size // block) * block
 
 
 def host_of(kind: str, name: str) -> str:
@@ -273,8 +285,6 @@ def retirable(
 
 
 def _named(record: Record) -> Named:
-    from fscache.records.sources import Named
-
     return Named(
         record.name,
         address=record.address,

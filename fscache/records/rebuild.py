@@ -13,7 +13,14 @@ import stat
 from fscache.fs.walk import files
 from fscache.objects.layout import format_address
 from fscache.records import schema
-from fscache.records.fold import ADD_ENTRY, Folder, entry_row, fold, write_positions
+from fscache.records.fold import (
+    ADD_ENTRY,
+    Folder,
+    block_size,
+    entry_row,
+    fold,
+    write_positions,
+)
 from fscache.records.journal import COMPLETE
 from fscache.records.segments import ends, journal_id
 
@@ -67,6 +74,7 @@ def rebuild(
     survey = Survey()
     positions = ends(directory)
     known_id = journal_id(directory)
+    block = block_size(root)
     db = schema.create(target)
     try:
         db.execute("BEGIN")
@@ -77,11 +85,14 @@ def rebuild(
         for kind, source in sources.items():
             if progress:
                 progress(kind, 0, 1)
-            db.executemany(_ADD_ENTRY_NEW, (entry_row(kind, named) for named in source.scan()))
+            db.executemany(
+                _ADD_ENTRY_NEW, (entry_row(kind, named, block) for named in source.scan())
+            )
         db.execute("COMMIT")
         if progress:
             progress("index", 0, 1)
         schema.finish(db)
+        _match(db, survey, block)
         if old is not None:
             _carry_over(db, old, root.now(), survey)
         db.execute("BEGIN IMMEDIATE")
@@ -94,10 +105,6 @@ def rebuild(
             "SELECT COUNT(*), COALESCE(SUM(size), 0) FROM objects"
         ).fetchone()
         survey.entries = dict(db.execute("SELECT kind, COUNT(*) FROM entries GROUP BY kind"))
-        survey.dangling = db.execute(
-            "SELECT COUNT(*) FROM entries WHERE address IS NOT NULL"
-            " AND address NOT IN (SELECT address FROM objects)"
-        ).fetchone()[0]
     except BaseException:
         db.close()
         raise
@@ -148,6 +155,21 @@ def _objects(root: Root, survey: Survey, progress: Progress | None) -> Iterator[
         yield from rows
     if progress:
         progress("objects", len(branches), len(branches))
+
+
+def _match(db: schema.Connection, survey: Survey, block: int) -> None:
+    """Bring entries in line with their objects."""
+    survey.dangling = db.execute(
+        "DELETE FROM entries WHERE address IS NOT NULL"
+        " AND address NOT IN (SELECT address FROM objects)"
+    ).rowcount
+    if db.execute(
+        "SELECT EXISTS (SELECT 1 FROM objects WHERE disk != (size + ? - 1) / ? * ?)", (block,) * 3
+    ).fetchone()[0]:  # a file system that compresses, or files with holes
+        db.execute(
+            "UPDATE entries SET disk = o.disk FROM objects AS o"
+            " WHERE o.address = entries.address AND o.disk != entries.disk"
+        )
 
 
 def _carry_over(db: schema.Connection, old: str, now: float, survey: Survey) -> None:

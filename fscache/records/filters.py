@@ -1,0 +1,85 @@
+"""Filters as administrators write them: `size>1GiB`, `accessed>7d`, `url~host/path`. Pure.
+
+    filter := field operator value
+    number fields  size disk hits          > >= < <= = !=      1GiB, 500MB, 3
+    age fields     accessed stored         > >= < <= = !=      7d, 12h: *longer ago than* for `>`
+    text fields    url name kind host by address               = != ~ !~   (~ contains)
+
+Several filters must all hold.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from fscache.errors import InvalidFilterError
+from fscache.units import parse_duration, parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_NUMBERS = ("size", "disk", "hits")
+_AGES = ("accessed", "stored")
+_TEXTS = ("url", "name", "kind", "host", "by", "address")
+_FORM = re.compile(r"\s*([a-z]+)\s*(>=|<=|!=|!~|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
+# The longer ago, the smaller the time: an age turns the comparison round.
+_TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "=", "!=": "!="}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One filter: `field` stands in `operator` to `value`.
+
+    Times are seconds before now; `operator` is as the administrator wrote it.
+    """
+
+    field: str
+    operator: str
+    value: float | str
+
+    def sql(self, now: float) -> tuple[str, float | str]:
+        """Return the condition on a column, and the value to bind."""
+        if isinstance(self.value, str):
+            column = "name" if self.field == "url" else self.field
+            if self.operator.endswith("~"):
+                return f"instr({column}, ?) {'=' if self.operator == '!~' else '>'} 0", self.value
+            return f"{column} {self.operator} ?", self.value
+        if self.field in _AGES:
+            return f"{self.field} {_TURNED[self.operator]} ?", now - self.value
+        return f"{self.field} {self.operator} ?", self.value
+
+
+def parse_filter(text: str) -> Condition:
+    """Read one filter.
+
+    Raises:
+        InvalidFilterError: it says what was not understood.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InvalidFilterError(text=text, why="expected field, operator and value: size>1GiB")
+    field, operator, value = match.groups()
+    if field in _TEXTS:
+        if operator not in ("=", "!=", "~", "!~"):
+            raise InvalidFilterError(text=text, why=f"{field} is text: use =, !=, ~ or !~")
+        if not value:
+            raise InvalidFilterError(text=text, why="there is no value")
+        return Condition(field, operator, value)
+    if field not in (*_NUMBERS, *_AGES):
+        known = ", ".join((*_NUMBERS, *_AGES, *_TEXTS))
+        raise InvalidFilterError(text=text, why=f"no field {field!r}; there are {known}")
+    if operator.endswith("~"):
+        raise InvalidFilterError(text=text, why=f"{field} is a number: use >, >=, <, <=, = or !=")
+    try:
+        number = parse_duration(value) if field in _AGES else float(parse_size(value))
+    except ValueError as exc:
+        raise InvalidFilterError(text=text, why=str(exc)) from exc
+    return Condition(field, operator, number)
+
+
+def where(conditions: Iterable[Condition], now: float) -> tuple[str, list[float | str]]:
+    """Return the SQL of all conditions together, empty if there are none, and what to bind."""
+    pairs = [condition.sql(now) for condition in conditions]
+    return " AND ".join(text for text, _ in pairs), [value for _, value in pairs]

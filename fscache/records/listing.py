@@ -1,0 +1,147 @@
+"""What the catalog holds, as rows: filtered, sorted, cut off.
+
+A row is an entry with its object, or an object that no entry names; an object that two URLs name is
+two rows. Entries whose object is gone are no rows: `admin verify` reports them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fscache.records.filters import Condition, where
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fscache.records.schema import Connection
+
+KINDS = ("object", "url", "kv", "task")
+ORDERS = {
+    # column, whether the greatest comes first
+    "atime": ("accessed", True),
+    "size": ("size", True),
+    "age": ("stored", False),
+    "name": ("name", False),
+    "hits": ("hits", True),
+}
+_SELECT = """
+SELECT {kind} AS kind, {name} AS name, {host} AS host, o.address AS address, o.size AS size,
+  o.disk AS disk, o.accessed AS accessed, o.stored AS stored, {by} AS by, o.hits AS hits,
+  o.verified AS verified
+FROM {tables}
+"""
+# CROSS JOIN and LEFT JOIN tell SQLite which table to walk: the one that has an index of the order
+# asked for, so that the first rows come at once.
+_ENTRY = {"kind": "e.kind", "name": "e.name", "host": "e.host", "by": "e.by"}
+_NO_ENTRY = {"kind": "'object'", "name": "o.address", "host": "''", "by": "''"}
+_EITHER = {key: f"COALESCE({_ENTRY[key]}, {_NO_ENTRY[key]})" for key in _ENTRY}
+_NAMED = _SELECT.format(
+    **_ENTRY, tables="objects AS o CROSS JOIN entries AS e ON e.address = o.address"
+)
+_NAMED_BY_NAME = _SELECT.format(
+    **_ENTRY, tables="entries AS e CROSS JOIN objects AS o ON o.address = e.address"
+)
+_ALL = _SELECT.format(
+    **_EITHER, tables="objects AS o LEFT JOIN entries AS e ON e.address = o.address"
+)
+_OBJECTS = _SELECT.format(**_NO_ENTRY, tables="objects AS o")
+_BARE = _OBJECTS + "WHERE NOT EXISTS (SELECT 1 FROM entries WHERE entries.address = o.address)"
+_SMALL = """
+SELECT kind, name, host, '' AS address, size, 0 AS disk, accessed, stored, by, 0 AS hits,
+  0 AS verified
+FROM entries WHERE address IS NULL
+"""
+
+
+@dataclass(slots=True)
+class Row:
+    """One line of a listing.
+
+    Attributes:
+        kind: `object`, `url`, `kv` or `task`.
+        name: The URL, `<store>/<key>`, the task's id, or the address.
+        host: Of a URL; the store of a key-value.
+        address: Of the object; empty for an entry that names none.
+        size: Bytes.
+        disk: Bytes of blocks on the disk.
+        accessed: Last access, seconds since the epoch.
+        stored: When it was written.
+        by: Who staged it, `user@host`; empty where that is not known.
+        hits: Hours in which the object was asked for.
+        verified: When its bytes were last compared with its digest; 0 for not known.
+        pinned: Whether an administrator keeps it.
+        leased: Whether somebody holds a lease; None where nobody looked.
+    """
+
+    kind: str
+    name: str
+    host: str
+    address: str
+    size: int
+    disk: int
+    accessed: float
+    stored: float
+    by: str
+    hits: int
+    verified: float
+    pinned: bool = False
+    leased: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to list.
+
+    Attributes:
+        kind: Only entries of this kind; with `object`, every object under its address.
+        conditions: All must hold.
+        order: One of `ORDERS`.
+        reverse: The other way round.
+    """
+
+    kind: str | None = None
+    conditions: Sequence[Condition] = field(default=())
+    order: str = "atime"
+    reverse: bool = False
+
+    def sql(self, now: float) -> tuple[str, list[float | str]]:
+        """Return the statement, without a limit, and what to bind."""
+        column, descending = ORDERS[self.order]
+        condition, values = where(self.conditions, now)
+        tables = _tables(self.kind, by_name=column == "name")
+        if condition:
+            # Inside each table, not around their union: SQLite then still walks the indexes.
+            # Columns and operators are of the table in `filters`; values are bound.
+            tables = [f"SELECT * FROM ({table}) WHERE {condition}" for table in tables]  # noqa: S608
+            values = values * len(tables)
+        direction = "DESC" if descending != self.reverse else "ASC"
+        # No second column to break ties: it would forbid the index.
+        return f"{' UNION ALL '.join(tables)} ORDER BY {column} {direction}", values
+
+
+def rows(
+    db: Connection, query: Query, now: float, *, limit: int | None = None, offset: int = 0
+) -> Iterator[Row]:
+    """Yield the rows of a query."""
+    text, values = query.sql(now)
+    # With a limit SQLite keeps the best few instead of sorting a million.
+    cursor = db.execute(f"{text} LIMIT {-1 if limit is None else limit} OFFSET {offset}", values)
+    for values_of_row in cursor:
+        yield Row(*values_of_row)
+
+
+def _tables(kind: str | None, *, by_name: bool) -> list[str]:
+    if kind == "object":
+        return [_OBJECTS]
+    if by_name:
+        kinds = KINDS[1:] if kind is None else (kind,)
+        named = [f"{_NAMED_BY_NAME} WHERE e.kind = '{each}'" for each in kinds]
+        small = [f"{_SMALL} AND kind = '{each}'" for each in kinds if each != "url"]
+        return named + small + ([_BARE] if kind is None else [])
+    if kind is None:
+        return [_ALL, _SMALL]
+    named = [f"{_NAMED} WHERE e.kind = '{kind}'"]
+    # The plus keeps SQLite from the index of names, which has a million others in it. A URL always
+    # names an object.
+    return named if kind == "url" else [*named, f"{_SMALL} AND +kind = '{kind}'"]
