@@ -36,6 +36,7 @@ PATIENCE = 10.0
 _RECV = 64 * 1024
 _STREAM = 256 * 1024
 _MAX_HEAD = 64 * 1024
+_ACCEPTED = 202
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _IDLE_CHECK = 1.0  # a connection that was silent longer is looked at before it is used
 
@@ -133,6 +134,7 @@ class Client:
         *,
         repeatable: bool = True,
         timeout: float | None = None,
+        check: Callable[[Answer], object] | None = None,
     ) -> Answer:
         """Ask once, and again where the connection broke and that is harmless.
 
@@ -143,15 +145,21 @@ class Client:
             headers: Further headers.
             repeatable: Whether asking twice does what asking once does.
             timeout: The longest silence, where it differs.
+            check: Looks at the answer; a TryAgainError that it raises has the call made again.
 
         Raises:
             ServerUnreachableError, AccessDeniedError, TryAgainError, RefusedRequestError: see there.
             FscacheError: what the server says went wrong.
         """
         data = self._request(method, path, headers, len(body)) + body
-        return self._patiently(
-            lambda: self._exchange(data, method, timeout or self._timeout), repeatable=repeatable
-        )
+
+        def exchange() -> Answer:
+            answer = self._exchange(data, method, timeout or self._timeout)
+            if check is not None and answer.status < 400:
+                check(answer)
+            return answer
+
+        return self._patiently(exchange, repeatable=repeatable)
 
     def stream(
         self,
@@ -159,11 +167,12 @@ class Client:
         headers: Mapping[str, str] | None,
         on_head: Callable[[int, dict[str, str]], bool],
         on_data: Callable[[memoryview], None],
-    ) -> None:
+    ) -> Answer:
         """GET `path` and pass the answer on as it comes; the buffer is reused after each call.
 
-        `on_head` says whether the body is wanted. An error status is raised, never passed on. The
-        connection is asked for only once after the first byte: whoever resumes asks again.
+        `on_head` says whether the body is wanted. An error status is raised and a 202 returned with
+        its body; neither is passed on. Once a byte has come, a broken connection is not made again:
+        whoever resumes asks again.
 
         Raises:
             ServerUnreachableError: it broke; what had come was passed on.
@@ -173,16 +182,15 @@ class Client:
 
         def exchange() -> Answer:
             answer, length, body = self._begin(data, self._timeout)
-            if answer.status >= 400:
+            if answer.status >= 400 or answer.status == _ACCEPTED:
                 answer.body = self._rest(body, length)
-                return answer
-            if not on_head(answer.status, answer.headers) or answer.status == 304:
-                self._kept.drop()
-                return answer
-            self._pass_on(body, length, on_data)
-            return answer
+            elif on_head(answer.status, answer.headers):
+                self._pass_on(body, length, on_data)
+            elif length:
+                self._kept.drop()  # unread bytes would be taken for the next answer
+            return self._ended(answer)
 
-        self._patiently(exchange, repeatable=True)
+        return self._patiently(exchange, repeatable=True)
 
     def upload(self, path: str, fd: int, size: int, headers: Mapping[str, str]) -> Answer:
         """PUT a file's first `size` bytes."""
@@ -225,14 +233,16 @@ class Client:
         give_up = self._clock() + self._patience
         pause = 0.05
         while True:
+            error: Exception
             try:
                 answer = exchange()
-                error = self._error_of(answer)
-                if error is None:
+                failure = self._error_of(answer)
+                if failure is None:
                     return answer
-                if not isinstance(error, errors.TryAgainError):
-                    raise error
-                wait = max(error.retry_after, pause)
+                raise failure
+            except errors.TryAgainError as exc:
+                error = exc
+                wait = max(exc.retry_after, pause)
             except _BrokenError as exc:
                 self._kept.drop()
                 error = errors.ServerUnreachableError(server=self.name, why=exc.why)
@@ -247,7 +257,7 @@ class Client:
     def _error_of(self, answer: Answer) -> Exception | None:
         if answer.status < 400:
             return None
-        if answer.status == 503:
+        if answer.status in (429, 503):
             after = answer.headers.get("retry-after", "")
             wait = float(after) if after.isdigit() else 1.0
             return errors.TryAgainError(server=self.name, why="busy or stopping", retry_after=wait)

@@ -8,7 +8,7 @@ from fscache import errors
 from fscache.remote import codec
 
 if TYPE_CHECKING:
-    from fscache.remote.client import Client
+    from fscache.remote.client import Answer, Client
 
 _MARGIN = 30.0  # seconds a parked call may take to come back after its own timeout
 
@@ -34,15 +34,20 @@ class RPC:
         Raises:
             FscacheError: what the server raised, or that it could not be asked.
         """
-        name = self.client.name
-        answer = self.client.call(
+        found: list[Any] = []
+        self.client.call(
             "POST",
             "/RPC2",
             codec.encode_call(method, params),
             {"Content-Type": codec.CONTENT_TYPE},
             repeatable=repeatable,
             timeout=None if parked is None else parked + _MARGIN,
+            check=lambda answer: found.append(self._read(answer)),
         )
+        return found[-1]
+
+    def _read(self, answer: Answer) -> Any:
+        name = self.client.name
         try:
             return codec.decode_result(answer.body, name)
         except codec.MalformedError as exc:

@@ -1,0 +1,205 @@
+"""`RemoteCache`: a cache whose misses a data server brings.
+
+Everything of `Cache`, with the same signatures and errors. What this machine's root, its tiers or a
+root shared with the server hold is handed out without asking anybody; a server that is away is
+noticed by misses only.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from fscache import config as configuration
+from fscache import errors
+from fscache.cache import Cache
+from fscache.objects.layout import parse_address
+from fscache.paths import as_path
+from fscache.records.root import Root
+from fscache.remote import address as addresses
+from fscache.remote.asking import SpoolAsker
+from fscache.remote.client import Client
+from fscache.remote.fetcher import SharedFetcher, choose
+from fscache.remote.objects import pull, push
+from fscache.remote.rpc import RPC
+from fscache.urls.index import URLIndex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from fscache.cache import Miss, Source
+    from fscache.config import Config
+    from fscache.remote.fetcher import PullFetcher
+    from fscache.urls.fetcher import Fetcher
+
+SPOOL = "spool:"
+"""Begins the address of a server that can be reached by files only: `spool:/path/of/its/root`."""
+
+
+class RemoteCache(Cache):
+    """A data server, and this machine's root before it."""
+
+    def __init__(
+        self,
+        server: str | None = None,
+        port: int | None = None,
+        *,
+        token: str | None = None,
+        root: str | os.PathLike[str] | None = None,
+        config: Config | None = None,
+        now: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+    ) -> None:
+        """Use a server; nothing is sent before something is missing.
+
+        Args:
+            server: `host`, `host:port`, `https://host:port`, `token:SECRET@host:port` or
+                `spool:/path/of/its/root`; from the configuration by default.
+            port: Where `server` names none.
+            token: Where `server` names none; from the configuration by default.
+            root: This machine's root; from the configuration by default.
+            config: Settings.
+            now: The clock, seconds since the epoch.
+
+        Raises:
+            ConfigError: there is no server, or a setting cannot be used.
+        """
+        settled = config or configuration.load()
+        super().__init__(root, config=settled, now=now, fetcher=self._choose)
+        text = server or settled.server
+        if text is None:
+            raise errors.ConfigError("server", "configuration", "no data server is named")
+        self._rpc: RPC | None = None
+        if text.startswith(SPOOL):
+            self._asker = SpoolAsker(text[len(SPOOL) :])
+            self._share(Root(os.path.abspath(text[len(SPOOL) :]), now=now))
+            self.server = text
+        else:
+            at = _address(text, port, token, settled)
+            self.server = str(at)
+            self._rpc = RPC(Client(at))
+        self._asked = False
+
+    @property
+    def rpc(self) -> RPC:
+        """The server's methods.
+
+        Raises:
+            ServerUnreachableError: it is reached by files only.
+        """
+        if self._rpc is None:
+            raise errors.ServerUnreachableError(self.server, "this needs a network path to it")
+        return self._rpc
+
+    # -- what goes to the server ---------------------------------------------------------------
+
+    def put(self, source: bytes | str | os.PathLike[str] | BinaryIO) -> str:
+        """Keep bytes or a file, here and on the server; see `Cache.put`. The address is the server's."""
+        kept = super().put(source)
+        return push(self.rpc.client, os.fspath(super().path(kept)))
+
+    def path(self, name: str) -> Path:
+        """Return the path of an address or URL; an object that is not here is pulled.
+
+        Raises:
+            NotCachedError: it is not there either; a URL is not asked for.
+            InvalidAddressError: neither a URL nor 20 hex digits.
+        """
+        try:
+            return super().path(name)
+        except errors.NotCachedError:
+            if ":" in name or self._rpc is None:
+                raise
+        address, _slot = parse_address(name)
+        self.root.ensure()
+        return as_path(pull(self._rpc.client, self.root, name, address))
+
+    def forget(self, url: str) -> bool:
+        """Forget a URL, here and on the server. False if neither knew it."""
+        here = super().forget(url)
+        there = bool(self.rpc("url.forget", url))
+        return here or there
+
+    def entries(self) -> Iterator[dict[str, object]]:
+        """Yield what the server has recorded of every URL, as a mapping of columns."""
+        yield from self.rpc("url.entries")
+
+    def met(self, name: str) -> None:
+        """Declare a precondition met, for everybody and for ever."""
+        self.rpc("precondition.met", name)
+
+    def wait_met(self, names: Sequence[str], timeout: float) -> list[str]:
+        """Wait until all these preconditions are met, at most `timeout` s; return those that are."""
+        until = time.monotonic() + timeout
+        while True:
+            left = max(0.0, min(until - time.monotonic(), 30.0))
+            found: list[str] = self.rpc("precondition.wait", list(names), left, parked=left)
+            if len(found) == len(names) or time.monotonic() >= until:
+                return found
+
+    def close(self) -> None:
+        """Stop fetching and close the connection."""
+        super().close()
+        if self._rpc is not None:
+            self._rpc.client.close()
+
+    def __repr__(self) -> str:
+        return f"RemoteCache({self.server!r}, root={self.root.path!r})"
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _find_fresh(self, url: Source, **options: Any) -> Path | Miss:
+        found = super()._find_fresh(url, **options)
+        if isinstance(found, os.PathLike):
+            return found
+        fetcher = cast("SharedFetcher | PullFetcher", self._fetcher)
+        if not self._asked:
+            self._asked = True  # the first contact may have shown us the server's own root
+            found = super()._find_fresh(url, **options)
+            if isinstance(found, os.PathLike):
+                return found
+        given, checksum, _known = found
+        wish = {
+            "mirrors": given[1:],
+            "checksum": checksum,
+            "max_age": options.get("max_age"),
+            "revalidate": options.get("revalidate"),
+        }
+        fetcher.wish(given[0], wish)
+        return found
+
+    def _choose(self, root: Root, index: URLIndex, config: Config) -> Fetcher:
+        if self._rpc is None:
+            made: SharedFetcher | PullFetcher = SharedFetcher(self._asker, self._indexes[0])
+        else:
+            made = choose(root, index, config, self._rpc, self._share)
+        return cast("Fetcher", made)  # the same three methods
+
+    def _share(self, shared: Root) -> None:
+        """Search a root that is the server's own, too."""
+        if shared.path != self.root.path:
+            self._roots.insert(0, shared)
+            self._indexes.insert(0, URLIndex(shared, read_only=True))
+
+
+def _address(
+    text: str, port: int | None, token: str | None, config: Config
+) -> addresses.Address:
+    try:
+        at = addresses.parse(text, port)
+    except ValueError as exc:
+        raise errors.ConfigError("server", "configuration", str(exc)) from exc
+    secret = token or at.token or config.token or _token_of_file(config.token_file)
+    return addresses.Address(at.host, at.port, at.tls, secret)
+
+
+def _token_of_file(path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as file:
+            return addresses.read_token(file.read())
+    except (OSError, UnicodeDecodeError) as exc:
+        raise errors.ConfigError("token_file", path, str(exc)) from exc

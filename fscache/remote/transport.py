@@ -1,0 +1,114 @@
+"""The stager's transport of a node without a way to the origins: the server stages, we pull.
+
+To the stager the server looks like each URL's origin: ranges, `If-Range` and `Repr-Digest` work as
+they do elsewhere, so resuming, verifying and committing are the stager's own. What the server says
+went wrong with the origin is final here: it has been tried again there.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from fscache.errors import ServerUnreachableError
+from fscache.remote import faults
+from stager.errors import ConnectionFailedError, StageError
+from stager.transports.base import Head
+from stager.urls import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fscache.remote.client import Client
+    from fscache.remote.rpc import RPC
+    from stager.transports.base import Ask, Sink
+
+SCHEMES = frozenset({"http", "https", "ftp", "s3", "gs", "sftp", "hf"})
+"""What a server may be asked for; it refuses what it has not installed."""
+
+_RANGES = ("Range", "If-Range", "If-None-Match")
+_FRESHNESS = ("If-None-Match", "If-Modified-Since")
+_OWN = frozenset({"User-Agent", "Accept", "Accept-Encoding", *_RANGES, *_FRESHNESS})
+_QUERY = {"mirrors": "mirror"}
+_WAIT = 25.0
+
+
+class ServerTransport:
+    """Fetches every URL from one server."""
+
+    schemes = SCHEMES
+
+    def __init__(self, client: Client, rpc: RPC) -> None:
+        """Ask through `client`; `rpc` is the same server's."""
+        self._client = client
+        self._rpc = rpc
+        self._mutex = threading.Lock()
+        self._wishes: dict[str, dict[str, object]] = {}
+
+    def wish(self, url: str, wish: Mapping[str, object]) -> None:
+        """Note what the server should know of a URL that is about to be fetched.
+
+        Args:
+            url: As the entry names it.
+            wish: mirrors, checksum, max_age, revalidate; what is None is left out.
+        """
+        kept = {name: value for name, value in wish.items() if value not in (None, [], False)}
+        if kept:
+            with self._mutex:
+                self._wishes[url] = kept
+
+    def forget_wish(self, url: str) -> None:
+        """Drop what `wish` noted."""
+        with self._mutex:
+            self._wishes.pop(url, None)
+
+    def fetch(self, ask: Ask, sink: Sink) -> None:
+        """Perform one exchange; see `Transport`."""
+        begun = False
+
+        def on_head(status: int, headers: Mapping[str, str]) -> bool:
+            nonlocal begun
+            begun = True
+            return sink.on_head(Head(status, headers))
+
+        try:
+            query = self._query(ask)
+            headers = {name: ask.headers[name] for name in _RANGES if name in ask.headers}
+            path = f"/urls/{quote(ask.url, safe='')}{query}"
+            while not begun:
+                self._client.stream(path, headers, on_head, sink.on_data)
+        except ServerUnreachableError as exc:
+            if not begun:
+                raise
+            raise ConnectionFailedError(redact(ask.url), exc.why) from exc
+        except StageError as exc:
+            if not begun:
+                exc.relayed = True
+            raise
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._client.close()
+
+    def _query(self, ask: Ask) -> str:
+        with self._mutex:
+            wish = self._wishes.get(ask.url, {})
+        options = {_QUERY.get(name, name): value for name, value in wish.items()}
+        if any(name in ask.headers for name in _FRESHNESS) and "max_age" not in options:
+            options["revalidate"] = True
+        sent = {name: value for name, value in ask.headers.items() if name not in _OWN}
+        if sent:
+            # What the caller sends to the origin does not belong into a request line and its logs.
+            self._stage(ask.url, dict(wish), sent)
+            return ""
+        return f"?{urlencode(options, doseq=True)}" if options else ""
+
+    def _stage(self, url: str, wish: dict[str, Any], headers: dict[str, str]) -> None:
+        mirrors = wish.pop("mirrors", [])
+        (identity,) = self._rpc("url.stage", [[url, *mirrors]], {**wish, "headers": headers})
+        while not (ended := self._rpc("url.wait", [identity], _WAIT, parked=_WAIT)):
+            pass
+        error = ended[0].get("error")
+        if error:
+            raise faults.decode(error, self._client.name)
