@@ -46,6 +46,7 @@ _WHY = {
     pycurl.E_SSL_CONNECT_ERROR: "TLS failed",
     pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not accepted",
     pycurl.E_FTP_WEIRD_SERVER_REPLY: "the answer is no HTTP",
+    pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is no HTTP",
 }
 
 
@@ -196,7 +197,7 @@ class _Line:
             if not self.curl.getinfo(pycurl.PRETRANSFER_TIME):
                 return translate.unreachable(ask.url, ask.timeouts.connect)
             return translate.stalled(ask.url, ask.timeouts.stall)
-        if code in {pycurl.E_URL_MALFORMAT, pycurl.E_UNSUPPORTED_PROTOCOL}:
+        if code == pycurl.E_URL_MALFORMAT:
             return InvalidURLError(redact(ask.url), "libcurl cannot parse it")
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         fallback = os.strerror(number) if number else f"the connection broke (libcurl's {code})"

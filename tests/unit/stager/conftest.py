@@ -1,0 +1,90 @@
+"""An origin, a directory to fetch into, and a service over each HTTP transport."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from stager import scheduler
+from stager.retry import RetryPolicy
+from stager.service import FetchService
+from stager.transports import Transports, default_transports
+from stager.transports.base import Timeouts
+from tests.support.origin import Origin
+from tests.unit.stager.directory import DirectoryDestination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+QUICK = RetryPolicy(attempts=3, base=0.01, cap=0.02)
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_is_left() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    left = set(threading.enumerate()) - before
+    for thread in left:
+        thread.join(10)
+    assert not [thread for thread in left if thread.is_alive()]
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as made:
+        yield made
+
+
+@pytest.fixture
+def destination(tmp_path: Path) -> DirectoryDestination:
+    root = tmp_path / "destination"
+    root.mkdir()
+    return DirectoryDestination(root)
+
+
+@pytest.fixture(params=["requests", "curl"])
+def make_transports(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Transports]:
+    """Both ways to speak HTTP: threads with requests, and one thread that drives libcurl."""
+    kind = request.param
+
+    def make(**options: Any) -> Transports:
+        made = default_transports(**options)
+        if kind == "requests":
+            monkeypatch.setattr(made, "drives_many", lambda _scheme: False)
+        else:
+            monkeypatch.setattr(scheduler, "MANY", 1)
+        return made
+
+    return make
+
+
+@pytest.fixture
+def make_service(
+    make_transports: Callable[..., Transports], destination: DirectoryDestination
+) -> Iterator[Callable[..., FetchService]]:
+    made: list[FetchService] = []
+
+    def make(**options: Any) -> FetchService:
+        options.setdefault("transports", None)
+        transports = options.pop("transports") or make_transports()
+        options.setdefault("policy", QUICK)
+        options.setdefault("timeouts", Timeouts(connect=5.0, stall=20.0))
+        options.setdefault("user_agent", "fscache/test")
+        options.setdefault("destination", destination)
+        service = FetchService(transports=transports, **options)
+        made.append(service)
+        return service
+
+    yield make
+    for service in made:
+        service.close(cancel=True)
+
+
+@pytest.fixture
+def service(make_service: Callable[..., FetchService]) -> FetchService:
+    return make_service()
