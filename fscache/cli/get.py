@@ -12,10 +12,12 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from pathlib import Path
-
     from fscache.cache import Source
     from fscache.cli.session import Session
+    from stager.request import FetchRequest
+
+    # Text and not paths: isinstance() of a path that a hit has handed out imports pathlib.
+    Outcome = tuple[str, BaseException | None]
 
 _COMMAND = "fscache get"
 
@@ -59,11 +61,10 @@ def execute(session: Session, arguments: Namespace) -> int:
     max_age = _max_age(arguments)
     targets = _targets(arguments)
     outcomes = _outcomes(session, arguments, max_age)
-    for url, target, outcome in zip(arguments.urls, targets, outcomes, strict=True):
-        if isinstance(outcome, BaseException):
-            session.fail(outcome)
+    for url, target, (path, error) in zip(arguments.urls, targets, outcomes, strict=True):
+        if error is not None:
+            session.fail(error)
             continue
-        path = os.fspath(outcome)
         fields: dict[str, object] = {"url": url, "path": path, "size": os.stat(path).st_size}
         if target is not None:
             from fscache.fs.atomic import copy_out
@@ -73,8 +74,8 @@ def execute(session: Session, arguments: Namespace) -> int:
             except OSError as exc:
                 session.fail(exc)
                 continue
-            fields["output"] = path = target
-        session.emit(path, fields)
+            fields["output"] = target
+        session.emit(target or path, fields)
     return 0
 
 
@@ -111,16 +112,14 @@ def _targets(arguments: Namespace) -> list[str | None]:
         raise UsageError(_COMMAND, str(exc)) from None
 
 
-def _outcomes(
-    session: Session, arguments: Namespace, max_age: float | None
-) -> list[Path | BaseException]:
+def _outcomes(session: Session, arguments: Namespace, max_age: float | None) -> list[Outcome]:
     """Return the path or the error of each URL, once all have ended."""
     sources: list[Source] = [[url, *arguments.mirror] for url in arguments.urls]
     must_ask = arguments.revalidate or max_age is not None
     found = [None if must_ask else _here(session, arguments, source) for source in sources]
-    missing = [source for source, path in zip(sources, found, strict=True) if path is None]
+    missing = [source for source, outcome in zip(sources, found, strict=True) if outcome is None]
     if not missing:
-        return [path for path in found if path is not None]
+        return [outcome for outcome in found if outcome is not None]
     requests = session.cache.prefetch(
         missing,
         checksum=arguments.checksum,
@@ -134,18 +133,23 @@ def _outcomes(
             from fscache.urls.progress import follow
 
             follow(requests)
-        fetched = iter([request.exception() or request.result() for request in requests])
+        fetched = iter([_ended(request) for request in requests])
     except BaseException:
         for request in requests:
             request.cancel()
         raise
-    return [path if path is not None else next(fetched) for path in found]
+    return [outcome if outcome is not None else next(fetched) for outcome in found]
 
 
-def _here(session: Session, arguments: Namespace, source: Source) -> Path | BaseException | None:
+def _ended(request: FetchRequest) -> Outcome:
+    error = request.exception()
+    return ("", error) if error is not None else (os.fspath(request.result()), None)
+
+
+def _here(session: Session, arguments: Namespace, source: Source) -> Outcome | None:
     """Return the path of what is here, None if it is not, or what is wrong with the question."""
     try:
-        return session.cache.get(
+        found = session.cache.get(
             source, checksum=arguments.checksum, verify=arguments.verify, offline=True
         )
     except Exception as exc:
@@ -154,5 +158,6 @@ def _here(session: Session, arguments: Namespace, source: Source) -> Path | Base
         if isinstance(exc, OfflineError):
             return None
         if isinstance(exc, FscacheError):
-            return exc
+            return "", exc
         raise
+    return os.fspath(found), None
