@@ -12,6 +12,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+
     from fscache.cache import Source
     from fscache.cli.session import Session
     from stager.request import FetchRequest
