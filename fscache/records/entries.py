@@ -13,7 +13,8 @@ Promises: a reader sees a whole old or a whole new entry, or none. A torn, corru
 a miss, with its reason logged and the file moved to `quarantine/`; never a crash, never wrong bytes.
 
 Deleting an entry that another one follows in the slots leaves a tombstone (kind `del`) in its place,
-which only the same name may use again: look-ups stop at the first free slot.
+which only the same name may use again: look-ups stop at the first free slot. A bad entry that
+another follows leaves a tombstone of no name, which nothing uses again.
 
 Not promised: an order between two writers of one name; the last rename wins. Read-modify-write is
 the caller's, under a lock (`fs.stripes`, `fs.lock.guard`).
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _MAGIC = b"fse1 "
 _SUM = slice(9, 25)
 _FIRST_READ = 4096  # most entries in one read; asking for 64 KiB at once triples a get's time
+_NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe is not waited for
 TOMBSTONE = b"del"
 
 
@@ -62,7 +65,7 @@ def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
     Raises:
         BadEntryError: the bytes are not a whole entry.
     """
-    if data[:5] != _MAGIC:
+    if data[:5] != _MAGIC or data[8:9] != b" ":
         raise BadEntryError("no entry, or of an unknown version")
     rest = data[25:]
     if xxh3_64_hexdigest(rest).encode("ascii") != data[_SUM]:
@@ -72,19 +75,29 @@ def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
     return data[5:8], rest[line_end + 1 : name_end], rest[name_end + 1 :]
 
 
+class _StuckError(Exception):
+    """A bad entry that could not be moved out of the way."""
+
+
 class Place:
     """Where the entry of a name lies, and which file that is: inode, size and mtime."""
 
-    __slots__ = ("inode", "mtime_ns", "new", "path", "size", "slot")
+    __slots__ = ("inode", "mtime_ns", "new", "path", "size")
 
-    def __init__(self, path: str, slot: int, status: os.stat_result, *, new: bool = False) -> None:
+    def __init__(
+        self, path: str, inode: int, size: int, mtime_ns: int, *, new: bool = False
+    ) -> None:
         """Describe a file; `new` says that the name had none before."""
         self.path = path
-        self.slot = slot
-        self.inode = status.st_ino
-        self.size = status.st_size
-        self.mtime_ns = status.st_mtime_ns
+        self.inode = inode
+        self.size = size
+        self.mtime_ns = mtime_ns
         self.new = new
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result, *, new: bool = False) -> Place:
+        """Return the place of a file with this status."""
+        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns, new=new)
 
     def is_current(self) -> bool:
         """Whether the very same file lies there now; one `stat`."""
@@ -102,7 +115,7 @@ class Place:
 class EntryStore:
     """The entries of one kind below one directory."""
 
-    __slots__ = ("_hash", "_kind", "_quarantine", "_split", "_writer", "top")
+    __slots__ = ("_cut", "_hash", "_head", "_kind", "_quarantine", "_split", "_writer", "top")
 
     def __init__(
         self,
@@ -110,16 +123,27 @@ class EntryStore:
         kind: bytes,
         writer: atomic.Writer,
         *,
-        quarantine: str,
+        quarantine: str | None,
         split: Split = ENTRY_SPLIT,
         hash_name: Callable[[bytes], str] = name_hash,
     ) -> None:
-        """Keep entries below `top`; `hash_name` is a parameter so that tests can make collisions."""
+        """Keep entries below `top`.
+
+        Args:
+            top: The directory.
+            kind: Three letters.
+            writer: Writes the files.
+            quarantine: Where bad entries go; None leaves them, for a root that is only read.
+            split: How names' hashes become paths.
+            hash_name: A parameter so that tests can make collisions.
+        """
         if len(kind) != 3:
             raise ValueError("an entry's kind has three letters")
         self.top = top
         self._kind = kind
+        self._head = _MAGIC + kind + b" "
         self._split = split
+        self._cut = split.parts[0] if len(split.parts) == 2 else 0
         self._writer = writer
         self._quarantine = quarantine
         self._hash = hash_name
@@ -131,16 +155,26 @@ class EntryStore:
 
     def path(self, name: bytes) -> str:
         """Return where an entry of this name lies, if it lies in the first slot."""
-        return f"{self.top}/{self._split.relative(self._hash(name))}"
+        digits = self._hash(name)
+        if self._cut:
+            return f"{self.top}/{digits[: self._cut]}/{digits[self._cut :]}"
+        return f"{self.top}/{self._split.relative(digits)}"
 
     def find(self, name: bytes) -> tuple[bytes, Place] | None:
         """Return the payload of the entry of this name and where it lies, None if there is none."""
-        statuses: list[os.stat_result] = []
-        found = self._find(name, statuses)
-        if found is None or found[0] != self._kind:
-            return None
-        slot = found[2]
-        return found[1], Place(_slot_path(self.path(name), slot), slot, statuses[-1])
+        base = self.path(name)
+        for slot in range(MAX_SLOTS):
+            path = _slot_path(base, slot)
+            statuses: list[os.stat_result] = []
+            try:
+                found = self._load(path, name, statuses)
+            except _StuckError:
+                continue
+            if found is None:
+                return None
+            if found[1] == name:
+                return (found[2], Place.of(path, statuses[0])) if found[0] == self._kind else None
+        return None
 
     def write(
         self,
@@ -177,7 +211,10 @@ class EntryStore:
 
     def load(self, path: str) -> tuple[bytes, bytes] | None:
         """Return name and payload of the entry in a file, None where that is no entry."""
-        found = self._load(path, None)
+        try:
+            found = self._load(path, None)
+        except _StuckError:
+            return None
         return None if found is None or found[0] != self._kind else found[1:]
 
     def scan(self) -> Iterator[tuple[bytes, bytes, os.DirEntry[str]]]:
@@ -185,9 +222,9 @@ class EntryStore:
         from fscache.fs.walk import files
 
         for item in files(self.top):
-            found = self._load(item.path, None)
-            if found is not None and found[0] == self._kind:
-                yield found[1], found[2], item
+            found = self.load(item.path)
+            if found is not None:
+                yield *found, item
 
     def _write(self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None) -> Place:
         base = self.path(name)
@@ -195,33 +232,38 @@ class EntryStore:
         try:
             if known is not None and known.is_current():
                 self._writer.publish(temp, known.path, replace=True)
-                return Place(known.path, known.slot, status)
+                return Place.of(known.path, status)
             # Most names that nobody knows are new ones: taking the first slot and reading what is
             # there only where that fails saves them the look (4 µs of 30).
-            slot, taken = 0, False
+            path, taken = base, False
             # A new name must not replace what a colliding name has put there meanwhile.
-            while not self._writer.publish(temp, _slot_path(base, slot), replace=taken):
-                slot, taken = self._slot_for(base, name)
+            while not self._writer.publish(temp, path, replace=taken):
+                path, taken = self._slot_for(base, name)
         except BaseException:
             atomic.remove(temp)
             raise
-        return Place(_slot_path(base, slot), slot, status, new=not taken)
+        return Place.of(path, status, new=not taken)
 
-    def _slot_for(self, base: str, name: bytes) -> tuple[int, bool]:
+    def _slot_for(self, base: str, name: bytes) -> tuple[str, bool]:
         for slot in range(MAX_SLOTS):
-            found = self._load(_slot_path(base, slot), name)
+            path = _slot_path(base, slot)
+            try:
+                found = self._load(path, name)
+            except _StuckError:
+                continue
             if found is None:
-                return slot, False
+                return path, False
             if found[1] == name:
-                return slot, True
+                return path, True
         raise OSError(errno.ENOSPC, "every slot of this name's hash is taken", base)
 
-    def _find(
-        self, name: bytes, statuses: list[os.stat_result] | None = None
-    ) -> tuple[bytes, bytes, int] | None:
+    def _find(self, name: bytes) -> tuple[bytes, bytes, int] | None:
         base = self.path(name)
         for slot in range(MAX_SLOTS):
-            found = self._load(_slot_path(base, slot), name, statuses)
+            try:
+                found = self._load(_slot_path(base, slot), name)
+            except _StuckError:
+                continue
             if found is None:
                 return None
             kind, owner, payload = found
@@ -232,13 +274,29 @@ class EntryStore:
     def _load(
         self, path: str, name: bytes | None, statuses: list[os.stat_result] | None = None
     ) -> tuple[bytes, bytes, bytes] | None:
+        """Return kind, name and payload of the entry in a file, None where there is none.
+
+        A bad entry is moved out of the way; raises _StuckError where that is not possible.
+        """
         try:
             data = read_small(path, statuses)
         except FileNotFoundError:
             return None
+        except OSError as exc:
+            if exc.errno not in _NO_FILE:
+                raise
+            self._set_aside(path, None, "not a file")
+            return None
+        # What is nearly always so is asked for directly: half of what a get costs in Python.
+        rest = data[25:]
+        if name is not None and data[:9] == self._head:
+            head = b" %d\n%b\n" % (len(name), name)
+            if rest.startswith(head) and data[_SUM] == xxh3_64_hexdigest(rest).encode("ascii"):
+                return self._kind, name, rest[len(head) :]
         try:
             kind, owner, payload = decode(data)
-            if owner != name and self._hash(owner) != self._address_of(path):
+            gap = kind == TOMBSTONE and not owner
+            if owner != name and not gap and self._hash(owner) != self._address_of(path):
                 raise BadEntryError("the entry lies under another name's hash")
             if kind not in (self._kind, TOMBSTONE):
                 raise BadEntryError("the entry is of another kind")
@@ -251,20 +309,36 @@ class EntryStore:
         found = self._split.address(path[len(self.top) + 1 :])
         return found[0] if found else None
 
-    def _set_aside(self, path: str, data: bytes, why: str) -> None:
+    def _set_aside(self, path: str, data: bytes | None, why: str) -> None:
         import logging
 
         log = logging.getLogger("fscache")
+        if self._quarantine is None:
+            log.warning("bad entry %s (%s) passed over", path, why)
+            raise _StuckError
         target = f"{self._quarantine}/entry-{os.path.basename(path)}.{os.urandom(4).hex()}"
         try:
-            if read_small(path) != data:
+            if data is not None and read_small(path) != data:
                 return  # replaced by a good one between our read and now
+            if not os.path.isdir(self._quarantine):
+                self._writer.make_directories(self._quarantine)
             atomic.move(path, target)
-        except OSError as exc:
-            # A reader without write permission, or a quarantine that is not there yet: still a miss.
+            self._close_gap(path)
+        except FileNotFoundError:
+            return  # somebody else was faster
+        except OSError as exc:  # a reader without write permission: still a miss
             log.warning("bad entry %s (%s) stays where it is: %s", path, why, exc.strerror)
-        else:
-            log.warning("bad entry %s (%s) moved to %s", path, why, target)
+            raise _StuckError from exc
+        log.warning("bad entry %s (%s) moved to %s", path, why, target)
+
+    def _close_gap(self, path: str) -> None:
+        """Keep the entries behind a slot reachable: look-ups stop at the first free one."""
+        directory, name = os.path.split(path)
+        stem, _, slot = name.partition("-")
+        if slot and not slot.isdecimal():
+            return  # no place of an entry
+        if os.path.lexists(_slot_path(f"{directory}/{stem}", int(slot or "0") + 1)):
+            self._writer.write(path, encode(TOMBSTONE, b"", b""), replace=False)
 
 
 def _slot_path(base: str, slot: int) -> str:
@@ -280,20 +354,24 @@ def read_small(path: str, statuses: list[os.stat_result] | None = None) -> bytes
     """
     for _ in range(3):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            fd = os.open(path, _READ)
             try:
                 if statuses is not None:
                     statuses.append(os.fstat(fd))
-                data = os.read(fd, _FIRST_READ)
-                if len(data) < _FIRST_READ:
-                    return data
-                chunks = [data]
-                while chunk := os.read(fd, os.fstat(fd).st_size):
-                    chunks.append(chunk)
-                return b"".join(chunks)
+                return _read_all(fd)
             finally:
                 os.close(fd)
         except OSError as exc:
             if exc.errno != errno.ESTALE:  # NFS: the file was replaced while we had it open
                 raise
     raise FileNotFoundError(errno.ENOENT, "the file keeps being replaced", path)
+
+
+def _read_all(fd: int) -> bytes:
+    data = os.read(fd, _FIRST_READ)
+    if len(data) < _FIRST_READ:
+        return data
+    chunks = [data]
+    while chunk := os.read(fd, os.fstat(fd).st_size):
+        chunks.append(chunk)
+    return b"".join(chunks)

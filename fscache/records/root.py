@@ -104,13 +104,13 @@ class Root:
             split=self.object_split,
         )
 
-    def entries(self, directory: str, kind: bytes) -> EntryStore:
+    def entries(self, directory: str, kind: bytes, *, read_only: bool = False) -> EntryStore:
         """Return a store of entries below `directory`, a path within the root."""
         return EntryStore(
             f"{self.path}/{directory}",
             kind,
             self.writer,
-            quarantine=f"{self.path}/quarantine",
+            quarantine=None if read_only else f"{self.path}/quarantine",
             split=self.entry_split,
         )
 
