@@ -151,6 +151,8 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "tasks_max_records": (None, _records, None, "cull the oldest completed tasks beyond this many"),
     "tasks_max_size": (None, _size, None, "cull when the tasks' buffers exceed this"),
     "tasks_max_age": (None, _seconds, None, "cull completed tasks submitted longer ago than this"),
+    "grid": ("FSCACHE_GRID", _text, None, "head of the grid, tls://host:port"),
+    "grid_tls": ("FSCACHE_GRID_TLS", _path, None, "directory with the grid's certificates"),
     "allow_private": (None, _flag, False, "daemon: fetch from private and loopback addresses"),
     "allow_networks": (None, _words, (), "daemon: networks to fetch from whatever they are"),
     "allow_hosts": (None, _words, (), "daemon: fetch from no other hosts than these patterns"),
@@ -187,6 +189,8 @@ class Config:
         credentials_directory: str | None
         keyring_hosts: str
         mirrors: tuple[tuple[str, tuple[str, ...]], ...]
+        grid: str | None
+        grid_tls: str
         allow_private: bool
         allow_networks: tuple[str, ...]
         allow_hosts: tuple[str, ...]
@@ -261,9 +265,11 @@ def load(
         values["root"] = f"{env.get('XDG_CACHE_HOME') or home + '/.cache'}/fscache"
     if values["netrc"] is None:
         values["netrc"] = f"{home}/.netrc"
+    config_home = env.get("XDG_CONFIG_HOME") or home + "/.config"
     if values["keyring_hosts"] is None:
-        config_home = env.get("XDG_CONFIG_HOME") or home + "/.config"
         values["keyring_hosts"] = f"{config_home}/fscache/keyring"
+    if values["grid_tls"] is None:
+        values["grid_tls"] = f"{config_home}/fscache/grid"
     return Config(values, sources)
 
 
