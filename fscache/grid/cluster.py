@@ -1,0 +1,583 @@
+"""The engine: Dask distributed behind a thin interface. The only module that imports it.
+
+A `Cluster` is one client's view: submit near data, actor, scatter, gather, cancel, workers; and what
+the grid adds to the engine: questions to the head and to nodes (`ask…`), channels that keep order and
+notice death (`open_channel`), messages from nodes (`on_message`). On the other side of these stand a
+`Registry` beside the scheduler and a `Node` beside each worker; plugins attach them, so that any Dask
+scheduler and worker that can import fscache will do.
+
+What is known of the engine (measured, see docs/grid.md), and what follows:
+
+- A worker that dies is noticed at once by its closed connections; one that vanishes only after 11 s at
+  the least, so channels set a shorter time of their own, in the kernel.
+- Raw actors reorder pipelined calls and share one thread, so services use channels; `actor` is for
+  state that tolerates both.
+- Restriction is by address with other workers allowed: a preference that outlives its worker.
+- Running tasks are not interrupted by `cancel`; `fscache.grid.runner` sees to that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections import deque
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import dask
+import distributed
+from distributed.comm import connect
+from distributed.core import Status
+from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
+
+from fscache.errors import ClusterError, GridError, HostDied, InsecureGridError
+from fscache.grid import failure
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+
+    from distributed import Future
+
+    from fscache.grid.links import HeadSide, Message, NodeSide
+    from fscache.grid.tls import KeyPair
+
+VANISHED = 4.0
+"""Seconds without a sign from the other end's kernel after which a channel is broken."""
+_BEAT = 1.0  # seconds between signs asked for
+_TCP_USER_TIMEOUT = 18  # socket.TCP_USER_TIMEOUT, which Python has from 3.12 on
+
+
+class WorkerInfo(NamedTuple):
+    """A worker as it describes itself."""
+
+    address: str
+    name: str
+    host: str
+    pid: int
+    node: str
+    """Identity of the node: its host and root. Two workers of one node share their objects."""
+    temp: str
+    threads: int
+
+
+def security(pair: KeyPair | None) -> distributed.Security:
+    """Return the engine's form of a key pair; None is a cluster without protection."""
+    if pair is None:
+        return distributed.Security(require_encryption=False)
+    roles = ("scheduler", "worker", "client")
+    files = {f"tls_{role}_{part}": getattr(pair, part) for role in roles for part in ("cert", "key")}
+    return distributed.Security(tls_ca_file=pair.ca, require_encryption=True, **files)
+
+
+class CommChannel:
+    """A `links.Channel` over a connection of the engine."""
+
+    def __init__(self, comm: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._comm = comm
+        self._loop = loop
+        self._out: deque[Any] = deque()
+        self._pumping = False
+        self._closing = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        with contextlib.suppress(AttributeError, OSError):
+            comm.socket.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, int(VANISHED * 1000))
+            comm.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def post(self, item: Any) -> None:
+        """Send an item, from any thread; items that wait are sent together."""
+        self._out.append(item)
+        if not self._pumping:
+            self._wake()
+
+    async def drained(self) -> None:
+        """Wait until what was posted has been handed to the system; on the event loop."""
+        while self._out and not self._comm.closed():
+            await asyncio.sleep(0.001)
+
+    def close(self) -> None:
+        """Close once everything posted has been sent; from any thread."""
+        self._closing = True
+        self._wake()
+
+    def beat(self) -> None:
+        """Ask the other end's kernel for a sign, again and again; on the event loop."""
+        self._start(self._beats())
+
+    async def items(self) -> AsyncIterator[Any]:
+        """Yield what comes, until either end closes or dies."""
+        try:
+            while True:
+                for item in await self._comm.read():
+                    yield item
+        except OSError:
+            return
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._comm.abort()
+
+    def _wake(self) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended, and everything with it
+            self._loop.call_soon_threadsafe(self._start_pump)
+
+    def _start_pump(self) -> None:
+        if not self._pumping:
+            self._pumping = True
+            self._start(self._pump())
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _pump(self) -> None:
+        try:
+            # The flag falls before the last look: whoever posts between the two wakes us again.
+            while self._out or self._rest():
+                batch = list(self._out)
+                for _ in batch:
+                    self._out.popleft()
+                await self._comm.write(batch)
+            if self._closing:
+                await self._comm.close()
+        except OSError:
+            self._comm.abort()  # the reader tells
+
+    def _rest(self) -> bool:
+        self._pumping = False
+        if self._out:
+            self._pumping = True
+        return self._pumping
+
+    async def _beats(self) -> None:
+        while not self._comm.closed():
+            await asyncio.sleep(_BEAT)
+            if not self._pumping:
+                self._pumping = True
+                try:
+                    await self._comm.write([])
+                except OSError:
+                    self._comm.abort()
+                    return
+                await self._pump()
+
+
+class Cluster:
+    """A connection to a scheduler; from any thread, except where it says otherwise."""
+
+    def __init__(
+        self, address: str, pair: KeyPair | None, *, timeout: float = 10.0, embedded: Any = None
+    ) -> None:
+        """Connect.
+
+        Raises:
+            InsecureGridError: it is another host's, and there are no certificates.
+            ClusterError: nobody answers there, or refuses our certificate.
+        """
+        if pair is None and not _is_loopback(address):
+            raise InsecureGridError(f"{address} without certificates; see `fscache workers init`")
+        self._embedded = embedded
+        self._listeners: dict[str, Callable[[Message], None]] = {}
+        try:
+            self._client = distributed.Client(
+                embedded or address,
+                security=security(pair),
+                timeout=timeout,
+                set_as_default=False,
+                name="fscache",
+            )
+        except (OSError, TimeoutError) as exc:
+            raise ClusterError(f"no scheduler answers at {address}: {exc}") from exc
+        # The one way in for messages from nodes that is neither kept on the scheduler nor sent to
+        # every client, as the engine's own topics are.
+        self._client._stream_handlers["fscache_told"] = self._told  # noqa: SLF001
+        self._loop: asyncio.AbstractEventLoop = self._client.loop.asyncio_loop
+        self._client.register_plugin(HeadPlugin())
+        self._client.register_plugin(NodePlugin())
+
+    @classmethod
+    def embedded(cls, pair: KeyPair, host: str = "127.0.0.1") -> Cluster:
+        """Start a scheduler in this process; workers are started by whoever calls this."""
+        with dask.config.set({"distributed.worker.daemon": False}):
+            local = distributed.LocalCluster(
+                n_workers=0,
+                processes=True,
+                protocol="tls://",
+                host=host,
+                security=security(pair),
+                dashboard_address=None,
+                silence_logs=logging.CRITICAL,
+            )
+        return cls(local.scheduler_address, pair, embedded=local)
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        return str(self._client.scheduler.address)
+
+    @property
+    def client(self) -> str:
+        """Who this is, to the scheduler."""
+        return str(self._client.id)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the scheduler is still there."""
+        return bool(self._client.status == "running")
+
+    # -- the engine ---------------------------------------------------------------------------
+
+    def submit(
+        self, function: Callable[..., Any], *args: Any, near: Iterable[str] = (), key: str, retries: int = 0
+    ) -> Future:
+        """Run `function` once on some worker, rather one of `near` (addresses); run anew if it dies."""
+        place = {"workers": list(near), "allow_other_workers": True} if near else {}
+        return self._client.submit(function, *args, key=key, retries=retries, pure=False, **place)
+
+    def actor(self, kind: type, *args: Any, at: str) -> Any:
+        """Make an object of a class that lives on the worker at `at`; see the module's text."""
+        return self._client.submit(kind, *args, actor=True, workers=[at], pure=False).result()
+
+    def scatter(self, value: Any, *, broadcast: bool = True) -> Future:
+        """Send a value to the workers once; pass the future to `submit` in its place."""
+        return self._client.scatter(value, broadcast=broadcast, hash=False)
+
+    def gather(self, futures: list[Future]) -> list[Any]:
+        """Return the values of futures; raises the first error, HostDied if a task killed its hosts."""
+        try:
+            return list(self._client.gather(futures))
+        except distributed.KilledWorker as exc:
+            raise killed(exc) from exc
+
+    def cancel(self, futures: Iterable[Future]) -> None:
+        """Forget tasks that have not started; those that run are not interrupted by this."""
+        with contextlib.suppress(OSError, RuntimeError):
+            self._client.cancel(list(futures), force=True, asynchronous=False)
+
+    def finished(self, futures: list[Future], *, values: bool) -> Iterator[tuple[Future, Any]]:
+        """Yield each future as it ends, with its exception if it has one, with its value if asked."""
+        completed = distributed.as_completed(
+            futures, loop=self._client.loop, with_results=values, raise_errors=False
+        )
+        for item in completed:
+            future, value = item if values else (item, None)
+            if future.status == "error":
+                value = future.exception()
+                if isinstance(value, distributed.KilledWorker):
+                    value = killed(value)
+            elif future.status == "cancelled":
+                value = CancelledError()
+            yield future, value
+
+    def size(self, futures: list[Future]) -> int:
+        """Return how many bytes the values of finished futures have together, as the engine counts."""
+        return sum(self._client.nbytes([future.key for future in futures], summary=False).values())
+
+    def holders(self, futures: list[Future]) -> list[str]:
+        """Return a worker that has the value, for each finished future."""
+        places = self._client.who_has(futures)
+        return [next(iter(places[future.key]), "") for future in futures]
+
+    def wait_for(self, count: int, timeout: float) -> None:
+        """Wait until there are `count` workers; raises ClusterError."""
+        try:
+            self._client.wait_for_workers(count, timeout)
+        except TimeoutError as exc:
+            here = len(self.addresses())
+            raise ClusterError(f"{here} of {count} workers came within {timeout:g} s") from exc
+
+    def addresses(self) -> list[str]:
+        """Return the addresses of the workers that are there, in a stable order."""
+        return sorted(self._ask(lambda: self._client.scheduler.fscache_ask(what="workers", message={})))
+
+    def workers(self) -> list[WorkerInfo]:
+        """Return the workers that are there, by name."""
+        found = self.ask_all("describe")
+        infos = [
+            WorkerInfo(address=address, **answer)
+            for address, answer in found.items()
+            if isinstance(answer, dict)
+        ]
+        return sorted(infos, key=lambda info: (info.host, info.name, info.address))
+
+    # -- what the grid adds -------------------------------------------------------------------
+
+    def ask_head(self, what: str, **message: Any) -> Any:
+        """Ask the registry; raises what it raised, ClusterError if it is gone."""
+        return self._ask(lambda: self.ask_head_async(what, **message))
+
+    async def ask_head_async(self, what: str, **message: Any) -> Any:
+        """Ask the registry, on the event loop."""
+        message["client"] = self.client
+        try:
+            return _opened(await self._client.scheduler.fscache_ask(what=what, message=message))
+        except OSError as exc:
+            if isinstance(exc, GridError | TimeoutError):
+                raise
+            raise ClusterError(f"the scheduler at {self.address} is gone") from exc
+
+    def ask(self, address: str, what: str, **message: Any) -> Any:
+        """Ask one node; raises what it raised, HostDied if it is gone."""
+        return self._ask(lambda: self._ask_node(address, what, message))
+
+    def ask_all(
+        self,
+        what: str,
+        *,
+        at: Iterable[str] | None = None,
+        patience: float | None = None,
+        **message: Any,
+    ) -> dict[str, Any]:
+        """Ask many nodes at once; return answers by address, exceptions among them.
+
+        Args:
+            what: The question.
+            at: Addresses; all by default.
+            patience: Seconds after which an answer is not waited for: it is a TimeoutError then.
+            message: What belongs to the question.
+        """
+
+        async def ask() -> dict[str, Any]:
+            addresses = list(
+                await self._client.scheduler.fscache_ask(what="workers", message={}) if at is None else at
+            )
+            questions = (
+                asyncio.wait_for(self._ask_node(address, what, message), patience)
+                for address in addresses
+            )
+            answers = await asyncio.gather(*questions, return_exceptions=True)
+            return dict(zip(addresses, answers, strict=True))
+
+        found: dict[str, Any] = self._ask(ask)
+        return found
+
+    async def open_channel(self, address: str, **message: Any) -> CommChannel:
+        """Open a channel to a node, on the event loop; raises HostDied."""
+        try:
+            comm = await connect(address, timeout=VANISHED, **self._client.connection_args)
+            await comm.write({"op": "fscache_converse", "reply": False, "message": message})
+        except OSError as exc:
+            raise HostDied(str(exc) or "no connection", host_of(address), "a connection") from exc
+        channel = CommChannel(comm, self._loop)
+        channel.beat()
+        return channel
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Run a coroutine on the event loop and wait for it; not from the event loop."""
+        return self._ask(lambda: coroutine)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine on the event loop, from any thread, without waiting."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+
+    def on_message(self, topic: str, listener: Callable[[Message], None] | None) -> None:
+        """Call `listener` on the event loop for what nodes tell about `topic`; None stops that."""
+        if listener is None:
+            self._listeners.pop(topic, None)
+        else:
+            self._listeners[topic] = listener
+
+    def close(self) -> None:
+        """Leave; an embedded scheduler ends."""
+        with contextlib.suppress(OSError, TimeoutError):
+            self._client.close(timeout=5)
+        if self._embedded is not None:
+            self._embedded.close(timeout=5)
+
+    def _ask(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        return self._client.sync(ask)
+
+    async def _ask_node(self, address: str, what: str, message: Message) -> Any:
+        try:
+            return _opened(await self._client.rpc(address).fscache_ask(what=what, message=message))
+        except OSError as exc:
+            if isinstance(exc, GridError | TimeoutError):
+                raise
+            raise HostDied(str(exc), host_of(address), f"question {what}") from exc
+
+    def _told(self, message: Message) -> None:
+        listener = self._listeners.get(message["topic"])
+        if listener is not None:
+            listener(message)
+
+
+def host_of(address: str) -> str:
+    """Return the host of an address, `tls://host:port`."""
+    return address.rpartition("://")[2].rpartition(":")[0]
+
+
+def killed(exc: distributed.KilledWorker) -> HostDied:
+    """Return our error for a task whose workers died one after the other."""
+    return HostDied("every worker that ran it has died", host_of(exc.last_worker.address), str(exc.task))
+
+
+def _is_loopback(address: str) -> bool:
+    scheme, _, rest = address.rpartition("://")
+    if scheme == "tls":
+        return False
+    host = rest.rpartition(":")[0].strip("[]")
+    return host.startswith("127.") or host in ("localhost", "::1")
+
+
+def _opened(answer: Any) -> Any:
+    if isinstance(answer, dict) and "raised" in answer:
+        raise failure.unpack(answer["raised"])
+    return answer
+
+
+# -- on the other side ----------------------------------------------------------------------------
+
+
+def _answering(side: HeadSide | NodeSide) -> Callable[[str, Message], Coroutine[Any, Any, Any]]:
+    async def answer(what: str, message: Message) -> Any:
+        # An exception travels as data: the engine would log each as a fault of its own.
+        try:
+            return await side.answer(what, message)
+        except Exception as exc:  # noqa: BLE001 - it is raised where it was asked
+            return {"raised": failure.pack(exc, socket.gethostname())}
+
+    return answer
+
+
+class HeadPlugin(SchedulerPlugin):
+    """Attaches a registry to a scheduler; the first client brings it, the others find it."""
+
+    name = "fscache-head"
+    idempotent = True
+
+    async def start(self, scheduler: Any) -> None:
+        """Begin."""
+        from fscache.grid.registry import Registry
+
+        self._scheduler = scheduler
+        self._side: HeadSide = Registry(self)
+        scheduler.handlers["fscache_ask"] = _answering(self._side)
+        scheduler.stream_handlers["fscache_tell"] = self._pass_on
+
+    def add_worker(self, scheduler: Any, worker: str) -> None:  # noqa: ARG002 - the engine's hook
+        """A worker has registered."""
+        self._side.worker_came(worker)
+
+    def remove_worker(self, scheduler: Any, worker: str, **_rest: Any) -> None:  # noqa: ARG002
+        """A worker has died or left."""
+        self._side.worker_gone(worker)
+
+    def remove_client(self, scheduler: Any, client: str) -> None:  # noqa: ARG002
+        """A client has died or left."""
+        self._side.client_gone(client)
+
+    async def ask(self, address: str, what: str, **message: Any) -> Any:
+        """Ask a node."""
+        return _opened(await self._scheduler.rpc(address).fscache_ask(what=what, message=message))
+
+    def tell(self, client: str, message: Message) -> None:
+        """Send a client a message."""
+        if client in self._scheduler.client_comms:
+            self._scheduler.report({"op": "fscache_told", "message": message}, client=client)
+
+    def workers(self) -> list[str]:
+        """Return the addresses of all workers."""
+        return list(self._scheduler.workers)
+
+    def has_client(self, client: str) -> bool:
+        """Whether a client is still there."""
+        return client in self._scheduler.clients
+
+    def _pass_on(self, client: str, message: Message, **_rest: Any) -> None:
+        self.tell(client, message)
+
+
+class NodePlugin(WorkerPlugin):
+    """Attaches a node to a worker."""
+
+    name = "fscache-node"
+    idempotent = True
+
+    def __init__(self, root: str | None = None, temp: str | None = None) -> None:
+        """Use this root and directory for temporary files; by default, the host's configuration."""
+        self._root = root
+        self._temp = temp
+
+    def setup(self, worker: Any) -> None:
+        """Begin; a node that the worker was started with stays, whatever clients bring."""
+        if "fscache" in worker.extensions:
+            return
+        from fscache.grid.node import Node
+
+        link = _WorkerLink(worker)
+        node = Node(link, root=self._root, temp=self._temp, threads=worker.state.nthreads)
+        worker.extensions["fscache"] = node
+        worker.handlers["fscache_ask"] = _answering(node)
+
+        async def converse(comm: Any, message: Message) -> object:
+            await node.converse(message, CommChannel(comm, link.loop))
+            return Status.dont_reply
+
+        worker.handlers["fscache_converse"] = converse
+
+
+class _WorkerLink:
+    """A `links.NodeLink`."""
+
+    def __init__(self, worker: Any) -> None:
+        self._worker = worker
+        self.address: str = worker.address
+        self.name = str(worker.name)
+        self.loop: asyncio.AbstractEventLoop = worker.loop.asyncio_loop
+
+    def ask(self, address: str, what: str, **message: Any) -> Any:
+        """Ask another node and wait; not from the event loop."""
+        question = self._worker.rpc(address).fscache_ask(what=what, message=message)
+        return _opened(asyncio.run_coroutine_threadsafe(question, self.loop).result())
+
+    def tell(self, client: str, message: Message) -> None:
+        """Send a client a message; from any thread."""
+        letter = {"op": "fscache_tell", "client": client, "message": message}
+        self.loop.call_soon_threadsafe(self._worker.batched_send, letter)
+
+
+async def serve_worker(
+    head: str,
+    pair: KeyPair | None,
+    *,
+    name: str,
+    threads: int,
+    root: str | None,
+    temp: str | None,
+    scratch: str,
+    ready: Callable[[str], None],
+) -> None:
+    """Be a worker of the scheduler at `head` until told to leave or the scheduler is gone."""
+    worker = distributed.Worker(
+        head,
+        nthreads=threads,
+        name=name,
+        security=security(pair),
+        local_directory=scratch,
+        dashboard=False,
+        plugins=(NodePlugin(root, temp),),
+        death_timeout=60,
+    )
+    async with worker:
+        ready(worker.address)
+        await worker.finished()
+
+
+async def serve_head(
+    host: str, port: int, pair: KeyPair | None, *, ready: Callable[[str], None]
+) -> None:
+    """Be a scheduler until told to end."""
+    scheduler = distributed.Scheduler(
+        protocol="tls" if pair else "tcp",
+        host=host,
+        port=port,
+        security=security(pair),
+        dashboard=False,
+    )
+    async with scheduler:
+        scheduler.add_plugin(plugin := HeadPlugin(), name=plugin.name, idempotent=True)
+        await plugin.start(scheduler)
+        ready(scheduler.address)
+        await scheduler.finished()
