@@ -35,10 +35,38 @@ def default() -> Cache:
     """Return the cache that the functions of this module use."""
     global _cache  # noqa: PLW0603 - the one process-wide default
     if _cache is None:
-        from fscache.cache import Cache
+        from fscache import config
 
-        _cache = Cache()
+        settings = config.load()
+        if settings.server is None:
+            from fscache.cache import Cache
+
+            _cache = Cache(config=settings)
+        else:
+            from fscache.remote.cache import RemoteCache
+
+            _cache = RemoteCache(config=settings)
     return _cache
+
+
+def use_remote(server: str, port: int | None = None, *, token: str | None = None) -> None:
+    """From here on, have the functions of this package go to a data server.
+
+    Args:
+        server: `host`, `host:port`, `https://host:port`, `token:SECRET@host`, or
+            `spool:/path/of/its/root` where there is no network between.
+        port: Where `server` names none; 8077 by default.
+        token: Where `server` names none; `FSCACHE_TOKEN` or `FSCACHE_TOKEN_FILE` by default.
+
+    Raises:
+        ConfigError: that names no server.
+    """
+    global _cache  # noqa: PLW0603 - the one process-wide default
+    from fscache.remote.cache import RemoteCache
+
+    before, _cache = _cache, RemoteCache(server, port, token=token)
+    if before is not None:
+        before.close()
 
 
 def get(url: Source, **options: Any) -> Path:
@@ -88,13 +116,14 @@ def path(name: str) -> Path:
 
 _LAZY = {
     "Cache": "fscache.cache",
+    "RemoteCache": "fscache.remote.cache",
     "FetchRequest": "stager.request",
     "FileCache": "fscache.bridges.datastore",
     "FetchService": "fscache.bridges.datastore",
     "URL_CACHE_PATH": "fscache.bridges.datastore",
     "urlcache": "fscache.bridges.datastore",
 }
-_MODULES = ("config", "errors")
+_MODULES = ("config", "errors", "kv")
 
 
 def __getattr__(name: str) -> Any:

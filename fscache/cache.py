@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from credentials.model import Credential
     from fscache.config import Config
+    from fscache.kv.local import LocalStore
     from fscache.urls.entry import URLEntry
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.index import Hit
@@ -94,6 +95,7 @@ class Cache:
         self._indexes = [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own]
         self._memory: dict[str, _Remembered] = {}
         self._fetcher_made: Fetcher | None = None
+        self._kv: LocalStore | None = None
         self._make_fetcher = fetcher
 
     # -- URLs ---------------------------------------------------------------------------------
@@ -341,6 +343,17 @@ class Cache:
                 "fetched": entry.fetched_at,
                 "staged_by": entry.staged_by,
             }
+
+    # -- key-values ---------------------------------------------------------------------------
+
+    @property
+    def kv(self) -> LocalStore:
+        """The key-values of the root: the store named `default`, and by its `store` all others."""
+        if self._kv is None:
+            from fscache.kv.local import LocalStore
+
+            self._kv = LocalStore(self.root)
+        return self._kv
 
     # -- life ---------------------------------------------------------------------------------
 

@@ -250,7 +250,7 @@ class EntryStore:
             try:
                 found = self._load(path, name)
             except _StuckError:
-                continue
+                return path, True  # what cannot be believed may be replaced
             if found is None:
                 return path, False
             if found[1] == name:
@@ -280,7 +280,7 @@ class EntryStore:
         """
         try:
             data = read_small(path, statuses)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as exc:
             if exc.errno not in _NO_FILE:

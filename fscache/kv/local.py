@@ -1,0 +1,355 @@
+"""Key-values in the root of this machine: an entry for each, large bodies as objects.
+
+Promises, whatever is killed whenever, by any number of processes at once:
+
+- a reader sees a whole old or a whole new value, and sees a put as soon as it has returned anywhere;
+- what `put` acknowledged survives the death of the process, and a loss of power within the window of
+  `fs.group` where the root's durability says so;
+- writers of one key take turns, so increments add up and `cas` and `pop` have one winner each;
+- what is on disk and cannot be read (torn, of a later version, its object gone) is a miss or an error,
+  never another value.
+
+Not promised: that several keys change together.
+How the files are written is told in `kv.shelf`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from fscache.kv import record, values
+from fscache.kv.face import ABSENT, NOTHING, REQUIRED, KeyValues, Version, store_name
+from fscache.kv.shelf import Shelf, encode_name
+from fscache.records.entries import name_hash
+from fscache.records.root import translated
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from fscache.kv.face import Pairs, Watch
+    from fscache.kv.shelf import Found
+    from fscache.kv.values import Serializer
+    from fscache.records.entries import Place
+    from fscache.records.root import Root
+
+MEMORY = 32 * 1024 * 1024  # bytes of recent values that a store remembers
+
+
+class LocalStore(KeyValues):
+    """One store of one root."""
+
+    def __init__(
+        self,
+        root: Root,
+        name: str = "default",
+        *,
+        memory: int = MEMORY,
+        serializer: Serializer | None = None,
+        hash_name: Callable[[bytes], str] = name_hash,
+    ) -> None:
+        """Use a store; nothing is written before something is put.
+
+        Args:
+            root: The root.
+            name: The store's name.
+            memory: Bytes of recent values to remember.
+            serializer: For values of other types than `kv.values` lists, such as the module `pickle`.
+                What it reads it may run: use it where all who write to the root are trusted.
+            hash_name: The address of a name; a parameter so that tests can make collisions.
+
+        Raises:
+            ValueError: not a name for a store.
+        """
+        self.name = store_name(name)
+        self._root = root
+        self._serializer = serializer
+        self._memory_limit = memory
+        self._hash_name = hash_name
+        self._siblings = {name: self}
+        self._shelf = Shelf(root, name, memory=memory, serializer=serializer, hash_name=hash_name)
+        self._memory = self._shelf.memory
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def get(self, key: str, default: Any = REQUIRED) -> Any:
+        known = self._memory.get(key)
+        if known is not None:
+            path, inode, size, mtime_ns, letter, value, frozen, expires, _ = known
+            try:
+                status = os.stat(path)
+            except OSError:
+                pass
+            else:
+                if (
+                    status.st_ino == inode
+                    and status.st_mtime_ns == mtime_ns
+                    and status.st_size == size
+                ):
+                    if expires is not None and self._root.now() * 1e6 >= expires:
+                        return _missing(key, default)
+                    return value if frozen else self._shelf.decode(letter, value, path)
+        value = self._shelf.get(key)
+        return _missing(key, default) if value is NOTHING else value
+
+    def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
+        get = self.get
+        return {key: get(key, default) for key in keys}
+
+    def __contains__(self, key: object) -> bool:
+        if not isinstance(key, str):
+            return False
+        return self._shelf.find(key) is not None
+
+    def version(self, key: str) -> Version:
+        return _version(self._there(key)[1])
+
+    def ttl(self, key: str) -> float | None:
+        expires = self._there(key)[0].expires
+        return None if expires is None else expires / 1e6 - self._root.now()
+
+    def tags(self, key: str) -> tuple[str, ...]:
+        return self._there(key)[0].tags
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def put(
+        self, key: str, value: object, *, ttl: float | None = None, tags: Iterable[str] = ()
+    ) -> None:
+        self.multiput(((key, value),), ttl=ttl, tags=tags)
+
+    def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
+        items: Any = pairs.items() if hasattr(pairs, "items") else pairs
+        expires, marks = self._terms(ttl, tags)
+        shelf = self._shelf
+        with translated(self._root.path):
+            self._root.ensure()
+            with self._root.shared:
+                for key, value in items:
+                    name = encode_name(key)
+                    letter, pieces = values.encode(value, self._serializer)
+                    new = record.Record(letter, b"", expires=expires, tags=marks)
+                    with shelf.turn(name):
+                        shelf.write(key, name, new, pieces, value)
+
+    def delete(self, key: str) -> bool:
+        return self._take(key, lambda _found: True) is not NOTHING
+
+    def pop(self, key: str, default: Any = REQUIRED) -> Any:
+        # The value first: an error in reading it must not lose it.
+        value = self._take(key, lambda found: self._shelf.value(key, *found))
+        return _missing(key, default) if value is NOTHING else value
+
+    def incr(self, key: str, delta: float = 1, *, default: float = 0, once: str = "") -> Any:
+        name = encode_name(key)
+        token = record.check_token(once)
+        for number in (delta, default):
+            if type(number) not in (int, float):
+                raise TypeError(f"not a number to count with: {number!r:.100}")
+        with translated(self._root.path):
+            self._root.ensure()
+            with self._root.shared, self._shelf.turn(name, needed=True):
+                found = self._shelf.find(key)
+                old = record.Record(*_number(default)) if found is None else found[0]
+                done = old.result_of(token)
+                if done is not None:
+                    return values.decode(done[:1], done[1:])
+                if old.letter not in (b"i", b"I", b"r"):
+                    raise TypeError(f"the value of {key!r:.100} is no number")
+                total = values.decode(old.letter, self._shelf.body(old) or b"") + delta
+                letter, body = _number(total)
+                new = record.Record(letter, b"", expires=old.expires, tags=old.tags)
+                new.once = old.once_and(token, letter + body)
+                self._shelf.write(key, name, new, [body], total)
+        return total
+
+    def cas(
+        self,
+        key: str,
+        expected: object,
+        value: object,
+        *,
+        ttl: float | None = None,
+        tags: Iterable[str] = (),
+        once: str = "",
+    ) -> bool:
+        name = encode_name(key)
+        token = record.check_token(once)
+        letter, pieces = values.encode(value, self._serializer)
+        expires, marks = self._terms(ttl, tags)
+        with translated(self._root.path):
+            self._root.ensure()
+            with self._root.shared, self._shelf.turn(name, needed=True):
+                found = self._shelf.find(key)
+                new = record.Record(letter, b"", expires=expires, tags=marks)
+                if found is not None and found[0].result_of(token) is not None:
+                    return True
+                if not self._holds(found, expected):
+                    return False
+                before = new if found is None else found[0]
+                new.once = before.once_and(token, b"t")
+                self._shelf.write(key, name, new, pieces, value)
+        return True
+
+    def expire(self, key: str, ttl: float | None) -> bool:
+        name = encode_name(key)
+        expires, _ = self._terms(ttl, ())
+        if not self._root.exists:
+            return False
+        with translated(self._root.path), self._root.shared, self._shelf.turn(name, needed=True):
+            found = self._shelf.find(key)
+            if found is None:
+                return False
+            found[0].expires = expires
+            self._shelf.write(key, name, found[0])
+        return True
+
+    def sweep(self) -> int:
+        if not self._root.exists:
+            return 0
+        removed = 0
+        with translated(self._root.path), self._root.shared:
+            self._shelf.names.present()
+            for key in sorted(self._shelf.names.special):
+                with self._shelf.turn(encode_name(key)):
+                    found = self._shelf.find(key, dead=True)
+                    if found is not None and not found[0].is_alive(self._root.now()):
+                        self._shelf.remove(key)
+                        removed += 1
+        return removed
+
+    def flush(self) -> None:
+        """Make all that was put durable now, where the root's durability is `power`."""
+        group = self._root.grouped_writer.group
+        if group is not None:
+            with translated(self._root.path):
+                group.flush()
+
+    # -- listing -------------------------------------------------------------------------------
+
+    def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
+        if not self._root.exists:
+            return []
+        with translated(self._root.path):
+            found = self._shelf.names.present(prefix)
+            special = self._shelf.names.special
+            if special:
+                found = [key for key in found if key not in special or key in self]
+        found.sort()
+        return found
+
+    def tagged(self, tag: str) -> list[str]:
+        if not self._root.exists:
+            return []
+        with translated(self._root.path):
+            self._shelf.names.present()
+            special = sorted(self._shelf.names.special)
+            found = ((key, self._shelf.find(key)) for key in special)
+            return [key for key, at in found if at is not None and tag in at[0].tags]
+
+    def watch(self, prefix: str = "", timeout: float | None = None) -> Watch:
+        from fscache.kv.watch import DirectoryWatch
+
+        shelf = self._shelf
+        with translated(self._root.path):
+            shelf.names.present()  # so that what is removed later can be named
+            return DirectoryWatch(
+                shelf.entries.top, self._root.entry_split.parts, shelf.names.key_of, prefix, timeout
+            )
+
+    def store(self, name: str, *, serializer: Serializer | None = None) -> LocalStore:
+        """Return another store of the same root.
+
+        Args:
+            name: Its name.
+            serializer: For values of other types, such as the module `pickle`; see the class.
+
+        Raises:
+            ValueError: not a name for a store.
+        """
+        known = self._siblings.get(name)
+        if known is None or serializer is not None:
+            known = LocalStore(
+                self._root,
+                name,
+                memory=self._memory_limit,
+                serializer=serializer,
+                hash_name=self._hash_name,
+            )
+            if serializer is None:
+                known._siblings = self._siblings
+                known = self._siblings.setdefault(name, known)
+        return known
+
+    def stores(self) -> list[str]:
+        from fscache.kv.names import leaves
+
+        top = f"{self._root.path}/kv"
+        parts = self._root.entry_split.parts
+        with translated(self._root.path):
+            return [
+                name
+                for name in (sorted(os.listdir(top)) if self._root.exists else ())
+                if any(os.listdir(directory) for _, directory in leaves(f"{top}/{name}", parts))
+            ]
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self._root.path!r}, {self.name!r})"
+
+    # -- inside --------------------------------------------------------------------------------
+
+    def _there(self, key: str) -> Found:
+        found = self._shelf.find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def _take(self, key: str, look: Callable[[Found], Any]) -> Any:
+        """Remove a key; return what `look` makes of it, NOTHING if it was not there."""
+        name = encode_name(key)
+        if not self._root.exists:
+            return NOTHING
+        with translated(self._root.path), self._root.shared, self._shelf.turn(name):
+            found = self._shelf.find(key, dead=True)
+            if found is None:
+                return NOTHING
+            value = look(found) if found[0].is_alive(self._root.now()) else NOTHING
+            self._shelf.remove(key)
+            return value
+
+    def _holds(self, found: Found | None, expected: object) -> bool:
+        if expected is ABSENT or found is None:
+            return expected is ABSENT and found is None
+        if isinstance(expected, Version):
+            return expected == _version(found[1])
+        body = self._shelf.body(found[0])
+        return body is not None and values.same(found[0].letter, body, expected, self._serializer)
+
+    def _terms(self, ttl: float | None, tags: Iterable[str]) -> tuple[int | None, tuple[str, ...]]:
+        """Return ttl and tags as a record has them; raises ValueError and TypeError."""
+        expires = None
+        if ttl is not None:
+            if not 0 < ttl < 1e11:
+                raise ValueError(f"a ttl is a positive number of seconds: {ttl!r}")
+            expires = int((self._root.now() + ttl) * 1e6)
+        if not tags:
+            return expires, ()
+        if isinstance(tags, str):
+            raise TypeError("tags are a list of words, not one word")
+        return expires, tuple(sorted(set(tags)))
+
+
+def _missing(key: str, default: Any) -> Any:
+    if default is REQUIRED:
+        raise KeyError(key)
+    return default
+
+
+def _number(value: float) -> tuple[bytes, bytes]:
+    letter, pieces = values.encode(value)
+    return letter, bytes(pieces[0])
+
+
+def _version(place: Place) -> Version:
+    return Version(f"{place.mtime_ns:x}-{place.inode:x}-{place.size:x}")
