@@ -106,7 +106,10 @@ def parse(url: str, schemes: Container[str] | None = None) -> Target:
             raise _invalid(url, f"port {port} does not exist")
     host = host.lower()
     authority = host if port is None else f"{host}:{port}"
-    credential = _credential(user) if user else None
+    try:
+        credential = _credential(user) if user else None
+    except ValueError as exc:  # which says what is wrong without quoting it
+        raise _invalid(url, str(exc)) from None
     return Target(
         f"{scheme}://{authority}{rest or ''}", scheme, host.strip("[]"), port, credential
     )

@@ -81,6 +81,7 @@ def test_what_is_not_here_exits_with_3_and_leaves_nothing(shell: Shell, tmp_path
         ("path", "0123456789abcdef0123-x"),
         ("get", "no url"),
         ("get", "http://h/a\nb"),
+        ("get", "http://ann%0a:s3cr3t@h/a"),
         ("get", "http://h/a", "http://h/b", "--checksum", "md5:00"),
         ("get", "http://h/a", "--checksum", "md5:00"),
         ("get", "http://h/a", "--max-age", "soon"),
@@ -93,6 +94,7 @@ def test_questions_that_make_no_sense_exit_with_2(shell: Shell, arguments: tuple
     assert (done.code, done.out) == (2, b"")
     assert done.err.startswith("fscache: error: ")
     assert done.err.count("\n") == 1
+    assert "s3cr3t" not in done.err
     done = shell.run("--json", *arguments)
     assert [error["exit_code"] for error in done.errors] == [2]
 
