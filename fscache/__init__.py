@@ -61,7 +61,7 @@ def use_remote(server: str, port: int | None = None, *, token: str | None = None
     Raises:
         ConfigError: that names no server.
     """
-    global _cache  # noqa: PLW0603 - the one process-wide default
+    global _cache
     from fscache.remote.cache import RemoteCache
 
     before, _cache = _cache, RemoteCache(server, port, token=token)

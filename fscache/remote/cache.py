@@ -20,7 +20,8 @@ from fscache.records.root import Root
 from fscache.remote import address as addresses
 from fscache.remote.asking import SpoolAsker
 from fscache.remote.client import Client
-from fscache.remote.fetcher import SharedFetcher, choose
+from fscache.remote.fetcher import PullFetcher, SharedFetcher, choose
+from fscache.remote.kv import RemoteStore
 from fscache.remote.objects import pull, push
 from fscache.remote.rpc import RPC
 from fscache.urls.index import URLIndex
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
     from fscache.cache import Miss, Source
     from fscache.config import Config
-    from fscache.remote.fetcher import PullFetcher
     from fscache.urls.fetcher import Fetcher
 
 SPOOL = "spool:"
@@ -49,6 +49,7 @@ class RemoteCache(Cache):
         *,
         token: str | None = None,
         root: str | os.PathLike[str] | None = None,
+        shared: bool = True,
         config: Config | None = None,
         now: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
     ) -> None:
@@ -60,6 +61,8 @@ class RemoteCache(Cache):
             port: Where `server` names none.
             token: Where `server` names none; from the configuration by default.
             root: This machine's root; from the configuration by default.
+            shared: Hand out paths of the server's own root where this machine sees it; without, every
+                object is pulled into `root`.
             config: Settings.
             now: The clock, seconds since the epoch.
 
@@ -80,6 +83,7 @@ class RemoteCache(Cache):
             at = _address(text, port, token, settled)
             self.server = str(at)
             self._rpc = RPC(Client(at))
+        self._may_share = shared
         self._asked = False
 
     @property
@@ -92,6 +96,11 @@ class RemoteCache(Cache):
         if self._rpc is None:
             raise errors.ServerUnreachableError(self.server, "this needs a network path to it")
         return self._rpc
+
+    @property
+    def kv(self) -> RemoteStore:  # type: ignore[override]  # both are `KeyValues`
+        """The server's key-values."""
+        return RemoteStore(self.rpc)
 
     # -- what goes to the server ---------------------------------------------------------------
 
@@ -173,8 +182,10 @@ class RemoteCache(Cache):
     def _choose(self, root: Root, index: URLIndex, config: Config) -> Fetcher:
         if self._rpc is None:
             made: SharedFetcher | PullFetcher = SharedFetcher(self._asker, self._indexes[0])
-        else:
+        elif self._may_share:
             made = choose(root, index, config, self._rpc, self._share)
+        else:
+            made = PullFetcher(root, index, config, self._rpc)
         return cast("Fetcher", made)  # the same three methods
 
     def _share(self, shared: Root) -> None:

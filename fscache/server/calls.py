@@ -78,7 +78,7 @@ class Calls:
 
     def wait(self, _caller: Caller, ids: list[str], timeout: float = 30.0) -> list[dict[str, Any]]:
         """Wait until a request has ended; return the status of all that have, perhaps none."""
-        return self._board.wait(_checked_ids(ids), _checked_timeout(timeout))
+        return self._board.wait(_checked_ids(ids), checked_timeout(timeout))
 
     def status(self, _caller: Caller, ids: list[str]) -> list[dict[str, Any]]:
         """Return the status of requests: state, done, total, rate; what came of it, or the error."""
@@ -111,7 +111,7 @@ class Calls:
 
         `request:<id>` is met when that request has ended.
         """
-        return self._preconditions.wait(_checked_ids(names), _checked_timeout(timeout))
+        return self._preconditions.wait(_checked_ids(names), checked_timeout(timeout))
 
     def requests(self, _caller: Caller) -> list[dict[str, Any]]:
         """Return everybody's requests that are under way, with who asked."""
@@ -128,7 +128,8 @@ def _checked_ids(ids: object) -> list[str]:
     raise errors.RefusedRequestError(SERVER, f"expected a list of at most {_MAX_IDS} names")
 
 
-def _checked_timeout(timeout: object) -> float:
+def checked_timeout(timeout: object) -> float:
+    """Return the seconds that a call may park."""
     if not isinstance(timeout, int | float) or not timeout >= 0:
         raise errors.RefusedRequestError(SERVER, "timeout is a number of seconds")
     return min(float(timeout), MAX_PARK)

@@ -40,6 +40,8 @@ class Method:
     name: str
     function: Callable[..., Any]
     role: str = USE
+    plain: bool = False
+    """Faults as the standard library's server words them: programs may compare the text."""
 
 
 class Methods:
@@ -64,7 +66,7 @@ class Methods:
         try:
             return codec.encode_result(self._call(name, params, caller))
         except Exception as exc:  # noqa: BLE001 - the one place where a call's errors become faults
-            code, text = _fault(name, exc)
+            code, text = self._fault(name, exc)
             return codec.encode_fault(code, text)
 
     def _call(self, name: str, params: tuple[Any, ...], caller: Caller) -> object:
@@ -114,9 +116,20 @@ class Methods:
                 params = call.get("params", []) if isinstance(call, dict) else []
                 results.append([self._call(name, tuple(params), caller)])
             except Exception as exc:  # noqa: BLE001 - one bad call must not lose the others' results
-                code, text = _fault(name, exc)
+                code, text = self._fault(name, exc)
                 results.append({"faultCode": code, "faultString": text})
         return results
+
+    def _fault(self, name: str, error: Exception) -> tuple[int, str]:
+        if isinstance(error, _NoMethodError):
+            return codec.NO_METHOD_FAULT, f"no method {str(error)[:100]}"
+        if not faults.is_ours(error):
+            _log.error("%s failed", name, exc_info=error)
+            return _INTERNAL_FAULT, "internal error; see the log of the server"
+        method = self._table.get(name)
+        if method is not None and method.plain:
+            return codec.APPLICATION_FAULT, f"{type(error)}:{error}"
+        return codec.APPLICATION_FAULT, codec.fault_text(error)
 
 
 class _NoMethodError(Exception):
@@ -126,12 +139,3 @@ class _NoMethodError(Exception):
 def _parameters(method: Method) -> str:
     signature = inspect.signature(method.function)
     return str(signature.replace(parameters=list(signature.parameters.values())[1:]))
-
-
-def _fault(name: str, error: Exception) -> tuple[int, str]:
-    if isinstance(error, _NoMethodError):
-        return codec.NO_METHOD_FAULT, f"no method {str(error)[:100]}"
-    if faults.is_ours(error):
-        return codec.APPLICATION_FAULT, codec.fault_text(error)
-    _log.error("%s failed", name, exc_info=error)
-    return _INTERNAL_FAULT, "internal error; see the log of the server"

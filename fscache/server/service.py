@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from fscache import config as configuration
 from fscache.cache import Cache
 from fscache.errors import ConfigError
+from fscache.kv.local import LocalStore
 from fscache.server import beacon, figures, metrics, page
 from fscache.server.app import App
 from fscache.server.auth import Tokens
@@ -23,6 +24,7 @@ from fscache.server.blobs import Blobs
 from fscache.server.board import Board
 from fscache.server.calls import Calls
 from fscache.server.keeper import Keeper
+from fscache.server.kv import KVService, Passing
 from fscache.server.limits import RateLimiter
 from fscache.server.listener import Listener, bind
 from fscache.server.policy import policy_of
@@ -107,16 +109,21 @@ class Server:
         calls = Calls(
             self.cache, self.board, self._preconditions, now=now, identity=beacon.light(root)
         )
+        self._stores: dict[str, LocalStore] = {}
+        kv = KVService(self._store, settings.limits.value)
         self._survey = figures.Survey(self.cache, now)
         self._app = App(
             tokens=self._tokens,
             limiter=RateLimiter(settings.limits, time.monotonic),
             limits=settings.limits,
-            methods=Methods(calls.methods()),
+            methods=Methods([*calls.methods(), *kv.methods()]),
             routes={
                 ("GET", "objects"): blobs.get,
                 ("PUT", "objects"): lambda request, _rest: blobs.put(request),
                 ("GET", "urls"): pulls.get,
+                ("GET", "kv"): kv.get,
+                ("PUT", "kv"): kv.put,
+                ("DELETE", "kv"): kv.delete,
                 ("GET", "metrics"): self._metrics,
                 ("GET", ""): self._page,
             },
@@ -190,6 +197,14 @@ class Server:
         return figures.collect(
             self.board, self._survey, self._listener, self._app, trouble=self.trouble()
         )
+
+    def _store(self, name: str) -> LocalStore:
+        store = self._stores.get(name)
+        if store is None:
+            # One for all connections, whichever thread was first: it remembers recent values.
+            made = LocalStore(self.cache.root, name, serializer=Passing)
+            store = self._stores.setdefault(name, made)
+        return store
 
     def _page(self, _request: Request, _rest: str) -> Response:
         return page.respond(self.figures())
