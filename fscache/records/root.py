@@ -46,6 +46,7 @@ class Root:
     """One cache's directory."""
 
     __slots__ = (
+        "_grouped",
         "_journal",
         "_ready",
         "_shared",
@@ -85,6 +86,7 @@ class Root:
         self.writer = atomic.Writer(f"{path}/partial", self.modes, durable=durable)
         self.object_split = object_split
         self.entry_split = ENTRY_SPLIT
+        self._grouped: atomic.Writer | None = None
         self._shared: SharedLock | None = None
         self._journal: Journal | None = None
         self._ready = self._read_format()
@@ -113,6 +115,19 @@ class Root:
             quarantine=None if read_only else f"{self.path}/quarantine",
             split=self.entry_split,
         )
+
+    @property
+    def grouped_writer(self) -> atomic.Writer:
+        """Writes what nobody can fetch again (key-values): durable, where asked, many at a time."""
+        if self._grouped is None:
+            self._grouped = self.writer
+            if self.writer.durable:
+                from fscache.fs.group import Group
+
+                self._grouped = atomic.Writer(
+                    self.writer.temp_dir, self.modes, durable=True, group=Group()
+                )
+        return self._grouped
 
     @property
     def shared(self) -> SharedLock:
