@@ -97,15 +97,19 @@ class Shelf:
             raise translate(exc, self.root.path) from exc
         if found is None:
             return NOTHING
-        payload, place = found
+        payload, path, status = found
         if payload[:1] != record.PLAIN:
-            known = self._decode_record(payload, place)
-            return self.value(key, known, place) if known.is_alive(self.root.now()) else NOTHING
+            known = self._decode_record(payload, path)
+            at = Place.of(path, status)
+            return self.value(key, known, at) if known.is_alive(self.root.now()) else NOTHING
         # Nearly every record is only a value: no object is made of it.
         letter, body = payload[1:2], payload[2:]
-        value = self.decode(letter, body, place.path)
+        value = self.decode(letter, body, path)
         frozen = type(value) in _FROZEN
-        self._remember(key, letter, None, place, value if frozen else body, len(body), frozen)
+        kept = value if frozen else body
+        file = (path, status.st_ino, status.st_size, status.st_mtime_ns)
+        weight = OVERHEAD + len(key) + len(body)
+        self.memory.keep(key, (*file, letter, kept, frozen, None, weight))
         return value
 
     def find(self, key: str, *, dead: bool = False) -> Found | None:
@@ -125,9 +129,11 @@ class Shelf:
             raise translate(exc, self.root.path) from exc
         if found is None:
             return None
-        payload, place = found
-        known = self._decode_record(payload, place)
-        return (known, place) if dead or known.is_alive(self.root.now()) else None
+        payload, path, status = found
+        known = self._decode_record(payload, path)
+        if dead or known.is_alive(self.root.now()):
+            return known, Place.of(path, status)
+        return None
 
     def value(self, key: str, known: Record, place: Place) -> Any:
         """Return a record's value, and remember it; NOTHING where its object is gone or corrupt."""
@@ -146,7 +152,7 @@ class Shelf:
         value = self.decode(letter, body, place.path)
         frozen = type(value) in _FROZEN
         kept = value if frozen else body
-        self._remember(key, letter, known.expires, place, kept, len(body), frozen)
+        self._remember(key, known, place, kept, len(body), frozen=frozen)
         return value
 
     def body(self, known: Record) -> bytes | None:
@@ -203,7 +209,7 @@ class Shelf:
         if value is NOTHING or type(value) not in _FROZEN:
             self.memory.drop(key)
         else:
-            self._remember(key, new.letter, new.expires, place, value, size, True)
+            self._remember(key, new, place, value, size)
 
     def remove(self, key: str) -> None:
         """Remove a key's entry. The caller holds the locks and translates errors."""
@@ -237,26 +243,19 @@ class Shelf:
             )
         return self._names
 
-    def _decode_record(self, payload: bytes, place: Place) -> Record:
+    def _decode_record(self, payload: bytes, path: str) -> Record:
         try:
             return record.decode(payload)
         except ValueError as exc:
-            raise _unreadable(place.path, exc) from exc
+            raise _unreadable(path, exc) from exc
 
-    def _remember(  # noqa: PLR0917 - keywords cost a get 0.3 µs
-        self,
-        key: str,
-        letter: bytes,
-        expires: int | None,
-        place: Place,
-        value: Any,
-        size: int,
-        frozen: bool,
+    def _remember(
+        self, key: str, known: Record, place: Place, value: Any, size: int, *, frozen: bool = True
     ) -> None:
         # What a caller could change is remembered as its bytes, and decoded each time.
         at = (place.path, place.inode, place.size, place.mtime_ns)
         weight = OVERHEAD + len(key) + size
-        self.memory.keep(key, (*at, letter, value, frozen, expires, weight))
+        self.memory.keep(key, (*at, known.letter, value, frozen, known.expires, weight))
 
 
 def encode_name(key: str) -> bytes:

@@ -160,9 +160,30 @@ class EntryStore:
             return f"{self.top}/{digits[: self._cut]}/{digits[self._cut :]}"
         return f"{self.top}/{self._split.relative(digits)}"
 
-    def find(self, name: bytes) -> tuple[bytes, Place] | None:
-        """Return the payload of the entry of this name and where it lies, None if there is none."""
-        base = self.path(name)
+    def find(self, name: bytes) -> tuple[bytes, str, os.stat_result] | None:
+        """Return payload, path and status of the entry of this name, None if there is none."""
+        path = base = self.path(name)
+        try:
+            fd = os.open(path, _READ)
+            try:
+                data = os.read(fd, _FIRST_READ)
+                status = os.fstat(fd)
+            finally:
+                os.close(fd)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            data = b""
+        # What is nearly always so is asked for directly, without `_load`: a fifth of a get.
+        rest = data[25:]
+        head = b" %d\n%b\n" % (len(name), name)
+        if (
+            data[:9] == self._head
+            and rest.startswith(head)
+            and len(data) < _FIRST_READ
+            and data[_SUM] == xxh3_64_hexdigest(rest).encode("ascii")
+        ):
+            return rest[len(head) :], path, status
         for slot in range(MAX_SLOTS):
             path = _slot_path(base, slot)
             statuses: list[os.stat_result] = []
@@ -173,7 +194,7 @@ class EntryStore:
             if found is None:
                 return None
             if found[1] == name:
-                return (found[2], Place.of(path, statuses[0])) if found[0] == self._kind else None
+                return (found[2], path, statuses[-1]) if found[0] == self._kind else None
         return None
 
     def write(
@@ -287,12 +308,6 @@ class EntryStore:
                 raise
             self._set_aside(path, None, "not a file")
             return None
-        # What is nearly always so is asked for directly: half of what a get costs in Python.
-        rest = data[25:]
-        if name is not None and data[:9] == self._head:
-            head = b" %d\n%b\n" % (len(name), name)
-            if rest.startswith(head) and data[_SUM] == xxh3_64_hexdigest(rest).encode("ascii"):
-                return self._kind, name, rest[len(head) :]
         try:
             kind, owner, payload = decode(data)
             gap = kind == TOMBSTONE and not owner

@@ -172,8 +172,9 @@ def test_where_it_lies_is_reported_and_told_from_its_successor(store: EntryStore
     assert place.is_current()
     found = store.find(NAME)
     assert found is not None
-    assert found[0] == PAYLOAD
-    assert (found[1].inode, found[1].size, found[1].mtime_ns) == (
+    payload, path, status = found
+    assert (payload, path) == (PAYLOAD, place.path)
+    assert (status.st_ino, status.st_size, status.st_mtime_ns) == (
         place.inode,
         place.size,
         place.mtime_ns,
