@@ -156,7 +156,7 @@ class Cache:
                         and status.st_size == known.size
                     ):
                         return known.path
-        found = self._find_fresh(
+        fresh, miss = self._find_fresh(
             url,
             checksum=checksum,
             max_age=max_age,
@@ -164,9 +164,9 @@ class Cache:
             offline=offline,
             verify=verify,
         )
-        if isinstance(found, os.PathLike):
-            return found
-        (request,) = self._fetcher.submit([found], credential=credential, headers=headers)
+        if fresh is not None:
+            return fresh
+        (request,) = self._fetcher.submit([miss], credential=credential, headers=headers)
         path: Path = request.result(timeout)
         return path
 
@@ -237,14 +237,14 @@ class Cache:
                 options["checksum"] = checksums.get(primary)
             request = None
             try:
-                found = self._find_fresh(url, **options)
+                fresh, miss = self._find_fresh(url, **options)
             except Exception as exc:  # noqa: BLE001 - one bad URL must not lose the others' requests
                 request = settled(primary, error=exc)
             else:
-                if isinstance(found, os.PathLike):
-                    request = settled(primary, path=found)
+                if fresh is None:
+                    misses.append(miss)
                 else:
-                    misses.append(found)
+                    request = settled(primary, path=fresh)
             requests.append(request)
         # In one go: the stager takes many small files by another road than a few.
         submitted = iter(
@@ -388,8 +388,8 @@ class Cache:
         revalidate: bool = False,
         offline: bool | None = None,
         verify: bool = False,
-    ) -> Path | Miss:
-        """Return the path of what may be handed out as it is, or what has to be asked for."""
+    ) -> tuple[Path | None, Miss]:
+        """Return the path of what may be handed out as it is, None if it has to be asked for."""
         given = [url] if isinstance(url, str) else list(url)
         wanted = None
         if checksum is not None:
@@ -407,13 +407,13 @@ class Cache:
             offline=self.config.offline if offline is None else offline,
         )
         if action == freshness.HIT and hit is not None:
-            return self._remember(given[0], hit)
+            return self._remember(given[0], hit), (given, checksum, None)
         if action == freshness.REFUSE:
             from fscache.errors import OfflineError
 
             raise OfflineError(name=plain(given[0]))
         # What a tier holds is not ours to call current: fetch it into the own root instead.
-        return given, checksum, hit.entry if hit is not None and own else None
+        return None, (given, checksum, hit.entry if hit is not None and own else None)
 
     def _find(
         self, urls: list[str], *, verify: bool = False, checksum: tuple[str, str] | None = None
