@@ -6,6 +6,7 @@ a purge: whoever adds a kind adds it here.
 
 from __future__ import annotations
 
+from fscache.kv.source import KVSource
 from fscache.urls.source import URLSource
 
 TYPE_CHECKING = False
@@ -16,4 +17,4 @@ if TYPE_CHECKING:
 
 def sources(root: Root) -> dict[str, Source]:
     """Return the sources of a root by kind."""
-    return {"url": URLSource(root)}
+    return {"url": URLSource(root), "kv": KVSource(root)}
