@@ -1,0 +1,318 @@
+"""The working parts of a task database: log, index and reader, brought together.
+
+All methods expect the caller (`fscache.tasks.database`) to hold the lock.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from fscache.errors import NoSuchTaskError
+from fscache.tasks import frames, values
+from fscache.tasks.cull import Candidate, Limits, choose, excess
+from fscache.tasks.fragments import OFFSET_BITS
+from fscache.tasks.index import OTHER_FIELDS, SUBMITTED, Index
+from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL
+from fscache.tasks.reading import Reader
+from fscache.tasks.writing import APPENDED, MOVED, make_frame
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from typing import Any, Protocol
+
+    from fscache.tasks.frames import Frame
+    from fscache.tasks.index import Seen
+    from fscache.tasks.keep import Keeper
+    from fscache.tasks.model import Record
+
+    class Log(Protocol):
+        """What frames are appended to and read from; see `FileLog` and `MemoryLog`."""
+
+        def append(self, data: bytes, stamp: int) -> int:
+            """Write a frame; return where it lies."""
+
+        def read(self, where: int, size: int) -> bytes:
+            """Return bytes at a place; raises FileNotFoundError where they are gone."""
+
+        def bury(self, where: int, size: int) -> None:
+            """Take note of bytes that nobody needs any more."""
+
+        def poll(self) -> Iterator[Seen]:
+            """Yield what others have written since the last poll."""
+
+        def names(self, numbers: Iterable[int] | None) -> list[str]:
+            """Return the names of segments, None for all."""
+
+        def lost(self) -> set[int]:
+            """Return the segments with live bytes that have gone; for the caller to empty."""
+
+        def is_own(self, number: int) -> bool:
+            """Whether this process writes to a segment."""
+
+        def forked(self) -> None:
+            """Go on as a child process."""
+
+        def close(self) -> None:
+            """Give back what is held open."""
+
+
+T = TypeVar("T")
+_GROWING = ("stdout", "stderr")
+_MIN_GROWN = 64  # characters below which a text is written anew instead of what was added to it
+# A record is rewritten when it has more frames than this, and one more for so many characters of a
+# growing text: the bytes rewritten are then about as many as were appended.
+_DEEP = 32
+_CHARACTERS_A_FRAME = 256
+_MAX_DEEP = 60_000
+_EXACT_DROPS = 1000  # records above which a drop names all segments instead of each record's
+_SIZES = [(field, INTS.index(field)) for field in BUFFERS]
+
+
+class Core:
+    """Log, index and reader of one database."""
+
+    def __init__(
+        self, log: Log, keeper: Keeper, *, now: Callable[[], float], limits: Limits
+    ) -> None:
+        self.log = log
+        self.keeper = keeper
+        self.now = now
+        self.limits = limits
+        self.index = Index(self._load, log.bury)
+        self.reader = Reader(self.index, log.read, keeper, self._value_of)
+        self.changes = 0
+        """Frames written since upkeep last looked."""
+        self._next_age_check = 0
+
+    # -- what others have written ---------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Take up what other processes have written."""
+        index = self.index
+        for seen in self.log.poll():
+            frame = seen[0]
+            if frame.kind == frames.DROP:
+                self._take_drop(*seen)
+            elif frame.kind <= frames.WHOLE:
+                if frame.fields & OTHER_FIELDS:
+                    body: Any = values.decode(frame.json)
+                    self._learn((*body, *body.get(APPENDED, ()), *body.get(MOVED, ())))
+                index.apply(*seen)
+        index.turn(int(self.now() * 1e6))
+        lost = self.log.lost()
+        if lost:
+            index.drop_lost(lost)
+            lost.clear()
+
+    def _take_drop(self, frame: Frame, where: int, meta: int, blob: int) -> None:
+        """Take up that others have dropped records."""
+        self.log.bury(where, meta + blob)
+        missed = []
+        for names, ids in decode_drop(frame):
+            self.index.remember_drop(ids, frame.stamp)
+            for msg_id in ids:
+                row = self.index.rows.get(msg_id)
+                if row is not None and self._is_news(row, names):
+                    missed.append(row)
+        if missed:
+            # They were rewritten into our segment while the other dropped them. The other's frame
+            # goes when the segments go that it names, and ours must not outlive it: say it again.
+            self._append_drop(missed, frame.stamp)
+        for _, ids in decode_drop(frame):
+            self.index.drop(ids, frame.stamp)
+
+    def _is_news(self, row: int, names: Iterable[str]) -> bool:
+        chain = self.index.fragments.chain(self.index.head[row])
+        own = {
+            where >> OFFSET_BITS for where, _, _ in chain if self.log.is_own(where >> OFFSET_BITS)
+        }
+        return not set(self.log.names(own)) <= set(names)
+
+    # -- reading --------------------------------------------------------------------------------
+
+    def row(self, msg_id: str) -> int:
+        """Return the row of an id; raises NoSuchTaskError."""
+        row = self.index.rows.get(msg_id) if isinstance(msg_id, str) else None
+        if row is None:
+            raise NoSuchTaskError(str(msg_id))
+        return row
+
+    def still(self, read: Callable[[], T]) -> T:
+        """Read; once more where a record was rewritten by another process just now."""
+        try:
+            return read()
+        except FileNotFoundError:
+            self.refresh()
+            return read()
+
+    def _value_of(self, msg_id: str, key: str) -> object:
+        self.refresh()
+        return self.reader.record(self.row(msg_id), (key,))[key]
+
+    def _load(self, where: int, meta: int) -> Frame | None:
+        try:
+            return self.reader.frame(where, meta)
+        except FileNotFoundError:
+            return None
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def write(
+        self,
+        kind: int,
+        msg_id: str,
+        record: Mapping[str, Any],
+        *,
+        appended: Mapping[str, tuple[int, str]] | None = None,
+        stamp: int = 0,
+        added: int = 0,
+    ) -> None:
+        """Append a frame and take it up; see `make_frame`."""
+        stamp = stamp or self._stamp()
+        with self.keeper:
+            frame = make_frame(
+                kind, stamp, msg_id, record, self.keeper, appended=appended, added=added
+            )
+            data, meta = frames.encode(frame)
+            where = self.log.append(data, stamp)
+        if frame.fields & OTHER_FIELDS:
+            self._learn(record)
+        self.index.apply(frame, where, meta, len(frame.blob))
+        self.changes += 1
+
+    def update(self, msg_id: str, record: Mapping[str, Any]) -> None:
+        """Change some keys of a record."""
+        row = self.row(msg_id)
+        for field, position in _SIZES:
+            if field in record and self.index.numbers[position][row] > 0:
+                self.rewrite(row, record)  # or the buffers that are replaced would be kept on
+                return
+        appended: dict[str, tuple[int, str]] = {}
+        texts: Record = {}
+        for field in _GROWING:
+            value = record.get(field)
+            if isinstance(value, str) and len(value) > _MIN_GROWN and self._has(row, field):
+                before = self.reader.text(row, field)
+                if before and value.startswith(before):
+                    appended[field] = (len(before), value[len(before) :])
+                    texts[field] = value
+        if appended:
+            record = {key: value for key, value in record.items() if key not in appended}
+        self.write(frames.UPDATE, msg_id, record, appended=appended)
+        if texts and not record:
+            self.reader.replace_texts(row, texts)
+        depth = self.index.depth[row]
+        if depth > _DEEP:
+            length = sum(start for start, _ in appended.values())
+            if depth > min(_DEEP + length // _CHARACTERS_A_FRAME, _MAX_DEEP):
+                self.rewrite(row)
+
+    def rewrite(self, row: int, changes: Mapping[str, Any] | None = None) -> None:
+        """Write a record as a whole, with some keys changed, and give up its frames."""
+        index = self.index
+        self.refresh()  # a frame of another process that is not in it would be lost
+        msg_id = index.ids[row]
+        if msg_id is None:
+            return
+        record = {key: value for key, value in self.reader.record(row).items() if value is not None}
+        if changes:
+            record.update(changes)
+        stamp = self._stamp() if changes else index.last[row]
+        self.write(frames.WHOLE, msg_id, record, stamp=stamp, added=index.added[row])
+
+    def drop(self, rows: Sequence[int]) -> None:
+        """Drop records."""
+        if not rows:
+            return
+        stamp = self._stamp()
+        self._append_drop(rows, stamp)
+        ids = self.index.ids
+        self.index.drop(
+            [msg_id for row in rows if (msg_id := ids[row]) is not None], stamp, own=True
+        )
+
+    def copy_drop(self, groups: Sequence[tuple[list[str], list[str]]], stamp: int) -> None:
+        """Say again what has been dropped, and from which segments."""
+        frame = frames.Frame(frames.DROP, stamp, "", json=values.encode(groups))
+        data, meta = frames.encode(frame)
+        self.log.bury(self.log.append(data, stamp), meta)
+
+    def _append_drop(self, rows: Sequence[int], stamp: int) -> None:
+        index = self.index
+        groups: dict[frozenset[int] | None, list[str]] = {}
+        for row in rows:
+            msg_id = index.ids[row]
+            if msg_id is None:
+                continue
+            places: frozenset[int] | None
+            if len(rows) > _EXACT_DROPS:
+                places = None
+            else:
+                chain = index.fragments.chain(index.head[row])
+                places = frozenset(where >> OFFSET_BITS for where, _, _ in chain)
+            groups.setdefault(places, []).append(msg_id)
+        self.copy_drop([(self.log.names(places), ids) for places, ids in groups.items()], stamp)
+        self.changes += 1
+
+    def _stamp(self) -> int:
+        # Later than whatever anybody has seen, also where the clocks of two hosts differ.
+        return max(int(self.now() * 1e6), self.index.newest_stamp + 1)
+
+    def _has(self, row: int, field: str) -> bool:
+        return bool(self.index.present[row] & _BITS[field])
+
+    def _learn(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in _BITS and name not in (APPENDED, MOVED):
+                self.index.extras.add(name)
+
+    # -- culling --------------------------------------------------------------------------------
+
+    def cull(self, limits: Limits, keep: str | None = None) -> int:
+        """Drop the oldest completed records above the limits, but not `keep`; return how many."""
+        index = self.index
+        count, size = excess(limits, len(index), index.size)
+        before = None if limits.age is None else int((self.now() - limits.age) * 1e6)
+        if not (count or size or before is not None) or len(index) == len(index.pending):
+            return 0
+        kept = index.rows.get(keep, -1) if keep is not None else -1
+        rows = choose(self._candidates(kept), count, size, before)
+        self.drop(rows)
+        return len(rows)
+
+    def cull_if_due(self, msg_id: str) -> None:
+        """Cull where a limit is exceeded, ages once a minute."""
+        limits = self.limits
+        if not limits.any:
+            return
+        now = int(self.now())
+        index = self.index
+        aged = limits.age is not None and not 0 <= self._next_age_check - now <= _AGE_INTERVAL
+        if aged:
+            self._next_age_check = now + _AGE_INTERVAL
+        elif not any(excess(limits, len(index), index.size)):
+            return
+        self.cull(limits, msg_id)
+
+    def _candidates(self, kept: int) -> Iterator[Candidate]:
+        index = self.index
+        submitted = index.numbers[SUBMITTED]
+        sizes = [index.numbers[position] for _, position in _SIZES]
+        untimed = (row for row in index.live_rows() if submitted[row] == NULL)
+        for rows in (index.timeline.oldest(), untimed):
+            for row in rows:
+                if row not in index.pending and row != kept:
+                    size = sum(max(column[row], 0) for column in sizes)
+                    instant = submitted[row]
+                    yield Candidate(row, None if instant == NULL else instant, size)
+
+
+def decode_drop(frame: Frame) -> list[tuple[list[str], list[str]]]:
+    """Return what a DROP says: names of segments, and the ids that had all their frames in those."""
+    groups: Any = values.decode(frame.json)
+    return [(names, ids) for names, ids in groups]
+
+
+_AGE_INTERVAL = 60  # seconds
+_BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}

@@ -1,0 +1,243 @@
+"""Frames: what the record log is made of. Pure.
+
+A frame is one change: a record added, some of its keys updated, a record rewritten as a whole, or
+records dropped.
+
+    prefix   marker, bytes of the meta part, bytes of the blob part, XXH3-64 of the meta part
+    meta     head · [when added] · [XXH3-64 of the blob part] · numbers · id · texts · addresses · JSON
+    blob     the buffers that are kept inline, one after the other
+
+All that an index needs lies before the JSON, so that a log is replayed without decoding any; the
+blob part has a checksum of its own, so that a record is read without reading its buffers.
+
+Promise: bytes that are not a whole, undamaged frame are never taken for one.
+"""
+
+from __future__ import annotations
+
+import struct
+from struct import Struct
+
+from xxhash import xxh3_64_intdigest
+
+from fscache.tasks.model import INTS, TEXTS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ADD, UPDATE, WHOLE, DROP = 1, 2, 3, 4
+MARKER = b"fsT1"
+PREFIX = Struct("<4sIIQ")
+_HEAD = Struct("<BBBBHHHHHHQII")
+_LONG = Struct("<Q")
+_NUMBERS = [Struct(f"<{count}q") for count in range(len(INTS) + 1)]
+_HAS_ADDED, _HAS_BLOB = 1, 2
+_NONE, ELSEWHERE = 0xFFFF, 0xFFFE
+MAX_TEXT = 0xFFF0
+REFERENCE_BYTES = 11  # an address and its slot
+
+
+class BadFrameError(ValueError):
+    """Bytes are no whole frame; the message says why. Never leaves this package."""
+
+
+class Frame:
+    """One change.
+
+    Attributes:
+        kind: ADD, UPDATE, WHOLE or DROP.
+        stamp: When, in microseconds since the epoch; grows with every change anybody has seen.
+        msg_id: The record's; empty for DROP.
+        fields: A bit for each key that the frame sets; see `fscache.tasks.model.FIELDS`.
+        nulls: Those of them that it sets to None.
+        numbers: Pairs of a position in `INTS`, each once, and its value, NULL for None.
+        texts: Pairs of a position in `TEXTS`, each once, and its value; ELSEWHERE for in the JSON.
+        references: Addresses of objects, as 11 bytes each.
+        json: The other values, encoded.
+        blob: The inline buffers; empty in a frame that was read without them.
+        added: For WHOLE, when the record was added.
+    """
+
+    __slots__ = (
+        "added",
+        "blob",
+        "fields",
+        "json",
+        "kind",
+        "msg_id",
+        "nulls",
+        "numbers",
+        "references",
+        "stamp",
+        "texts",
+    )
+
+    def __init__(  # noqa: PLR0917 - keywords would cost a change a microsecond
+        self,
+        kind: int,
+        stamp: int,
+        msg_id: str,
+        fields: int = 0,
+        nulls: int = 0,
+        numbers: Sequence[tuple[int, int]] = (),
+        texts: Sequence[tuple[int, str | int | None]] = (),
+        references: Sequence[bytes] = (),
+        json: bytes = b"",
+        blob: bytes = b"",
+        added: int = 0,
+    ) -> None:
+        self.kind = kind
+        self.stamp = stamp
+        self.msg_id = msg_id
+        self.fields = fields
+        self.nulls = nulls
+        self.numbers = numbers
+        self.texts = texts
+        self.references = references
+        self.json = json
+        self.blob = blob
+        self.added = added
+
+
+def encode(frame: Frame) -> tuple[bytes, int]:
+    """Return a frame's bytes, and how many of them come before the blob part."""
+    flags = 0
+    options = b""
+    if frame.added:
+        flags = _HAS_ADDED
+        options = _LONG.pack(frame.added)
+    blob = frame.blob
+    if blob:
+        flags |= _HAS_BLOB
+        options += _LONG.pack(xxh3_64_intdigest(blob))
+    number_mask = 0
+    values = []
+    for position, number in sorted(frame.numbers):
+        number_mask |= 1 << position
+        values.append(number)
+    text_mask = 0
+    lengths = [0, 0, 0, 0]
+    texts = b""
+    for position, text in sorted(frame.texts):
+        text_mask |= 1 << position
+        if text is None:
+            lengths[position] = _NONE
+        elif isinstance(text, int):
+            lengths[position] = ELSEWHERE
+        else:
+            data = text.encode("utf-8", "surrogatepass")
+            lengths[position] = len(data)
+            texts += data
+    name = frame.msg_id.encode("utf-8", "surrogatepass")
+    meta = b"".join((
+        _HEAD.pack(
+            frame.kind,
+            number_mask,
+            text_mask,
+            flags,
+            len(name),
+            *lengths,
+            len(frame.references),
+            frame.stamp,
+            frame.fields,
+            frame.nulls,
+        ),
+        options,
+        _NUMBERS[len(values)].pack(*values),
+        name,
+        texts,
+        *frame.references,
+        frame.json,
+    ))  # fmt: skip
+    prefix = PREFIX.pack(MARKER, len(meta), len(blob), xxh3_64_intdigest(meta))
+    return b"".join((prefix, meta, blob)), PREFIX.size + len(meta)
+
+
+def decode(data: bytes | memoryview) -> Frame:
+    """Return the frame whose prefix and meta part `data` is; `blob` stays empty.
+
+    Raises:
+        BadFrameError: it is none.
+    """
+    try:
+        marker, size, _, checksum = PREFIX.unpack_from(data)
+        meta = bytes(data[PREFIX.size :])
+        if marker != MARKER or len(meta) != size or xxh3_64_intdigest(meta) != checksum:
+            raise BadFrameError("damaged")
+        return decode_meta(meta)
+    except (struct.error, UnicodeDecodeError) as exc:
+        raise BadFrameError(str(exc)) from exc
+
+
+def decode_meta(meta: bytes) -> Frame:
+    """Return the frame of a meta part whose checksum is right."""
+    kind, number_mask, text_mask, flags, id_size, *lengths, count, stamp, fields, nulls = (
+        _HEAD.unpack_from(meta)
+    )
+    at = _HEAD.size
+    added = 0
+    if flags:
+        if flags & _HAS_ADDED:
+            added = _LONG.unpack_from(meta, at)[0]
+            at += 8
+        if flags & _HAS_BLOB:
+            at += 8
+    numbers: Sequence[tuple[int, int]] = ()
+    if number_mask:
+        positions = _POSITIONS[number_mask]
+        packed = _NUMBERS[len(positions)]
+        numbers = list(zip(positions, packed.unpack_from(meta, at), strict=True))
+        at += packed.size
+    end = at + id_size
+    msg_id = meta[at:end].decode("utf-8", "surrogatepass")
+    texts: list[tuple[int, str | int | None]] = []
+    if text_mask:
+        for position in _POSITIONS[text_mask]:
+            length = lengths[position]
+            if length == _NONE:
+                texts.append((position, None))
+            elif length == ELSEWHERE:
+                texts.append((position, ELSEWHERE))
+            else:
+                at, end = end, end + length
+                texts.append((position, meta[at:end].decode("utf-8", "surrogatepass")))
+    references: Sequence[bytes] = ()
+    if count:
+        at, end = end, end + count * REFERENCE_BYTES
+        references = [
+            meta[start : start + REFERENCE_BYTES] for start in range(at, end, REFERENCE_BYTES)
+        ]
+    return Frame(
+        kind, stamp, msg_id, fields, nulls, numbers, texts, references, meta[end:], b"", added
+    )
+
+
+def blob_checksum(meta: bytes) -> int | None:
+    """Return the checksum of the blob part that a meta part announces."""
+    flags = meta[3]
+    if not flags & _HAS_BLOB:
+        return None
+    checksum: int = _LONG.unpack_from(meta, _HEAD.size + (8 if flags & _HAS_ADDED else 0))[0]
+    return checksum
+
+
+def pack_reference(address: str, slot: int) -> bytes:
+    """Return an object's address as a frame holds it."""
+    return bytes.fromhex(address) + bytes((slot,))
+
+
+def unpack_reference(reference: bytes) -> tuple[str, int]:
+    """Return address and slot."""
+    return reference[:10].hex(), reference[10]
+
+
+_POSITIONS = [
+    [position for position in range(8) if mask >> position & 1]
+    for mask in range(1 << max(len(INTS), len(TEXTS)))
+]
+
+
+def checksum(data: bytes) -> int:
+    """Return the checksum of a blob part."""
+    return int(xxh3_64_intdigest(data))

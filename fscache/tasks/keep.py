@@ -1,0 +1,172 @@
+"""Where buffers over 4 KiB lie: objects of the root, or this process's memory.
+
+An object is named by every record that has its bytes; equal buffers are stored once. The journal is
+told of each name (`<msg_id>/<address>`), so that no purge takes what a record needs.
+"""
+
+from __future__ import annotations
+
+import os
+
+from fscache.errors import CorruptObjectError
+from fscache.objects.digest import digest_of
+from fscache.objects.layout import format_address, parse_address
+from fscache.records.journal import DELETE, PUT, TASK
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Protocol
+
+    from fscache.records.root import Root
+
+    class Keeper(Protocol):
+        """Keeps buffers for records; used as a context around putting and naming."""
+
+        def __enter__(self) -> None:
+            """Begin: what is put until the end is not purged before a record names it."""
+
+        def __exit__(
+            self,
+            kind: type[BaseException] | None,
+            value: BaseException | None,
+            traceback: TracebackType | None,
+        ) -> None:
+            """End."""
+
+        def put(self, msg_id: str, data: bytes) -> tuple[str, int]:
+            """Keep bytes for a record; return their address and slot."""
+
+        def name(self, msg_id: str, address: str, slot: int, size: int) -> bool:
+            """Note that a record names an object that is kept already; False if it is gone."""
+
+        def read(self, address: str, slot: int) -> bytes:
+            """Return the bytes; raises CorruptObjectError where they are gone."""
+
+        def unname(self, msg_id: str, address: str, slot: int) -> None:
+            """Note that a record no longer names an object."""
+
+        def discard(self, address: str, slot: int) -> None:
+            """Note that no record names an object any more."""
+
+
+class RootKeeper:
+    """Keeps buffers as objects of a root."""
+
+    def __init__(self, root: Root) -> None:
+        self._root = root
+        self._objects = root.objects()
+        self._inside = False
+        self.discarded: list[str] = []
+        """Addresses that no record names any more: for whoever may remove objects."""
+
+    def __enter__(self) -> None:
+        # The lock is taken by the first put: most records have only small buffers.
+        self._inside = False
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._inside:
+            self._inside = False
+            self._root.shared.__exit__(kind, value, traceback)
+
+    def put(self, msg_id: str, data: bytes) -> tuple[str, int]:
+        """Store bytes, and note that a record names them."""
+        self._begin()
+        stored = self._objects.put_bytes(data)
+        self._note(msg_id, stored.address, stored.size)
+        return parse_address(stored.address)
+
+    def name(self, msg_id: str, address: str, slot: int, size: int) -> bool:
+        """Note that a record names an object that is there already; False if it is gone."""
+        self._begin()
+        if not os.path.exists(self._objects.locate(address, slot)):
+            return False
+        self._note(msg_id, format_address(address, slot), size)
+        return True
+
+    def _begin(self) -> None:
+        if not self._inside:
+            self._root.ensure()
+            self._root.shared.__enter__()
+            self._inside = True
+
+    def _note(self, msg_id: str, address: str, size: int) -> None:
+        self._root.journal.append(PUT, TASK, reference_name(msg_id, address), address, size)
+
+    def read(self, address: str, slot: int) -> bytes:
+        """Return an object's bytes."""
+        path = self._objects.locate(address, slot)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                data = file.readall()
+        except FileNotFoundError as exc:
+            raise CorruptObjectError(path=path, why="a task's buffer is gone") from exc
+        if not digest_of(data).startswith(address):
+            self._objects.quarantine(path, f"{self._root.path}/quarantine")
+            raise CorruptObjectError(
+                path=path, why="a task's buffer has other bytes than its digest"
+            )
+        return data
+
+    def unname(self, msg_id: str, address: str, slot: int) -> None:
+        """Note that a record no longer names an object."""
+        text = format_address(address, slot)
+        self._root.journal.append(DELETE, TASK, reference_name(msg_id, text), text)
+
+    def discard(self, address: str, slot: int) -> None:
+        """Note that no record names an object any more."""
+        self.discarded.append(format_address(address, slot))
+
+
+class MemoryKeeper:
+    """Keeps buffers in memory: for the backend `memory`."""
+
+    def __init__(self) -> None:
+        self._data: dict[str, bytes] = {}
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        pass
+
+    def put(self, msg_id: str, data: bytes) -> tuple[str, int]:  # noqa: ARG002 - as RootKeeper's
+        """Keep bytes, equal ones once."""
+        address = digest_of(data)[:20]
+        slot = 0
+        while self._data.setdefault(format_address(address, slot), data) != data:
+            slot += 1
+        return address, slot
+
+    def name(self, msg_id: str, address: str, slot: int, size: int) -> bool:  # noqa: ARG002
+        """Whether there are such bytes."""
+        return format_address(address, slot) in self._data
+
+    def read(self, address: str, slot: int) -> bytes:
+        """Return the bytes."""
+        try:
+            return self._data[format_address(address, slot)]
+        except KeyError:
+            raise CorruptObjectError(path=address, why="a task's buffer is gone") from None
+
+    def unname(self, msg_id: str, address: str, slot: int) -> None:
+        """Nothing to note."""
+
+    def discard(self, address: str, slot: int) -> None:
+        """Free the bytes."""
+        self._data.pop(format_address(address, slot), None)
+
+
+def reference_name(msg_id: str, address: str) -> str:
+    """Return what the journal and the catalog call the naming of an object by a record."""
+    return f"{msg_id}/{address}"

@@ -1,0 +1,56 @@
+"""The record log of the backend `memory`: gone with the process."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fscache.tasks.index import Seen
+
+
+class MemoryLog:
+    """Keeps each frame for as long as it is needed."""
+
+    def __init__(self) -> None:
+        self._frames: dict[int, bytes] = {}
+        self._next = 0
+
+    def append(self, data: bytes, stamp: int) -> int:  # noqa: ARG002 - as FileLog's
+        """Keep a frame; return where."""
+        self._next += 1
+        self._frames[self._next] = data
+        return self._next
+
+    def read(self, where: int, size: int) -> bytes:
+        """Return the first `size` bytes of a frame; raises FileNotFoundError."""
+        try:
+            return self._frames[where][:size]
+        except KeyError:
+            raise FileNotFoundError(f"frame {where} of the task log is gone") from None
+
+    def bury(self, where: int, size: int) -> None:  # noqa: ARG002 - as FileLog's
+        """Free a frame."""
+        self._frames.pop(where, None)
+
+    def poll(self) -> Iterator[Seen]:
+        """Yield nothing: there is no other writer."""
+        return iter(())
+
+    def names(self, numbers: Iterable[int] | None) -> list[str]:  # noqa: ARG002 - as FileLog's
+        """Return nothing: there are no segments."""
+        return []
+
+    def lost(self) -> set[int]:
+        """Return nothing: nothing is lost."""
+        return set()
+
+    def is_own(self, number: int) -> bool:  # noqa: ARG002 - as FileLog's
+        """Whether this process writes to a segment: no other does."""
+        return True
+
+    def forked(self) -> None:
+        """Go on as a child process, with a copy."""
+
+    def close(self) -> None:
+        """Nothing is held open."""

@@ -1,0 +1,147 @@
+"""The task record: its keys, and how their values are told apart. Pure.
+
+Keys are those of IPython's table and ipyparallel's later ones; a record may have further keys of its
+own. Times are instants: whatever time zone a datetime came with, it is kept as microseconds since
+the epoch and comes back in UTC. A datetime without a zone is taken as local time, with a warning.
+"""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, timedelta
+
+from fscache.errors import InvalidRecordError, UnknownFieldError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    Record = dict[str, object]
+
+FIELDS = (
+    "msg_id",
+    "header",
+    "metadata",
+    "content",
+    "buffers",
+    "submitted",
+    "client_uuid",
+    "engine_uuid",
+    "started",
+    "completed",
+    "resubmitted",
+    "received",
+    "result_header",
+    "result_metadata",
+    "result_content",
+    "result_buffers",
+    "queue",
+    "execute_input",
+    "execute_result",
+    "error",
+    "stdout",
+    "stderr",
+    "label",
+    "display_data",
+)
+BUFFERS = ("buffers", "result_buffers")
+DATES = ("submitted", "started", "completed", "received")
+TEXTS = ("client_uuid", "engine_uuid", "queue", "label")
+INTS = (*DATES, *BUFFERS)
+"""Columns of the index that hold numbers: instants, and the bytes of a record's buffers."""
+
+ALIASES = {"complete": "completed"}
+"""Names that IPython's documentation uses for others in its examples."""
+
+NULL = -(2**63)
+"""Stands for None in a column of numbers."""
+
+_ALWAYS = tuple(field for field in FIELDS if field != "display_data")
+EMPTY: Record = dict.fromkeys(_ALWAYS)
+"""A full record has at least these keys: `display_data` has come late, and is there where it is."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+MAX_ID_BYTES = 0xFFFF
+
+
+class NaiveDatetimeWarning(UserWarning):
+    """A datetime without a time zone was taken as local time."""
+
+
+def to_instant(value: datetime) -> int:
+    """Return microseconds since the epoch; warns of a datetime without a zone."""
+    if value.tzinfo is None:
+        warnings.warn(
+            f"{value.isoformat()} has no time zone and is taken as local time",
+            NaiveDatetimeWarning,
+            stacklevel=2,
+        )
+        value = value.astimezone()
+    return (value - _EPOCH) // _MICROSECOND
+
+
+def to_datetime(instant: int) -> datetime:
+    """Return the instant as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=instant)
+
+
+def date_instant(msg_id: str, field: str, value: object) -> int:
+    """Return what the column of a date field holds; raises InvalidRecordError."""
+    if value is None:
+        return NULL
+    if not isinstance(value, datetime):
+        raise InvalidRecordError(msg_id, f"{field} must be None or a datetime, not {value!r}")
+    return to_instant(value)
+
+
+def check_id(msg_id: object) -> bytes:
+    """Return a task's id as bytes.
+
+    Any text will do, separators and `..` too: no path is ever made of it.
+
+    Raises:
+        InvalidRecordError: no text, empty, or over 65,535 bytes.
+    """
+    if not isinstance(msg_id, str) or not msg_id:
+        raise InvalidRecordError(repr(msg_id), "a task's id is a text that is not empty")
+    data = msg_id.encode("utf-8", "surrogatepass")
+    if len(data) > MAX_ID_BYTES:
+        raise InvalidRecordError(f"{msg_id[:40]}…", f"the id has over {MAX_ID_BYTES} bytes")
+    return data
+
+
+def check_keys(keys: Iterable[str] | str | None, known: Collection[str]) -> list[str] | None:
+    """Return the keys to extract, `msg_id` first; None for all.
+
+    Raises:
+        UnknownFieldError: no record has such a key.
+    """
+    if keys is None:
+        return None
+    wanted = [keys] if isinstance(keys, str) else list(keys)
+    if not wanted:
+        return None
+    names = dict.fromkeys(("msg_id", *(ALIASES.get(key, key) for key in wanted)))
+    for name in names:
+        if name not in known:
+            raise unknown_field(name, known)
+    return list(names)
+
+
+def unknown_field(name: str, known: Iterable[str]) -> UnknownFieldError:
+    """Return the error for a key that no record has, with the known one most like it."""
+    return UnknownFieldError(str(name), nearest(str(name), known))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name most like `name`, empty if none is."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return found[0] if found else ""
+
+
+def is_pending(record: Mapping[str, object]) -> bool:
+    """Whether a task has not completed."""
+    return record.get("completed") is None

@@ -1,0 +1,80 @@
+"""A record's values as JSON: what is not JSON by nature is tagged, or degraded, never refused. Pure.
+
+Datetimes come back as datetimes in UTC, bytes as bytes; tuples and sets come back as lists, keys that
+are no text as text, and any other object as its `repr`. Nothing that is read back runs code.
+
+A tag is a mapping with one key that begins with the control character 1. A user's own mapping of that
+very form would be taken for a tag; no program is known to make one.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from datetime import datetime
+from json import JSONDecoder, JSONEncoder
+
+from fscache.tasks.model import to_datetime, to_instant
+
+_TIME = "\x01time"
+_BYTES = "\x01bytes"
+_ESCAPED_TAG = b'"\\u0001'  # how JSON writes a key that begins with it
+
+
+def encode(value: object) -> bytes:
+    """Return a value as JSON."""
+    try:
+        text = _encode(value)
+    except (TypeError, ValueError, RecursionError):  # keys that are no text; a cycle; a deep nest
+        text = _encode(_plain(value, 0))
+    return text.encode("utf-8", "surrogatepass")
+
+
+def decode(data: bytes) -> object:
+    """Return the value of JSON written by `encode`; raises ValueError."""
+    text = data.decode("utf-8", "surrogatepass")
+    return _decode_tagged(text) if _ESCAPED_TAG in data else _decode(text)
+
+
+def _tag(value: object) -> object:
+    if isinstance(value, datetime):
+        return {_TIME: to_instant(value)}
+    if isinstance(value, bytes | bytearray | memoryview):
+        return {_BYTES: b64encode(value).decode("ascii")}
+    if isinstance(value, set | frozenset):
+        return list(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    return repr(value)
+
+
+def _untag(value: dict[str, object]) -> object:
+    if len(value) == 1:
+        ((key, inner),) = value.items()
+        if key == _TIME and isinstance(inner, int):
+            return to_datetime(inner)
+        if key == _BYTES and isinstance(inner, str):
+            return b64decode(inner)
+    return value
+
+
+_MAX_DEPTH = 200  # far below Python's limit of 1,000 frames
+
+
+def _plain(value: object, depth: int) -> object:
+    if depth > _MAX_DEPTH:
+        return repr(value)[:1000]
+    if isinstance(value, Mapping):
+        return {
+            key if isinstance(key, str) else str(key): _plain(inner, depth + 1)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(inner, depth + 1) for inner in value]
+    return value
+
+
+# Made once: `json.dumps` makes an encoder for every call that is not all defaults.
+_encode = JSONEncoder(separators=(",", ":"), ensure_ascii=False, default=_tag).encode
+_decode = JSONDecoder().decode
+_decode_tagged = JSONDecoder(object_hook=_untag).decode

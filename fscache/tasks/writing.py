@@ -1,0 +1,206 @@
+"""From a record's keys and values to a frame.
+
+Dates and a few texts go into columns, buffers into the frame's blob part or, over 4 KiB, into objects,
+all else into JSON. JSON that gets too long for a log is moved into objects too, key by key.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fscache.errors import InvalidRecordError
+from fscache.tasks import values
+from fscache.tasks.buffers import Buffers
+from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, Frame, pack_reference
+from fscache.tasks.model import BUFFERS, DATES, FIELDS, INTS, NULL, TEXTS, date_instant
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
+    from fscache.tasks.keep import Keeper
+
+MAX_INLINE = 4096
+MAX_BLOB = 256 * 1024  # all inline buffers of a frame
+MAX_JSON = 64 * 1024
+MAX_VALUE = 16 * 1024  # of one key, where the JSON is over MAX_JSON
+
+APPENDED = "\x01append"
+"""In a frame's JSON: `{key: [length, text]}`, the text stands after the first `length` characters."""
+MOVED = "\x01object"
+"""In a frame's JSON: `{key: [address, slot, bytes]}`, the key's JSON is an object."""
+
+_PLAIN, _DATE, _TEXT, _BUFFERS, _ID = range(5)
+
+
+class _Role(NamedTuple):
+    kind: int
+    bit: int
+    position: int
+
+
+OTHER = _Role(_PLAIN, 1 << 31, 0)
+
+
+def _role(field: str) -> _Role:
+    bit = 1 << FIELDS.index(field)
+    if field == "msg_id":
+        return _Role(_ID, bit, 0)
+    if field in DATES:
+        return _Role(_DATE, bit, INTS.index(field))
+    if field in BUFFERS:
+        return _Role(_BUFFERS, bit, INTS.index(field))
+    if field in TEXTS:
+        return _Role(_TEXT, bit, TEXTS.index(field))
+    return _Role(_PLAIN, bit, 0)
+
+
+ROLES = {field: _role(field) for field in FIELDS}
+
+
+def make_frame(  # noqa: C901, PLR0912 - one branch for each kind of key, once per call
+    kind: int,
+    stamp: int,
+    msg_id: str,
+    record: Mapping[str, Any],
+    keeper: Keeper,
+    *,
+    appended: Mapping[str, tuple[int, str]] | None = None,
+    added: int = 0,
+) -> Frame:
+    """Return the frame that says `record`.
+
+    Args:
+        kind: Of the frame; see `fscache.tasks.frames`.
+        stamp: Its stamp.
+        msg_id: The record's id.
+        record: Keys and values; `msg_id` among them is passed over.
+        keeper: Takes what is too long for a frame.
+        appended: Texts that go on after so many characters of what the record has.
+        added: For WHOLE, when the record was added.
+
+    Raises:
+        InvalidRecordError: a date is none, or a buffer is.
+    """
+    fields = nulls = 0
+    numbers: list[tuple[int, int]] = []
+    texts: list[tuple[int, str | int | None]] = []
+    body: dict[str, object] = {}
+    blobs: list[bytes] = []
+    references: list[bytes] = []
+    for key, value in record.items():
+        role, bit, position = ROLES.get(key, OTHER)
+        fields |= bit
+        if value is None:
+            nulls |= bit
+            if role == _PLAIN:
+                body[key] = None
+            elif role == _TEXT:
+                texts.append((position, None))
+            elif role != _ID:
+                numbers.append((position, NULL))
+        elif role == _PLAIN:
+            body[key] = value
+        elif role == _DATE:
+            numbers.append((position, date_instant(msg_id, key, value)))
+        elif role == _TEXT:
+            if isinstance(value, str) and len(value) * 4 <= MAX_TEXT:
+                texts.append((position, value))
+            else:
+                texts.append((position, ELSEWHERE))
+                body[key] = value
+        elif role == _BUFFERS:
+            parts, size = _place(msg_id, value, keeper, blobs, references)
+            numbers.append((position, size))
+            body[key] = parts
+    if appended:
+        body[APPENDED] = appended
+        for key in appended:
+            fields |= ROLES[key].bit
+    json = values.encode(body) if body else b""
+    if len(json) > MAX_JSON:
+        json = _shorten(msg_id, body, keeper, references)
+    return Frame(
+        *(kind, stamp, msg_id, fields, nulls, numbers, texts, references),
+        *(json, b"".join(blobs), added),
+    )
+
+
+def _place(
+    msg_id: str, value: object, keeper: Keeper, blobs: list[bytes], references: list[bytes]
+) -> tuple[list[object], int]:
+    """Return where each of a record's buffers is, and their bytes."""
+    inline = sum(map(len, blobs))
+    parts: list[object] = []
+    total = 0
+    for piece in _pieces(msg_id, value, keeper):
+        if isinstance(piece, tuple):
+            _refer(references, piece)
+            parts.append(piece)
+            total += piece[2]
+            continue
+        size = len(piece)
+        total += size
+        if size <= MAX_INLINE and inline + size <= MAX_BLOB:
+            inline += size
+            blobs.append(piece)
+            parts.append(size)
+        else:
+            parts.append(_keep(msg_id, piece, keeper, references))
+    return parts, total
+
+
+def _pieces(msg_id: str, value: object, keeper: Keeper) -> Iterator[bytes | tuple[str, int, int]]:
+    """Yield buffers: their bytes, or address, slot and bytes of an object that has them already."""
+    if not isinstance(value, Buffers) or value.keeper is not keeper:
+        yield from as_bytes(msg_id, value)
+        return
+    for number, place in enumerate(value.places):
+        size = value.sizes[number]
+        if place is not None and (value.named_by == msg_id or keeper.name(msg_id, *place, size)):
+            yield *place, size
+        else:
+            yield value[number]
+
+
+def as_bytes(msg_id: str, value: object) -> Iterator[bytes]:
+    """Yield the buffers of a record as bytes; raises InvalidRecordError."""
+    if isinstance(value, str | bytes | bytearray | memoryview):
+        raise InvalidRecordError(msg_id, f"buffers must be a list, not {type(value).__name__}")
+    try:
+        for each in value:  # type: ignore[attr-defined]
+            # Whatever has a buffer; its items may be of more than one byte.
+            yield each if type(each) is bytes else memoryview(each).tobytes()
+    except TypeError as exc:
+        raise InvalidRecordError(msg_id, f"buffers: {exc}") from exc
+
+
+def _keep(
+    msg_id: str, data: bytes, keeper: Keeper, references: list[bytes]
+) -> tuple[str, int, int]:
+    place = (*keeper.put(msg_id, data), len(data))
+    _refer(references, place)
+    return place
+
+
+def _refer(references: list[bytes], place: tuple[str, int, int]) -> None:
+    reference = pack_reference(place[0], place[1])
+    if reference not in references:
+        references.append(reference)
+
+
+def _shorten(
+    msg_id: str, body: dict[str, object], keeper: Keeper, references: list[bytes]
+) -> bytes:
+    kept: dict[str, object] = {}
+    moved: dict[str, object] = {}
+    for key, value in body.items():
+        data = values.encode(value)
+        if len(data) > MAX_VALUE and key != APPENDED and key not in BUFFERS:
+            moved[key] = _keep(msg_id, data, keeper, references)
+        else:
+            kept[key] = value
+    if moved:
+        kept[MOVED] = moved
+    return values.encode(kept)
