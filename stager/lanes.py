@@ -11,7 +11,7 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 T = TypeVar("T")
 
@@ -107,6 +107,10 @@ class Lanes(Generic[T]):
                 return lane.origin, item
         return None
 
+    def has_open(self, *, many: bool) -> bool:
+        """Tell whether `pop` is likely to find something of a kind."""
+        return bool(self._open[many])
+
     def release(self, origin: Origin) -> None:
         """Give a host's slot back."""
         lane = self._lanes[origin]
@@ -114,15 +118,6 @@ class Lanes(Generic[T]):
         self._list(lane)
         if not (lane.queue or lane.active or lane.listed or self._gap):
             del self._lanes[origin]
-
-    def drain(self) -> Iterator[T]:
-        """Take everything that is queued, now or later."""
-        for lane in self._lanes.values():
-            yield from lane.queue
-            self.ready[lane.many] -= len(lane.queue)
-            lane.queue.clear()
-        later, self._later = self._later, []
-        yield from (item for _, _, _, item in later if item is not None)
 
     def _remind(self, when: float, origin: Origin, item: T | None) -> None:
         self._count += 1  # equal moments are told apart by it, so that no items are compared

@@ -158,9 +158,12 @@ class Scheduler:
             if flight.requests:
                 return
             flight.abandon(abandoned=True)
-            if flight.queued:  # perhaps for much later: let its claim go now
-                self._lanes.push(flight.origin, flight, first=True)
-                self._kick()
+            if not flight.queued:
+                return  # the thread that has it will notice
+            flight.queued = False
+            flight.exchange = None
+        # Nobody has it: end it here, not when its turn comes, so that its claim is free at once.
+        self._after(flight)
 
     # --- scheduling; all under the lock ------------------------------------------------------
 
@@ -168,7 +171,8 @@ class Scheduler:
         """Start or wake threads for what is ready."""
         ready = self._lanes.ready
         many, others = ready[True], ready[False]
-        if many >= MANY and self._may_drive and not self._driving:
+        startable = many >= MANY and self._may_drive and self._lanes.has_open(many=True)
+        if startable and not self._driving:
             self._driving = True
             self._start(self._drive)
         if not self._driving:
@@ -196,7 +200,7 @@ class Scheduler:
                 flight.queued = False
                 flight.slot = origin
                 return flight
-            self._lanes.release(origin)  # it stood in two queues, as `_leave` lets it
+            self._lanes.release(origin)  # given up while it was queued
         return None
 
     def _requeue(self, flight: Flight, seconds: float = 0.0, *, first: bool = False) -> None:

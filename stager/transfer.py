@@ -285,18 +285,23 @@ class Transfer:
                     promise.source,
                 )
         kept = body.validator or Validator()
-        path = self._claim.commit(
-            Staged(
-                url=self._job.home.url,
-                fetched_from=redact(self.target.url),
-                digest=digests[DIGEST],
-                size=body.at,
-                checksums={promise.algorithm: promise.expected for promise in self._promises},
-                etag=kept.etag,
-                last_modified=kept.last_modified,
-            )
+        staged = Staged(
+            url=self._job.home.url,
+            fetched_from=redact(self.target.url),
+            digest=digests[DIGEST],
+            size=body.at,
+            checksums={promise.algorithm: promise.expected for promise in self._promises},
+            etag=kept.etag,
+            last_modified=kept.last_modified,
         )
-        self._finish(Finished(path))
+        try:
+            path = self._claim.commit(staged)
+        except OSError as error:
+            self._finish(Finished(error=body.translated(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it is, no mirror can help
+            self._finish(Finished(error=error))
+        else:
+            self._finish(Finished(path))
 
     # --- failures ----------------------------------------------------------------------------
 

@@ -132,6 +132,7 @@ class _Line:
         self._wanted = False
         self._unwanted = 0
         self._failure: Exception | None = None
+        self._opened: list[socket.socket] = []
         self.curl = curl = pycurl.Curl()
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
@@ -176,6 +177,8 @@ class _Line:
         ask = self._ask
         if self._failure is None and code == pycurl.E_OK and self._head is None:
             self._take_head()  # an answer without a body
+        while self._opened:
+            self._opened.pop().close()
         failure = self._failure
         if failure is None and ask is not None and not self._is_fine(code):
             failure = self._translate(ask, code)
@@ -235,7 +238,10 @@ class _Line:
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = error
             return pycurl.SOCKET_BAD
-        return socket.socket(family, kind, protocol)
+        # pycurl duplicates the descriptor after this returns; ours is closed with the exchange.
+        made = socket.socket(family, kind, protocol)
+        self._opened.append(made)
+        return made
 
 
 class _Loop:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,16 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUICK = RetryPolicy(attempts=3, base=0.01, cap=0.02)
-
-
-@pytest.fixture(autouse=True)
-def _no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    left = set(threading.enumerate()) - before
-    for thread in left:
-        thread.join(10)
-    assert not [thread for thread in left if thread.is_alive()]
 
 
 @pytest.fixture

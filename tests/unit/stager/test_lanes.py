@@ -92,11 +92,18 @@ def test_hosts_without_work_are_forgotten() -> None:
     assert not queue._lanes
 
 
-def test_draining_takes_all() -> None:
-    queue = lanes()
+def test_a_host_without_a_free_slot_or_before_its_moment_is_not_open() -> None:
+    queue = lanes(per_host=1)
     queue.push(A, 1)
-    queue.push(B, 2)
-    queue.push_later(9.0, A, 3)
-    assert sorted(queue.drain()) == [1, 2, 3]
-    assert pop(queue, 99, ANY) is None
-    assert (queue.ready, queue.next_due()) == ({True: 0, False: 0}, None)
+    queue.push(A, 2)
+    assert queue.has_open(many=True)
+    queue.pop(0, ANY)
+    assert not queue.has_open(many=True)
+    paced = lanes(per_host=9, rate=1.0)
+    paced.push(A, 1)
+    paced.push(A, 2)
+    paced.pop(0, ANY)
+    assert paced.pop(0.5, ANY) is None
+    assert not paced.has_open(many=True)
+    paced.wake(1.0)
+    assert paced.has_open(many=True)
