@@ -238,7 +238,8 @@ class Cluster:
 
     def actor(self, kind: type, *args: Any, at: str) -> Any:
         """Make an object of a class that lives on the worker at `at`; see the module's text."""
-        return self._client.submit(kind, *args, actor=True, workers=[at], pure=False).result()
+        with self._client.as_current():  # the actor's handle binds to the client it finds
+            return self._client.submit(kind, *args, actor=True, workers=[at], pure=False).result()
 
     def scatter(self, value: Any, *, broadcast: bool = True) -> Future:
         """Send a value to the workers once; pass the future to `submit` in its place."""

@@ -37,7 +37,7 @@ def select(path: str, columns: Sequence[str], where: str) -> pa.Table:
     with connect(threads=1) as connection:
         names = ", ".join(map(quoted, columns))
         query = f"SELECT {names} FROM read_parquet(?) WHERE {where}"  # noqa: S608 - the caller's own code
-        return connection.execute(query, [path]).to_arrow_table()
+        return connection.sql(query, params=[path]).to_arrow_table()
 
 
 def quoted(name: str) -> str:

@@ -93,6 +93,7 @@ class Node:
             "table": self.holdings.read_table,
             "tables": self.holdings.list_tables,
             "forget": self.holdings.forget_table,
+            "unpin": self.holdings.manifests.unpin,
         }
         _current = self
 
