@@ -18,6 +18,7 @@ import hypothesis
 import pytest
 
 from fscache.records.root import Root
+from tests.support.mounts import can_mount
 from tests.support.processes import can_switch_users
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ def _no_leaks(request: pytest.FixtureRequest, _own_environment: None) -> Iterato
     yield
     if request.node.stash.get(_FAILED, False):
         return  # its traceback keeps everything alive, and there is something to read already
+    request.node.funcargs.clear()  # or the fixtures' values would outlive them
     deadline = time.monotonic() + _SETTLE_SECONDS
     while _leaks(descriptors, threads):
         gc.collect()
@@ -184,6 +186,13 @@ def users() -> None:
     """Skip where this process cannot act as several users."""
     if not can_switch_users():
         pytest.skip("only root, with code that every user may read, can act as several users")
+
+
+@pytest.fixture
+def mounts() -> None:
+    """Skip where this process cannot mount file systems."""
+    if not can_mount():
+        pytest.skip("needs the right to mount file systems")
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # https://bford.info/cachedir/: backup programs leave the directory out
 _CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of fscache.\n"
 _DIRECTORIES = (
+    "partial",  # first: through it, the others appear with their modes (fs.atomic)
     "objects",
     "urls",
     "kv",
@@ -37,7 +38,6 @@ _DIRECTORIES = (
     "journal",
     "pins",
     "locks",
-    "partial",
     "quarantine",
 )
 
@@ -177,8 +177,8 @@ class Root:
         try:
             text = read_small(f"{self.path}/FORMAT").decode("ascii", "replace")
         except FileNotFoundError:
-            self._refuse_foreign()
-            return False
+            # Somebody may make the root between the two looks: then it has a FORMAT by now.
+            return self._is_made_meanwhile() and self._read_format()
         except NotADirectoryError:
             from fscache.errors import NotACacheError
 
@@ -194,7 +194,7 @@ class Root:
         from fscache.errors import FormatError
 
         version, *lines = text.splitlines() or [""]
-        if version.isdigit() and int(version) > FORMAT_VERSION:
+        if version.isdigit() and len(version) < 10 and int(version) > FORMAT_VERSION:
             why = f"format {version} is newer than this program's ({FORMAT_VERSION})"
             raise FormatError(path=self.path, why=why)
         try:
@@ -206,18 +206,21 @@ class Root:
         if version != str(FORMAT_VERSION):
             raise FormatError(path=self.path, why="FORMAT cannot be read")
 
-    def _refuse_foreign(self) -> None:
+    def _is_made_meanwhile(self) -> bool:
         try:
             names = set(os.listdir(self.path))
         except FileNotFoundError:
-            return
+            return False
         except OSError as exc:
             raise translate(exc, self.path) from exc
+        if "FORMAT" in names:
+            return True
         if names - {*_DIRECTORIES, "CACHEDIR.TAG", "spool", "lost+found"}:
             from fscache.errors import NotACacheError
 
             why = "the directory has no FORMAT and is not empty; it is not used as a cache"
             raise NotACacheError(path=self.path, why=why)
+        return False
 
 
 _PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
