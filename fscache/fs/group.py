@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WINDOW = 0.1  # seconds
-_IDLE = 1.0  # seconds after which the thread ends; the next note starts another
 _MANY = 4096  # noted files above which a writer syncs itself: the window must stay near its word
 
 
@@ -61,7 +60,7 @@ class Group:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._state = threading.Condition()
+        self._state = threading.Lock()
         self._flushing = threading.Lock()
         self._waiting: dict[str, None] = {}
         self._thread: threading.Thread | None = None
@@ -79,8 +78,6 @@ class Group:
             many = len(self._waiting) > _MANY
             if self._thread is None:
                 self._start()
-            elif len(self._waiting) == 1:
-                self._state.notify()
         if many:
             self.flush()
 
@@ -107,22 +104,24 @@ class Group:
 
             self._registered = True
             atexit.register(self.flush)
-        self._thread = threading.Thread(target=self._run, name="fscache-group-commit", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._run, name="fscache-group-commit", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            return  # the interpreter is ending: `flush` is about to be called
+        self._thread = thread
 
     def _run(self) -> None:
         import logging
         import time
 
         while True:
-            with self._state:
-                if not self._waiting:
-                    self._state.wait(_IDLE)
-                if not self._waiting:
-                    self._thread = None
-                    return
             time.sleep(self.window)
             try:
                 self.flush()
             except OSError:
                 logging.getLogger("fscache").exception("writes are not durable yet; trying again")
+            with self._state:
+                if not self._waiting:
+                    self._thread = None  # the next note starts another: once a window at most
+                    return

@@ -20,25 +20,35 @@ import os
 import struct
 import threading
 import time
+from contextlib import suppress
 
 from fscache.errors import LockTimeoutError, StoreError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 NUMBERS = 1 << 16
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _RANGE = struct.Struct("hhqqi4x")  # struct flock of 64-bit Linux
 _BUSY = (errno.EAGAIN, errno.EACCES)
-_NONE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _LONGEST_NAP = 0.005  # seconds; a turn takes 50 µs, so waiting longer means somebody is stopped
 
 
-class _Descriptor(threading.local):
-    def __init__(self) -> None:
-        self.pid = -1
+class _Opened:
+    """The lock file as one thread of one process has it open; closed when the thread ends."""
+
+    __slots__ = ("fd", "pid")
+
+    def __init__(self, path: str, mode: int) -> None:
+        self.pid = os.getpid()
         self.fd = -1
+        self.fd = os.open(path, _FLAGS, mode)
+        if os.fstat(self.fd).st_mode & 0o777 != mode:  # the umask took some bits
+            with suppress(PermissionError):
+                os.fchmod(self.fd, mode)
 
     def __del__(self) -> None:
         if self.fd >= 0:
@@ -48,20 +58,24 @@ class _Descriptor(threading.local):
 class Stripes:
     """The locks of one file."""
 
-    __slots__ = ("_local", "_mode", "path", "timeout")
+    __slots__ = ("_local", "_make", "_mode", "path", "timeout")
 
-    def __init__(self, path: str, *, mode: int, timeout: float) -> None:
-        """Use the lock file at `path`, made with `mode` when a lock is first taken.
+    def __init__(
+        self, path: str, *, mode: int, make: Callable[[str], None], timeout: float
+    ) -> None:
+        """Use the lock file at `path`, made when a lock is first taken.
 
         Args:
-            path: The file; its directory must exist by then.
-            mode: Its permissions, whatever the umask.
+            path: The file.
+            mode: Its permissions, whatever the umask: whoever may write must be able to open it.
+            make: Makes its directory where that is not there.
             timeout: The longest wait for one number, in seconds.
         """
         self.path = path
         self.timeout = timeout
         self._mode = mode
-        self._local = _Descriptor()
+        self._make = make
+        self._local = threading.local()
 
     def held(self, number: int, *, needed: bool = False) -> Held:
         """`with stripes.held(n):` — nobody else is inside with the same number.
@@ -74,24 +88,22 @@ class Stripes:
 
     def descriptor(self) -> int:
         """Return this thread's own open file description."""
-        local = self._local
-        if local.pid != os.getpid():
-            # After a fork the child shares the parent's description, and would share its locks.
-            if local.fd >= 0:
-                os.close(local.fd)
-            local.fd = -1
-            local.fd = os.open(self.path, _FLAGS, self._mode)
-            local.pid = os.getpid()
-            status = os.fstat(local.fd)
-            if status.st_mode & 0o777 != self._mode and status.st_uid == os.geteuid():
-                os.fchmod(local.fd, self._mode)
-        return local.fd
+        opened: _Opened | None = getattr(self._local, "opened", None)
+        # After a fork the child shares the parent's description, and would share its locks.
+        if opened is None or opened.pid != os.getpid():
+            try:
+                opened = _Opened(self.path, self._mode)
+            except FileNotFoundError:
+                self._make(os.path.dirname(self.path))
+                opened = _Opened(self.path, self._mode)
+            self._local.opened = opened
+        return opened.fd
 
 
 class Held:
     """One turn with one number."""
 
-    __slots__ = ("_fd", "_needed", "_number", "_stripes")
+    __slots__ = ("_fd", "_needed", "_number", "_pid", "_stripes")
 
     def __init__(self, stripes: Stripes, number: int, needed: bool) -> None:
         """See `Stripes.held`."""
@@ -99,6 +111,7 @@ class Held:
         self._number = number
         self._needed = needed
         self._fd = -1
+        self._pid = -1
 
     def __enter__(self) -> None:
         fd = self._stripes.descriptor()
@@ -106,7 +119,7 @@ class Held:
         try:
             fcntl.fcntl(fd, fcntl.F_OFD_SETLK, wanted)
         except OSError as exc:
-            if exc.errno in _NONE:
+            if exc.errno in _NO_LOCKS:
                 if self._needed:
                     why = "the file system has no locks, so nothing can be changed in place"
                     raise StoreError(path=self._stripes.path, why=why) from exc
@@ -115,6 +128,7 @@ class Held:
                 raise
             self._wait(fd, wanted)
         self._fd = fd
+        self._pid = os.getpid()
 
     def __exit__(
         self,
@@ -122,7 +136,7 @@ class Held:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._fd >= 0:
+        if self._pid == os.getpid():  # else a child forked inside: the lock is its parent's
             free = _RANGE.pack(fcntl.F_UNLCK, os.SEEK_SET, self._number, 1, 0)
             fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, free)
 

@@ -83,9 +83,12 @@ class Shelf:
         if self._stripes is None:
             from fscache.fs.stripes import Stripes
 
-            path = f"{self.root.path}/locks/kv"
-            mode = self.root.modes.partial
-            self._stripes = Stripes(path, mode=mode, timeout=LOCK_TIMEOUT)
+            self._stripes = Stripes(
+                f"{self.root.path}/locks/kv",
+                mode=self.root.modes.partial,
+                make=self.root.writer.make_directories,
+                timeout=LOCK_TIMEOUT,
+            )
         return self._stripes.held(int(self._address(name)[:4], 16), needed=needed)
 
     def get(self, key: str) -> Any:
