@@ -19,7 +19,7 @@ _LAZY = {
     "Table": "fscache.grid.tables",
 }
 
-__all__ = ["Grid", "Host", "Result", "Shard", "Table", "create_host_list"]  # noqa: F822 - lazy
+__all__ = ["Grid", "Host", "Result", "Shard", "Table", "create_host_list"]
 
 
 def __getattr__(name: str) -> Any:

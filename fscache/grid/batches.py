@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Item(NamedTuple):
     """One piece of work."""
 
-    index: int
+    number: int
     weight: float
     holders: Sequence[str]
     """The workers that have its data; rather there than elsewhere."""
@@ -40,9 +40,7 @@ class Stretch(NamedTuple):
     value: Any
 
 
-def plan(
-    items: Iterable[Item], threads: Mapping[str, int], *, single: bool = False
-) -> list[Batch]:
+def plan(items: Iterable[Item], threads: Mapping[str, int], *, single: bool = False) -> list[Batch]:
     """Return portions for workers, the largest first.
 
     Args:
@@ -91,5 +89,5 @@ def _assign(items: list[Item], threads: Mapping[str, int]) -> dict[str, list[int
         if last not in candidates or room[last] < item.weight / 2:
             last = max(candidates, key=room.__getitem__)
         room[last] -= item.weight
-        mine[last].append(item.index)
+        mine[last].append(item.number)
     return mine

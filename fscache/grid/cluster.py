@@ -21,32 +21,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
-from collections import deque
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import dask
 import distributed
 from distributed.comm import connect
-from distributed.core import Status
 from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
-from fscache.errors import ClusterError, GridError, HostDied, InsecureGridError
-from fscache.grid import failure
+from fscache.errors import ClusterError, HostDied, InsecureGridError
+from fscache.grid import attach
+from fscache.grid.attach import opened
+from fscache.grid.channels import VANISHED, CommChannel
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
 
     from distributed import Future
 
-    from fscache.grid.links import HeadSide, Message, NodeSide
+    from fscache.grid.links import Message
     from fscache.grid.tls import KeyPair
-
-VANISHED = 4.0
-"""Seconds without a sign from the other end's kernel after which a channel is broken."""
-_BEAT = 1.0  # seconds between signs asked for
-_TCP_USER_TIMEOUT = 18  # socket.TCP_USER_TIMEOUT, which Python has from 3.12 on
 
 
 class WorkerInfo(NamedTuple):
@@ -67,101 +61,10 @@ def security(pair: KeyPair | None) -> distributed.Security:
     if pair is None:
         return distributed.Security(require_encryption=False)
     roles = ("scheduler", "worker", "client")
-    files = {f"tls_{role}_{part}": getattr(pair, part) for role in roles for part in ("cert", "key")}
+    files = {
+        f"tls_{role}_{part}": getattr(pair, part) for role in roles for part in ("cert", "key")
+    }
     return distributed.Security(tls_ca_file=pair.ca, require_encryption=True, **files)
-
-
-class CommChannel:
-    """A `links.Channel` over a connection of the engine."""
-
-    def __init__(self, comm: Any, loop: asyncio.AbstractEventLoop) -> None:
-        self._comm = comm
-        self._loop = loop
-        self._out: deque[Any] = deque()
-        self._pumping = False
-        self._closing = False
-        self._tasks: set[asyncio.Task[None]] = set()
-        with contextlib.suppress(AttributeError, OSError):
-            comm.socket.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, int(VANISHED * 1000))
-            comm.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-
-    def post(self, item: Any) -> None:
-        """Send an item, from any thread; items that wait are sent together."""
-        self._out.append(item)
-        if not self._pumping:
-            self._wake()
-
-    async def drained(self) -> None:
-        """Wait until what was posted has been handed to the system; on the event loop."""
-        while self._out and not self._comm.closed():
-            await asyncio.sleep(0.001)
-
-    def close(self) -> None:
-        """Close once everything posted has been sent; from any thread."""
-        self._closing = True
-        self._wake()
-
-    def beat(self) -> None:
-        """Ask the other end's kernel for a sign, again and again; on the event loop."""
-        self._start(self._beats())
-
-    async def items(self) -> AsyncIterator[Any]:
-        """Yield what comes, until either end closes or dies."""
-        try:
-            while True:
-                for item in await self._comm.read():
-                    yield item
-        except OSError:
-            return
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            self._comm.abort()
-
-    def _wake(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop has ended, and everything with it
-            self._loop.call_soon_threadsafe(self._start_pump)
-
-    def _start_pump(self) -> None:
-        if not self._pumping:
-            self._pumping = True
-            self._start(self._pump())
-
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(coroutine)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _pump(self) -> None:
-        try:
-            # The flag falls before the last look: whoever posts between the two wakes us again.
-            while self._out or self._rest():
-                batch = list(self._out)
-                for _ in batch:
-                    self._out.popleft()
-                await self._comm.write(batch)
-            if self._closing:
-                await self._comm.close()
-        except OSError:
-            self._comm.abort()  # the reader tells
-
-    def _rest(self) -> bool:
-        self._pumping = False
-        if self._out:
-            self._pumping = True
-        return self._pumping
-
-    async def _beats(self) -> None:
-        while not self._comm.closed():
-            await asyncio.sleep(_BEAT)
-            if not self._pumping:
-                self._pumping = True
-                try:
-                    await self._comm.write([])
-                except OSError:
-                    self._comm.abort()
-                    return
-                await self._pump()
 
 
 class Cluster:
@@ -230,7 +133,12 @@ class Cluster:
     # -- the engine ---------------------------------------------------------------------------
 
     def submit(
-        self, function: Callable[..., Any], *args: Any, near: Iterable[str] = (), key: str, retries: int = 0
+        self,
+        function: Callable[..., Any],
+        *args: Any,
+        near: Iterable[str] = (),
+        key: str,
+        retries: int = 0,
     ) -> Future:
         """Run `function` once on some worker, rather one of `near` (addresses); run anew if it dies."""
         place = {"workers": list(near), "allow_other_workers": True} if near else {}
@@ -291,7 +199,9 @@ class Cluster:
 
     def addresses(self) -> list[str]:
         """Return the addresses of the workers that are there, in a stable order."""
-        return sorted(self._ask(lambda: self._client.scheduler.fscache_ask(what="workers", message={})))
+        return sorted(
+            self._ask(lambda: self._client.scheduler.fscache_ask(what="workers", message={}))
+        )
 
     def workers(self) -> list[WorkerInfo]:
         """Return the workers that are there, by name."""
@@ -305,27 +215,27 @@ class Cluster:
 
     # -- what the grid adds -------------------------------------------------------------------
 
-    def ask_head(self, what: str, **message: Any) -> Any:
+    def ask_head(self, what: str, /, **message: Any) -> Any:
         """Ask the registry; raises what it raised, ClusterError if it is gone."""
         return self._ask(lambda: self.ask_head_async(what, **message))
 
-    async def ask_head_async(self, what: str, **message: Any) -> Any:
+    async def ask_head_async(self, what: str, /, **message: Any) -> Any:
         """Ask the registry, on the event loop."""
         message["client"] = self.client
         try:
-            return _opened(await self._client.scheduler.fscache_ask(what=what, message=message))
+            answer = await self._client.scheduler.fscache_ask(what=what, message=message)
         except OSError as exc:
-            if isinstance(exc, GridError | TimeoutError):
-                raise
             raise ClusterError(f"the scheduler at {self.address} is gone") from exc
+        return opened(answer)
 
-    def ask(self, address: str, what: str, **message: Any) -> Any:
+    def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask one node; raises what it raised, HostDied if it is gone."""
         return self._ask(lambda: self._ask_node(address, what, message))
 
     def ask_all(
         self,
         what: str,
+        /,
         *,
         at: Iterable[str] | None = None,
         patience: float | None = None,
@@ -342,7 +252,9 @@ class Cluster:
 
         async def ask() -> dict[str, Any]:
             addresses = list(
-                await self._client.scheduler.fscache_ask(what="workers", message={}) if at is None else at
+                await self._client.scheduler.fscache_ask(what="workers", message={})
+                if at is None
+                else at
             )
             questions = (
                 asyncio.wait_for(self._ask_node(address, what, message), patience)
@@ -354,7 +266,7 @@ class Cluster:
         found: dict[str, Any] = self._ask(ask)
         return found
 
-    async def open_channel(self, address: str, **message: Any) -> CommChannel:
+    async def open_channel(self, address: str, /, **message: Any) -> CommChannel:
         """Open a channel to a node, on the event loop; raises HostDied."""
         try:
             comm = await connect(address, timeout=VANISHED, **self._client.connection_args)
@@ -392,11 +304,10 @@ class Cluster:
 
     async def _ask_node(self, address: str, what: str, message: Message) -> Any:
         try:
-            return _opened(await self._client.rpc(address).fscache_ask(what=what, message=message))
+            answer = await self._client.rpc(address).fscache_ask(what=what, message=message)
         except OSError as exc:
-            if isinstance(exc, GridError | TimeoutError):
-                raise
             raise HostDied(str(exc), host_of(address), f"question {what}") from exc
+        return opened(answer)
 
     def _told(self, message: Message) -> None:
         listener = self._listeners.get(message["topic"])
@@ -411,7 +322,9 @@ def host_of(address: str) -> str:
 
 def killed(exc: distributed.KilledWorker) -> HostDied:
     """Return our error for a task whose workers died one after the other."""
-    return HostDied("every worker that ran it has died", host_of(exc.last_worker.address), str(exc.task))
+    return HostDied(
+        "every worker that ran it has died", host_of(exc.last_worker.address), str(exc.task)
+    )
 
 
 def _is_loopback(address: str) -> bool:
@@ -422,121 +335,18 @@ def _is_loopback(address: str) -> bool:
     return host.startswith("127.") or host in ("localhost", "::1")
 
 
-def _opened(answer: Any) -> Any:
-    if isinstance(answer, dict) and "raised" in answer:
-        raise failure.unpack(answer["raised"])
-    return answer
-
-
-# -- on the other side ----------------------------------------------------------------------------
-
-
-def _answering(side: HeadSide | NodeSide) -> Callable[[str, Message], Coroutine[Any, Any, Any]]:
-    async def answer(what: str, message: Message) -> Any:
-        # An exception travels as data: the engine would log each as a fault of its own.
-        try:
-            return await side.answer(what, message)
-        except Exception as exc:  # noqa: BLE001 - it is raised where it was asked
-            return {"raised": failure.pack(exc, socket.gethostname())}
-
-    return answer
-
-
-class HeadPlugin(SchedulerPlugin):
+class HeadPlugin(attach.Head, SchedulerPlugin):  # type: ignore[misc]  # Dask's classes are untyped here
     """Attaches a registry to a scheduler; the first client brings it, the others find it."""
 
     name = "fscache-head"
     idempotent = True
 
-    async def start(self, scheduler: Any) -> None:
-        """Begin."""
-        from fscache.grid.registry import Registry
 
-        self._scheduler = scheduler
-        self._side: HeadSide = Registry(self)
-        scheduler.handlers["fscache_ask"] = _answering(self._side)
-        scheduler.stream_handlers["fscache_tell"] = self._pass_on
-
-    def add_worker(self, scheduler: Any, worker: str) -> None:  # noqa: ARG002 - the engine's hook
-        """A worker has registered."""
-        self._side.worker_came(worker)
-
-    def remove_worker(self, scheduler: Any, worker: str, **_rest: Any) -> None:  # noqa: ARG002
-        """A worker has died or left."""
-        self._side.worker_gone(worker)
-
-    def remove_client(self, scheduler: Any, client: str) -> None:  # noqa: ARG002
-        """A client has died or left."""
-        self._side.client_gone(client)
-
-    async def ask(self, address: str, what: str, **message: Any) -> Any:
-        """Ask a node."""
-        return _opened(await self._scheduler.rpc(address).fscache_ask(what=what, message=message))
-
-    def tell(self, client: str, message: Message) -> None:
-        """Send a client a message."""
-        if client in self._scheduler.client_comms:
-            self._scheduler.report({"op": "fscache_told", "message": message}, client=client)
-
-    def workers(self) -> list[str]:
-        """Return the addresses of all workers."""
-        return list(self._scheduler.workers)
-
-    def has_client(self, client: str) -> bool:
-        """Whether a client is still there."""
-        return client in self._scheduler.clients
-
-    def _pass_on(self, client: str, message: Message, **_rest: Any) -> None:
-        self.tell(client, message)
-
-
-class NodePlugin(WorkerPlugin):
-    """Attaches a node to a worker."""
+class NodePlugin(attach.Worker, WorkerPlugin):  # type: ignore[misc]  # as above
+    """Attaches a node to a worker; one that the worker was started with stays."""
 
     name = "fscache-node"
     idempotent = True
-
-    def __init__(self, root: str | None = None, temp: str | None = None) -> None:
-        """Use this root and directory for temporary files; by default, the host's configuration."""
-        self._root = root
-        self._temp = temp
-
-    def setup(self, worker: Any) -> None:
-        """Begin; a node that the worker was started with stays, whatever clients bring."""
-        if "fscache" in worker.extensions:
-            return
-        from fscache.grid.node import Node
-
-        link = _WorkerLink(worker)
-        node = Node(link, root=self._root, temp=self._temp, threads=worker.state.nthreads)
-        worker.extensions["fscache"] = node
-        worker.handlers["fscache_ask"] = _answering(node)
-
-        async def converse(comm: Any, message: Message) -> object:
-            await node.converse(message, CommChannel(comm, link.loop))
-            return Status.dont_reply
-
-        worker.handlers["fscache_converse"] = converse
-
-
-class _WorkerLink:
-    """A `links.NodeLink`."""
-
-    def __init__(self, worker: Any) -> None:
-        self._worker = worker
-        self.address: str = worker.address
-        self.name = str(worker.name)
-        self.loop: asyncio.AbstractEventLoop = worker.loop.asyncio_loop
-
-    def ask(self, address: str, what: str, **message: Any) -> Any:
-        """Ask another node and wait; not from the event loop."""
-        question = self._worker.rpc(address).fscache_ask(what=what, message=message)
-        return _opened(asyncio.run_coroutine_threadsafe(question, self.loop).result())
-
-    def tell(self, client: str, message: Message) -> None:
-        """Send a client a message; from any thread."""
-        letter = {"op": "fscache_tell", "client": client, "message": message}
-        self.loop.call_soon_threadsafe(self._worker.batched_send, letter)
 
 
 async def serve_worker(

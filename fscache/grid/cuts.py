@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from fscache.errors import TableSourceError
@@ -98,7 +99,7 @@ def plan(
         total = sum(length for _path, length, _count in loose)
         number = shards or max(1, round(total / size))
         bounds = [rows * step // number for step in range(number + 1)]
-        for start, stop in zip(bounds, bounds[1:], strict=False):
+        for start, stop in pairwise(bounds):
             if stop > start or number == 1:
                 stretches = _between(loose, start, stop)
                 cuts.append(Cut(len(cuts), stop - start, None, stretches))
@@ -139,7 +140,8 @@ def _read(stretch: Stretch, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(stretch.path, memory_map=True) as file:
-        groups, first, before = [], 0, 0
+        groups: list[int] = []
+        first = before = 0
         for number in range(file.metadata.num_row_groups):
             rows = file.metadata.row_group(number).num_rows
             if before < stretch.stop and before + rows > stretch.start:

@@ -54,8 +54,10 @@ class Dealing:
         self.schema: pa.Schema = empty.schema.remove_metadata()
         for key in by:
             if key not in self.schema.names:
-                raise TableSourceError(f"there is no column {key!r}: {self.schema.names}", source.table)
-        self._count = self._number("SELECT count(*) FROM rows")
+                raise TableSourceError(
+                    f"there is no column {key!r}: {self.schema.names}", source.table
+                )
+        self._count = int(self._value("SELECT count(*) FROM rows"))
         self._parts = shards or max(1, round(source.estimate / shard_size))
         self._by = by
         self._keys = ", ".join(map(quoted, by))
@@ -63,7 +65,7 @@ class Dealing:
         if not by:
             self.partitioning = Partitioning()
         elif how == "hash":
-            version = self._text("SELECT version()")
+            version = self._value("SELECT version()")
             # DuckDB does not promise that its hash stays what it is, so its version is a part of it.
             function = f"duckdb {version} hash(...) % {self._parts}"
             self.partitioning = Partitioning("hash", by, (), function)
@@ -78,7 +80,8 @@ class Dealing:
         """Yield number and rows of each shard, in order; every one, also those without rows."""
         import pyarrow as pa
 
-        current, batches = 0, []
+        current = 0
+        batches: list[pa.RecordBatch] = []
         for number, part in self._parted():
             while number > current:
                 yield current, pa.Table.from_batches(batches, self.schema)
@@ -97,7 +100,7 @@ class Dealing:
         order = f" ORDER BY {self._keys} NULLS LAST" if kind == "range" else ""
         position = 0
         current = 0
-        for batch in self._stream(f"SELECT * FROM rows{order}"):
+        for batch in self._stream(f"SELECT * FROM rows{order}"):  # noqa: S608
             rest = batch
             while rest.num_rows:
                 if kind == "range":
@@ -124,8 +127,9 @@ class Dealing:
 
     def _hashed(self) -> Iterator[tuple[int, pa.RecordBatch]]:
         shard = f"(hash({self._keys}) % {self._parts})::INTEGER AS {quoted(_SHARD)}"
-        query = f"SELECT *, {shard} FROM rows ORDER BY {quoted(_SHARD)}, {self._keys}"  # noqa: S608
         import numpy as np
+
+        query = f"SELECT *, {shard} FROM rows ORDER BY {quoted(_SHARD)}, {self._keys}"  # noqa: S608
 
         for batch in self._stream(query):
             numbers = batch.column(batch.num_columns - 1).to_numpy(zero_copy_only=False)
@@ -139,8 +143,7 @@ class Dealing:
             return []
         shares = ", ".join(str(step / self._parts) for step in range(1, self._parts))
         key = quoted(self._by[0])
-        found = self._connection.execute(f"SELECT quantile_disc({key}, [{shares}]) FROM rows")  # noqa: S608
-        values = found.fetchone()[0] or []
+        values = self._value(f"SELECT quantile_disc({key}, [{shares}]) FROM rows") or []  # noqa: S608
         bounds: list[Any] = []
         for value in values:
             bound = to_json(value)
@@ -153,9 +156,5 @@ class Dealing:
             if batch.num_rows:
                 yield batch
 
-    def _number(self, query: str) -> int:
-        return int(self._connection.execute(query).fetchone()[0])
-
-    def _text(self, query: str) -> str:
-        return str(self._connection.execute(query).fetchone()[0])
-
+    def _value(self, query: str) -> Any:
+        return self._connection.sql(query).fetchall()[0][0]

@@ -88,7 +88,9 @@ class Deploy:
         except FscacheError:
             raise
         except Exception as exc:
-            if isinstance(exc, pa.ArrowException | OSError) or type(exc).__module__.endswith("duckdb"):
+            if isinstance(exc, pa.ArrowException | OSError) or type(exc).__module__.endswith(
+                "duckdb"
+            ):
                 raise TableSourceError(str(exc), self._name) from exc
             raise
         return Table(

@@ -1,13 +1,13 @@
 """`Grid`: the cluster, its services, its tables, and map-reduce where the data lies.
 
-    from fscache.grid import Grid
+from fscache.grid import Grid
 
-    with Grid() as grid:                                   # workers on this machine
-        table = grid.tables.deploy("catalogue/", "sky")
-        count = grid.map_reduce("sky", len, operator.add)
+with Grid() as grid:                                   # workers on this machine
+    table = grid.tables.deploy("catalogue/", "sky")
+    count = grid.map_reduce("sky", len, operator.add)
 
-    grid = Grid("tls://head:8786")                         # or join a cluster, with its certificates
-    grid = Grid(hosts=create_host_list(["n1", "n2"]))      # or start workers through ssh
+grid = Grid("tls://head:8786")                         # or join a cluster, with its certificates
+grid = Grid(hosts=create_host_list(["n1", "n2"]))      # or start workers through ssh
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ class Grid(Services):
             InsecureGridError: another host's cluster, and no certificates.
             ClusterError: no scheduler answers, or not all workers came.
         """
-        from fscache.grid import cluster, tls as certificates
+        from fscache.grid import cluster
+        from fscache.grid import tls as certificates
 
         if cache is None:
             from fscache.cache import Cache as Opened

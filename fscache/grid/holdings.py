@@ -69,7 +69,7 @@ class Holdings:
                 return found
             self._bring(address, holders)
             self._pulled += 1
-        return os.fspath(self.cache.path(address))
+        return str(self.cache.path(address))
 
     def has(self, addresses: list[str]) -> list[bool]:
         """Tell which objects are here."""
@@ -157,7 +157,7 @@ class Holdings:
 
     def _here(self, address: str) -> str | None:
         try:
-            return os.fspath(self.cache.path(address))
+            return str(self.cache.path(address))
         except NotCachedError:
             return None
 
@@ -213,9 +213,7 @@ class _Remote:
     def readinto(self, view: memoryview) -> int:
         """Read on."""
         if not self._rest:
-            data = self._link.ask(
-                self._holder, "read", address=self._address, offset=self._offset
-            )
+            data = self._link.ask(self._holder, "read", address=self._address, offset=self._offset)
             self._offset += len(data)
             self._rest = memoryview(data)
         count = min(len(view), len(self._rest))
@@ -228,7 +226,7 @@ class _Pushed:
     """What a client pushes, as a file to read."""
 
     def __init__(self) -> None:
-        self.chunks: queue.Queue[bytes | None | bool] = queue.Queue(_AHEAD)
+        self.chunks: queue.Queue[bytes | bool | None] = queue.Queue(_AHEAD)
         self._rest = memoryview(b"")
         self._ended = False
 

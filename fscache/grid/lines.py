@@ -132,7 +132,9 @@ class Lines:
         with self._lock:
             line = self._lines.get(server["server"])
             if line is None or line.broken is not None:
-                self._lines = {key: kept for key, kept in self._lines.items() if kept.broken is None}
+                self._lines = {
+                    key: kept for key, kept in self._lines.items() if kept.broken is None
+                }
                 line = self._lines[server["server"]] = Line(self.cluster, server, name)
             return line
 

@@ -24,7 +24,6 @@ class Channel(Protocol):
     def items(self) -> AsyncIterator[Any]:
         """Yield what comes, until either end closes or dies."""
 
-
     def close(self) -> None:
         """Close once everything posted has been sent; from any thread."""
 
@@ -32,7 +31,7 @@ class Channel(Protocol):
 class HeadLink(Protocol):
     """What the registry may do."""
 
-    async def ask(self, address: str, what: str, **message: Any) -> Any:
+    async def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask the node at `address`; raises what it raised, OSError if it is gone."""
 
     def tell(self, client: str, message: Message) -> None:
@@ -68,7 +67,7 @@ class NodeLink(Protocol):
     name: str
     loop: asyncio.AbstractEventLoop
 
-    def ask(self, address: str, what: str, **message: Any) -> Any:
+    def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask another node and wait; not from the event loop. Raises what it raised, OSError if gone."""
 
     def tell(self, client: str, message: Message) -> None:

@@ -33,6 +33,7 @@ _FAN_IN = 8  # results in one step of the tree
 _SCATTER = 64 << 10  # bytes of a job from which it is sent once to each worker instead of per task
 _CANCEL_WAIT = 0.5  # s to wait for the nodes' word that they have stopped
 
+
 class Progress(NamedTuple):
     """How far a run is; `total` does not change while it runs."""
 
@@ -83,7 +84,7 @@ class Run:
             self._blob = cluster.scatter(self._blob)
         cluster.on_message(self.id, self._told)
         items = [
-            Item(piece.index, weight, piece.holders)
+            Item(piece.number, weight, piece.holders)
             for piece, weight in zip(pieces, weights, strict=True)
         ]
         batches = plan(items, threads, single=streaming)
@@ -164,7 +165,6 @@ class Run:
             self._fail(exc)
 
     def _collect(self) -> None:
-        results: dict[str, list[Stretch]] = {}
         for future, value in self._cluster.finished(self._futures, values=self._streaming):
             if self._cancelled.is_set():
                 return
@@ -175,7 +175,6 @@ class Run:
                     self._stream.put((stretch.value,))
                     self._note(stretch.start)
             self._keys.add(future.key)
-            results[future.key] = value
         if self._streaming:
             self._end(value=None)
             return
@@ -185,15 +184,14 @@ class Run:
         covered = sum(stretch.end - stretch.start for stretch in stretches)
         if covered != self._total:
             raise HostDied(f"{self._total - covered} shards have no result", "a worker", "a run")
-        value: Any = [stretch.value for stretch in stretches]
-        if self._reducer is not None:
-            value = value[0]
+        values = [stretch.value for stretch in stretches]
+        outcome = values if self._reducer is None else values[0]
         if self._finalizer is not None:
-            value = self._finalizer(value)
+            outcome = self._finalizer(outcome)
         for index in range(self._total):
             self._seen.add(index)
         self._report()
-        self._end(value=value)
+        self._end(value=outcome)
 
     def _gather(self) -> list[Stretch]:
         """Bring the results here, reduced there first where they are large."""

@@ -104,7 +104,9 @@ class Node:
         if what in self._quick:
             return self._quick[what](**message)
         if what not in self._answers:
-            raise LookupError(f"nodes know no question {what!r}; is their fscache of another version?")
+            raise LookupError(
+                f"nodes know no question {what!r}; is their fscache of another version?"
+            )
         return await asyncio.to_thread(self._answers[what], **message)
 
     async def converse(self, message: Message, channel: Channel) -> None:

@@ -7,7 +7,7 @@ that are no methods are read and set over there, in order with the calls, and wa
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from fscache.errors import GridError, HostDied, ProxyReleasedError
 from fscache.grid.lines import Call
@@ -143,10 +143,11 @@ class Proxy:
         self._hold.send(SET, (name, value), {}).get()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
+        """Call the object itself."""
         hold: _Hold = self._hold
         return hold.send(".__call__", args, kwargs)
 
-    def __enter__(self) -> Proxy:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:

@@ -157,7 +157,12 @@ class Registry:
         key = f"{service.id}#{service.generation}"
         try:
             server = await self._link.ask(
-                address, "spawn", server=key, service=service.id, name=service.name, blob=service.blob
+                address,
+                "spawn",
+                server=key,
+                service=service.id,
+                name=service.name,
+                blob=service.blob,
             )
         except Exception as exc:  # noqa: BLE001 - what a user's class raises when unpickled
             service.failed[address] = f"{type(exc).__name__}: {exc}"

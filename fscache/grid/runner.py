@@ -15,6 +15,7 @@ import ctypes
 import sys
 import threading
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.grid import failure
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 _REMEMBERED = 16  # runs whose mapper stays unpickled; and whose cancellation is known
 
 
-class Cancelled(BaseException):  # noqa: N818 - no error, and no `except Exception` must catch it
+class Cancelled(BaseException):  # no error, and no `except Exception` must catch it
     """Raised in a mapper's thread when its run is cancelled."""
 
 
@@ -56,7 +57,7 @@ class Job(NamedTuple):
 class Piece(NamedTuple):
     """A shard, or a URL, to be mapped."""
 
-    index: int
+    number: int
     name: str
     address: str
     """Of the object; empty for a URL, which `name` then is."""
@@ -96,7 +97,7 @@ class Runs:
         job = self._job(run, blob)
         try:
             return merge(stretches, job.reducer)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 - a user's reducer
             notes = (f"in the reducer on {self._node.host}",)
             raise ShardFailedError(failure.pack(exc, self._node.host, notes)) from None
 
@@ -128,10 +129,10 @@ class Runs:
         done: list[Stretch] = []
         for piece in pieces:
             tell = _teller(job, piece, node)
-            with _Router.to(lambda text, tell=tell: tell("print", text=text)):
+            with _Router.to(partial(tell, "print")):
                 try:
                     value = job.mapper(_subject(job, piece, node))
-                    append(done, Stretch(piece.index, piece.index + 1, value), job.reducer)
+                    append(done, Stretch(piece.number, piece.number + 1, value), job.reducer)
                 except Cancelled:
                     raise
                 except BaseException as exc:  # noqa: BLE001 - SystemExit, too, must reach the caller
@@ -163,7 +164,7 @@ def _subject(job: Job, piece: Piece, node: Node) -> Any:
     return Shard(
         path,
         name=piece.name,
-        index=piece.index,
+        index=piece.number,
         columns=job.columns,
         where=job.where,
         shared=job.shared,
@@ -171,9 +172,9 @@ def _subject(job: Job, piece: Piece, node: Node) -> Any:
 
 
 def _teller(job: Job, piece: Piece, node: Node) -> Callable[..., None]:
-    def tell(kind: str, **more: Any) -> None:
+    def tell(kind: str, text: str = "") -> None:
         message = {"topic": job.run, "kind": kind, "host": node.host, "name": piece.name}
-        node.link.tell(job.client, {**message, "index": piece.index, **more})
+        node.link.tell(job.client, {**message, "index": piece.number, "text": text})
 
     return tell
 

@@ -77,7 +77,7 @@ class Services:
         if wait not in ("first", "all"):
             raise ValueError("wait is 'first' or 'all'")
         kind = type(instance) if loader is None else loader
-        chosen = name or getattr(kind, "__name__", "service")
+        chosen: str = name or str(getattr(kind, "__name__", "service"))
         addresses = self._addresses(hosts)
         if not addresses:
             raise NoServersError("the grid has no such worker", chosen)

@@ -119,11 +119,12 @@ class Server:
     def _run(self, listener: Listener, number: int, method: str, blob: bytes) -> None:
         if not listener.open:
             return
-        self.busy = True
+        self.busy = good = True
+        payload: Any
         begun = time.perf_counter()
         try:
             args, kwargs = loads(blob)
-            good, payload = True, dumps(self._call(method, args, kwargs))
+            payload = dumps(self._call(method, args, kwargs))
         except BaseException as exc:  # noqa: BLE001 - also SystemExit: it must not end the thread
             self.failures += 1
             self.last_error = f"{type(exc).__name__}: {exc}"[:500]
@@ -134,7 +135,8 @@ class Server:
             self.calls += 1
             self.busy = False
         if self.verbose:
-            print(f"{self.name}.{method}: {seconds:.6f} s, {'good' if good else 'failed'}", flush=True)  # noqa: T201
+            text = f"{self.name}{method}: {seconds:.6f} s, {'good' if good else 'failed'}"
+            print(text, flush=True)  # noqa: T201 - into the worker's log
         listener.channel.post(["done", number, good, payload])
 
     def _call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

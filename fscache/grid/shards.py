@@ -192,7 +192,6 @@ class Part:
 
 def to_numpy(column: pa.ChunkedArray) -> np.ndarray[Any, Any]:
     """Return a column as a NumPy array; lists of one length become an array of two dimensions."""
-    import numpy as np
     import pyarrow as pa
 
     if pa.types.is_fixed_size_list(column.type):

@@ -46,7 +46,9 @@ class Source:
         self.files = _files(self.path, table)
         kinds = {kind_of(file) for file in self.files}
         if len(kinds) != 1:
-            raise TableSourceError(f"files of several kinds in {path}: {sorted(map(str, kinds))}", table)
+            raise TableSourceError(
+                f"files of several kinds in {path}: {sorted(map(str, kinds))}", table
+            )
         self.kind = str(kinds.pop())
         self.fingerprint = [
             [os.path.relpath(file, self.path), status.st_size, status.st_mtime_ns]

@@ -182,7 +182,7 @@ def guarantee(shard: ShardInfo, schema: pa.Schema) -> pa.compute.Expression:
     import pyarrow as pa
     import pyarrow.dataset as ds
 
-    known = ds.scalar(True)  # noqa: FBT003 - Arrow's
+    known = ds.scalar(True)
     for name, stats in shard.stats.items():
         kind = schema.field(name).type
         if stats.low is None or stats.high is None:
@@ -360,14 +360,10 @@ class Tables:
             for address in self._cluster.ask(nodes[node].address, "fetch", wanted=wanted):
                 push(self._cluster, self._cache, nodes[node].address, address)
         placed = tuple(
-            ShardInfo(
-                shard.index, shard.address, shard.size, shard.rows, shard.stats, tuple(home)
-            )
+            ShardInfo(shard.index, shard.address, shard.size, shard.rows, shard.stats, tuple(home))
             for shard, home in zip(table.shards, homes, strict=True)
         )
-        result = Table(
-            **{**_fields(table), "shards": placed, "replicas": replicas}
-        )
+        result = Table(**{**_fields(table), "shards": placed, "replicas": replicas})
         self._record(result, nodes)
         return result
 
@@ -397,5 +393,14 @@ class Tables:
 
 
 def _fields(table: Table) -> dict[str, Any]:
-    names = ("name", "ipc_schema", "shards", "partitioning", "deploy", "source", "created", "replicas")
+    names = (
+        "name",
+        "ipc_schema",
+        "shards",
+        "partitioning",
+        "deploy",
+        "source",
+        "created",
+        "replicas",
+    )
     return {name: getattr(table, name) for name in names}

@@ -48,9 +48,17 @@ class TaskLog:
 
     def end(self, run: str, error: BaseException | None, progress: Progress) -> None:
         """A run has ended."""
-        content: dict[str, Any] = {"status": "ok", "done": progress.done, "seconds": progress.seconds}
+        content: dict[str, Any] = {
+            "status": "ok",
+            "done": progress.done,
+            "seconds": progress.seconds,
+        }
         if error is not None:
-            content |= {"status": "error", "ename": type(error).__name__, "evalue": str(error)[:2000]}
+            content |= {
+                "status": "error",
+                "ename": type(error).__name__,
+                "evalue": str(error)[:2000],
+            }
         self._record(
             "update_record",
             run,

@@ -6,7 +6,7 @@ column's type tells from text proper.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ def to_json(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if value == value and abs(value) != float("inf") else None  # noqa: PLR0124 - NaN
-    if isinstance(value, datetime.date | datetime.time):
+    if isinstance(value, dt.date | dt.time):
         return value.isoformat()
     if isinstance(value, decimal.Decimal):
         return str(value)
@@ -35,11 +35,11 @@ def from_json(value: Any, kind: pa.DataType) -> pa.Scalar:
 
     if isinstance(value, str):
         if pa.types.is_date(kind):
-            return pa.scalar(datetime.date.fromisoformat(value)).cast(kind)
+            return pa.scalar(dt.date.fromisoformat(value)).cast(kind)
         if pa.types.is_timestamp(kind):
-            return pa.scalar(datetime.datetime.fromisoformat(value)).cast(kind)
+            return pa.scalar(dt.datetime.fromisoformat(value)).cast(kind)
         if pa.types.is_time(kind):
-            return pa.scalar(datetime.time.fromisoformat(value)).cast(kind)
+            return pa.scalar(dt.time.fromisoformat(value)).cast(kind)
         if pa.types.is_decimal(kind):
             return pa.scalar(decimal.Decimal(value), kind)
     return pa.scalar(value, kind)
