@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stager.destination import Staged, Validator
 
 _HEADROOM = 16 * 1024 * 1024  # entries, directories and other users' small writes
+_SMALL = 1024 * 1024  # bytes not worth a look at the file system (12 µs): the write itself will tell
 
 
 class CacheClaim:
@@ -167,20 +168,9 @@ class CacheDestination:
             )
         if self._make_room is not None:
             self._make_room(size)
-        with translated(self._root.path):
-            system = os.statvfs(self._root.path)
+        if size > _SMALL:
+            self._check_free(url, size)
         with self._mutex:
-            free = system.f_bavail * system.f_frsize - self._reserved
-            # Small bodies are not worth refusing early: the write itself will tell.
-            if (size > _HEADROOM and size + _HEADROOM > free) or size > free:
-                total = system.f_blocks * system.f_frsize
-                raise NoSpaceError(
-                    url=url,
-                    why="no room on the file system",
-                    needed=size,
-                    free=max(free, 0),
-                    fits_ever=size <= total,
-                )
             self._reserved += size
         return SpaceReservation(size, self._give_back)
 
@@ -221,6 +211,20 @@ class CacheDestination:
     def sweep(self) -> None:
         """Remove what dead fetches left long ago."""
         self._partials.sweep()
+
+    def _check_free(self, url: str, size: int) -> None:
+        with translated(self._root.path):
+            system = os.statvfs(self._root.path)
+        free = system.f_bavail * system.f_frsize - self._reserved
+        if size + _HEADROOM > free:
+            total = system.f_blocks * system.f_frsize
+            raise NoSpaceError(
+                url=url,
+                why="no room on the file system",
+                needed=size,
+                free=max(free, 0),
+                fits_ever=size <= total,
+            )
 
     def _give_back(self, size: int) -> None:
         with self._mutex:

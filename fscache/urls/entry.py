@@ -146,4 +146,6 @@ class URLEntry:
 
 def _one_line(text: str) -> str:
     """Headers come from servers: a line break in one must not become a field of ours."""
-    return "".join(char if char.isprintable() else "?" for char in text)[:2000]
+    if not text.isprintable():
+        text = "".join(char if char.isprintable() else "?" for char in text)
+    return text[:2000]

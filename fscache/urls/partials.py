@@ -118,10 +118,13 @@ class Partials:
                     return None
                 if not partial.still_ours():
                     continue  # its owner finished between our open and our lock
-                if atomic.is_sealed(os.fstat(fd)):
+                if fresh:
+                    claimed = partial
+                elif atomic.is_sealed(os.fstat(fd)):
                     atomic.remove(path)
                     continue
-                claimed = partial if fresh else self._take_over(partial)
+                else:
+                    claimed = self._take_over(partial)
                 return claimed
             finally:
                 if claimed is not partial:
