@@ -1,9 +1,8 @@
 """What this process has read lately: bounded, and only ever a short cut.
 
 Nothing here is believed without a `stat` of the entry's file: inode, size and mtime tell every change,
-because a writer sets the mtime to its clock with 20 bits of the contents' checksum in the last digits
-(`stamp`). Without that, two quick changes could leave a reused inode, of the same size, within one
-tick of the kernel's clock (4 ms).
+because a writer sets the mtime itself, and never twice the same (`stamp`). Without that, two quick
+changes could leave a reused inode, of the same size, within one tick of the kernel's clock (4 ms).
 
 Two generations instead of a list in order of use: what is asked for moves to the young one; when that
 is full, the old one is dropped and the young one becomes old. So a hit costs one dictionary look-up
@@ -11,6 +10,9 @@ and writes nothing, and threads need no lock: whatever they overwrite of each ot
 """
 
 from __future__ import annotations
+
+import os
+from itertools import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     bytes that all this takes."""
 
 OVERHEAD = 500  # bytes of bookkeeping for one key, roughly
+_MASK = 0xFFFFF  # 20 bits: a millisecond
+_SPREAD = 0x9E3779B1
+_count = count(int.from_bytes(os.urandom(4), "little"))
 
 # A tuple, not a class: the garbage collector leaves tuples of plain values alone, and went through
 # 50,000 objects again and again for a sixth of a put's time.
@@ -65,9 +70,11 @@ class Memory:
         self._old.pop(key, None)
 
 
-def stamp(now: float, checksum: int) -> int:
-    """Return the mtime, in nanoseconds, of a file written at `now` with this checksum.
+def stamp(now: float) -> int:
+    """Return the mtime, in nanoseconds, of a file written at `now`; a millisecond off at most.
 
-    Off by a millisecond at most; equal for equal contents only, even under a clock that stands still.
+    No two writes of a process have one, and hardly ever two of different processes, even under a
+    clock that stands still.
     """
-    return (int(now * 1e9) & ~0xFFFFF) | (checksum & 0xFFFFF)
+    # The pid: forked children go on counting from the same number.
+    return (int(now * 1e9) & ~_MASK) | ((next(_count) + os.getpid() * _SPREAD) & _MASK)

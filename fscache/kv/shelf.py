@@ -8,8 +8,6 @@ A removal is the other way round: the entry, then the journal.
 
 from __future__ import annotations
 
-from xxhash import xxh3_64_intdigest
-
 from fscache.kv import record, values
 from fscache.kv.face import NOTHING
 from fscache.kv.memory import OVERHEAD, Memory, stamp
@@ -203,7 +201,7 @@ class Shelf:
         if special:
             self.names.note(key, special=True)
         seen = self.memory.get(key)
-        mtime_ns = stamp(self.root.now(), xxh3_64_intdigest(payload))
+        mtime_ns = stamp(self.root.now())
         place = self.entries.write(
             name, payload, known=None if seen is None else Place(*seen[:4]), mtime_ns=mtime_ns
         )

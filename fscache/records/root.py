@@ -93,8 +93,8 @@ class Root:
 
     @property
     def exists(self) -> bool:
-        """Whether the root has been made, as far as this process knows."""
-        return self._ready
+        """Whether the root has been made, by anybody."""
+        return self._ready or self._read_format()
 
     def objects(self) -> ObjectStore:
         """Return the root's object store."""

@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def stripes(path: str, timeout: float = 20.0, mode: int = 0o600) -> Stripes:
-    return Stripes(path, mode=mode, make=os.makedirs, timeout=timeout)
+    return Stripes(path, mode=mode, make=partial(os.makedirs, exist_ok=True), timeout=timeout)
 
 
 @pytest.fixture
@@ -144,9 +145,9 @@ def test_a_wait_ends_with_a_typed_error(path: str) -> None:
     thread.start()
     entered.wait(20)
     try:
-        with pytest.raises(LockTimeoutError, match=r"locked by another process for 0\.01 s"):
-            with stripes(path, timeout=0.01).held(3):
-                pass
+        why = r"locked by another process for 0\.01 s"
+        with pytest.raises(LockTimeoutError, match=why), stripes(path, timeout=0.01).held(3):
+            pass
     finally:
         leave.set()
         thread.join()
@@ -156,9 +157,8 @@ def test_a_child_forked_inside_neither_holds_nor_frees_its_parents_lock(path: st
     locks = stripes(path)
 
     def child() -> None:
-        with pytest.raises(LockTimeoutError):
-            with stripes(path, timeout=0.0).held(3):
-                pass
+        with pytest.raises(LockTimeoutError), stripes(path, timeout=0.0).held(3):
+            pass
 
     with locks.held(3):
         in_child(child)
@@ -209,9 +209,8 @@ def test_without_locks_a_writer_goes_on_and_a_read_modify_write_is_refused(
     locks = stripes(path)
     with locks.held(1):
         pass
-    with pytest.raises(StoreError, match="has no locks"):
-        with locks.held(1, needed=True):
-            pass
+    with pytest.raises(StoreError, match="has no locks"), locks.held(1, needed=True):
+        pass
 
 
 def test_what_the_system_says_otherwise_is_raised(
@@ -221,6 +220,5 @@ def test_what_the_system_says_otherwise_is_raised(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(fcntl, "fcntl", fail)
-    with pytest.raises(OSError, match="Input/output"):
-        with stripes(path).held(1):
-            pass
+    with pytest.raises(OSError, match="Input/output"), stripes(path).held(1):
+        pass
