@@ -31,7 +31,17 @@ no file system tells us that a lock on another node has been given up."""
 class Flight:
     """One transfer."""
 
-    __slots__ = ("_look", "_transfer", "exchange", "job", "key", "meter", "queued", "requests", "slot")
+    __slots__ = (
+        "_look",
+        "_transfer",
+        "exchange",
+        "job",
+        "key",
+        "meter",
+        "queued",
+        "requests",
+        "slot",
+    )
 
     def __init__(self, key: Hashable, job: Job, clock: Callable[[], float]) -> None:
         self.key = key
@@ -58,9 +68,7 @@ class Flight:
         if self._transfer is not None:
             self._transfer.abandoned = abandoned
 
-    def advance(
-        self, setup: Setup, after: Callable[[Flight], None]
-    ) -> Exchange | Wait | Finished:
+    def advance(self, setup: Setup, after: Callable[[Flight], None]) -> Exchange | Wait | Finished:
         """Return what to do next; takes the claim first where that has not been done."""
         if self.exchange is not None:
             exchange, self.exchange = self.exchange, None

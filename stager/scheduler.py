@@ -250,7 +250,9 @@ class Scheduler:
         except Exception:
             # A pycurl that does not load, or a fault: without it all is slower, and works.
             self._may_drive = False
-            logging.getLogger("stager").exception("cannot drive many at once; going on with threads")
+            logging.getLogger("stager").exception(
+                "cannot drive many at once; going on with threads"
+            )
         finally:
             with self._lock:
                 self._driving = False

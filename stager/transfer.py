@@ -306,7 +306,8 @@ class Transfer:
     # --- failures ----------------------------------------------------------------------------
 
     def _fail(self, error: Exception) -> None:
-        if isinstance(error, StageError) and not isinstance(error, (NoSpaceError, DestinationError)):
+        final = isinstance(error, (NoSpaceError, DestinationError))
+        if isinstance(error, (StageError, InvalidURLError)) and not final:
             self._mirror_failed(error)
         else:
             self._finish(Finished(error=error))

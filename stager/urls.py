@@ -110,9 +110,7 @@ def parse(url: str, schemes: Container[str] | None = None) -> Target:
         credential = _credential(user) if user else None
     except ValueError as exc:  # which says what is wrong without quoting it
         raise _invalid(url, str(exc)) from None
-    return Target(
-        f"{scheme}://{authority}{rest or ''}", scheme, host.strip("[]"), port, credential
-    )
+    return Target(f"{scheme}://{authority}{rest or ''}", scheme, host.strip("[]"), port, credential)
 
 
 def resolve(base: Target, location: str) -> Target:

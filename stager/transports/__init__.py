@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
     from stager.transports.base import MultiTransport, Transport
 
+STORES = frozenset(
+    {"abfs", "abfss", "adl", "az", "dropbox", "gcs", "gdrive", "gs", "hdfs", "hf", "oci", "oss"}
+    | {"s3", "s3a", "sftp", "smb", "ssh", "webhdfs"}
+)
+"""Schemes for fsspec: remote stores only, none of its local, chained and caching protocols."""
+
 _inherited: list[object] = []
 """Connections that belong to the process we were forked from: closing them would end its TLS."""
 
@@ -97,6 +103,7 @@ def default_transports(
 
     Args:
         check_address: Called with the IP address of every connection made; raises to refuse it.
+            Without fsspec's schemes then, where it could not be asked.
         ca_file: Certificates to trust instead of the usual ones.
     """
 
@@ -110,5 +117,22 @@ def default_transports(
 
         return CurlTransport(check_address=check_address, ca_file=ca_file)
 
-    makers: dict[str, Callable[[], Transport]] = {"http": web, "https": web}
+    def file() -> Transport:
+        from stager.transports.file import FileTransport
+
+        return FileTransport()
+
+    def ftp() -> Transport:
+        from stager.transports.ftp import FTPTransport
+
+        return FTPTransport(check_address=check_address)
+
+    def stores() -> Transport:
+        from stager.transports.fsspec_ import FsspecTransport
+
+        return FsspecTransport()
+
+    makers = {"http": web, "https": web, "file": file, "ftp": ftp}
+    if check_address is None:
+        makers |= dict.fromkeys(STORES, stores)
     return Transports(makers, many if find_spec("pycurl") else None)

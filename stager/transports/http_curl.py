@@ -5,14 +5,17 @@ and `socket_action`, so that a wait costs nothing whatever the number of sockets
 can wake it. Switched off in libcurl is all that is decided elsewhere: redirects, proxies from the
 environment, netrc, cookies, decoding, every protocol but HTTP; HTTP/1.1 only, as with `requests`.
 
-Bytes that a server sends beyond the announced length are dropped by libcurl (with the connection)
-without a word, where `http_requests` raises: they never become part of the body.
+Two things differ from `http_requests`. Silence is noticed up to 6 s late: libcurl's speed, which must
+be under 1 byte/s for the stall timeout, is an average over 5 s. And bytes that a server sends beyond
+the announced length are dropped (with the connection) without a word: they never become part of the
+body, and nobody is told.
 """
 
 from __future__ import annotations
 
 import os
 import select
+import socket
 import threading
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -26,7 +29,6 @@ from stager.transports.base import Head
 from stager.urls import redact
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
 
     from stager.transports.base import Ask, Exchange, Sink
@@ -230,14 +232,12 @@ class _Line:
                 self._failure = error
 
     def _open_socket(self, _purpose: int, address: Any) -> socket.socket | int:
-        import socket
-
         family, kind, protocol, where = address
         try:
             self._check_address(where[0] if isinstance(where, tuple) else str(where))
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = error
-            return pycurl.SOCKET_BAD
+            return int(pycurl.SOCKET_BAD)
         # pycurl duplicates the descriptor after this returns; ours is closed with the exchange.
         made = socket.socket(family, kind, protocol)
         self._opened.append(made)

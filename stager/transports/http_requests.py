@@ -111,7 +111,7 @@ class RequestsTransport:
 
     def _read(self, raw: Any, ask: Ask, length: int | None, sink: Sink) -> None:
         response = raw._fp  # noqa: SLF001 - see the module's docstring
-        stream = getattr(response, "fp", None)
+        stream: Any = getattr(response, "fp", None)
         if length is not None and hasattr(stream, "readinto1"):
             view = self._buffer()
             left = length

@@ -12,7 +12,7 @@ Successive GETs of a path get its successive pages; the last one repeats. That o
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import email.utils
 import hashlib
 import ipaddress
@@ -272,12 +272,7 @@ class _Answer:
             headers["Last-Modified"] = page.last_modified
         if page.ranges and page.status == 200:
             headers["Accept-Ranges"] = "bytes"
-            if etag is not None and asked.get("if-none-match") == etag:
-                self.status = 304
-            elif "if-none-match" not in asked and (
-                page.last_modified is not None
-                and asked.get("if-modified-since") == page.last_modified
-            ):
+            if _is_unmodified(page, etag, asked):
                 self.status = 304
             elif "range" in asked and asked.get("if-range", etag) in {etag, page.last_modified}:
                 first, _, last = asked["range"].removeprefix("bytes=").partition("-")
@@ -292,9 +287,7 @@ class _Answer:
         if page.chunked:
             headers["Transfer-Encoding"] = "chunked"
         elif page.announced and self.status != 304:
-            headers["Content-Length"] = str(
-                self.length if page.announce is None else page.announce
-            )
+            headers["Content-Length"] = str(self.length if page.announce is None else page.announce)
         else:
             headers["Connection"] = "close" if self.status != 304 else "keep-alive"
         self.headers = {**headers, **page.headers}
@@ -312,6 +305,12 @@ class _Answer:
                 yield piece
 
 
+def _is_unmodified(page: Page, etag: str | None, asked: Mapping[str, str]) -> bool:
+    if "if-none-match" in asked:
+        return etag is not None and asked["if-none-match"] == etag
+    return page.last_modified is not None and (asked.get("if-modified-since") == page.last_modified)
+
+
 def http_date(seconds: float) -> str:
     """Return a time of the Unix clock as HTTP writes it."""
     return email.utils.formatdate(seconds, usegmt=True)
@@ -327,15 +326,17 @@ def _certificate(folder: str) -> tuple[str, str]:
     except ImportError:
         names = "subjectAltName=IP:127.0.0.1,DNS:localhost"
         subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-            + ["-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", cert],
+            [
+                *["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"],
+                *["-subj", "/CN=localhost", "-addext", names, "-keyout", key, "-out", cert],
+            ],
             check=True,
             capture_output=True,
         )
         return cert, key
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
+    now = dt.datetime.now(dt.UTC)
     hosts = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     made = (
         x509.CertificateBuilder()
@@ -343,8 +344,8 @@ def _certificate(folder: str) -> tuple[str, str]:
         .issuer_name(name)
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
         .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(private, hashes.SHA256())

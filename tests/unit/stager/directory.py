@@ -100,9 +100,10 @@ class DirectoryDestination:
         fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.stat(path).st_ino != os.fstat(fd).st_ino:
-                raise BlockingIOError
+            ours = os.stat(path).st_ino == os.fstat(fd).st_ino
         except (BlockingIOError, FileNotFoundError):
+            ours = False
+        if not ours:
             os.close(fd)
             return None
         with self.free:

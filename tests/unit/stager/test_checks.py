@@ -69,7 +69,11 @@ def test_anything_else_is_refused_with_its_reason(text: str, why: str) -> None:
             f"sha-512=:{b64('sha512')}:;x=1, md5=:{b64('md5')}:",
             [("sha512", "Repr-Digest"), ("md5", "Repr-Digest")],
         ),
-        ("digest", f"SHA-256={b64('sha256')},md5={b64('md5')}", [("sha256", "Digest"), ("md5", "Digest")]),
+        (
+            "digest",
+            f"SHA-256={b64('sha256')},md5={b64('md5')}",
+            [("sha256", "Digest"), ("md5", "Digest")],
+        ),
         ("digest", f"SHA={b64('sha1')}", [("sha1", "Digest")]),
         ("content-md5", b64("md5"), [("md5", "Content-MD5")]),
         ("x-goog-hash", f"crc32c=n03x6A==, md5={b64('md5')}", [("md5", "x-goog-hash")]),

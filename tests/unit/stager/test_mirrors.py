@@ -70,5 +70,8 @@ def test_the_longest_retry_after_of_a_round_is_kept_to() -> None:
 
 def test_a_mirror_that_wants_us_back_tomorrow_is_left_and_the_others_are_not() -> None:
     route = mirrors(2)
-    assert (route.failed(BusyServerError("u", 503, "", retry_after=9e4), 0), route.current) == (0, 1)
+    assert (route.failed(BusyServerError("u", 503, "", retry_after=9e4), 0), route.current) == (
+        0,
+        1,
+    )
     assert (route.failed(BROKEN, 0), route.current) == (1.0, 1)

@@ -204,7 +204,10 @@ def test_a_redirect_takes_no_credential_and_no_header_to_another_host(
 
 
 def test_the_same_host_under_another_scheme_is_another_host(
-    origin: Origin, secure: Origin, make_service: Callable[..., FetchService], make_transports: Callable[..., Transports]
+    origin: Origin,
+    secure: Origin,
+    make_service: Callable[..., FetchService],
+    make_transports: Callable[..., Transports],
 ) -> None:
     service = make_service(transports=make_transports(ca_file=secure.ca_file))
     url = origin.add("/a", redirect(secure.url("/b")))
@@ -269,7 +272,9 @@ def test_a_certificate_nobody_vouches_for_is_refused(
 
 
 def test_https_works_with_the_sites_certificates(
-    secure: Origin, make_service: Callable[..., FetchService], make_transports: Callable[..., Transports]
+    secure: Origin,
+    make_service: Callable[..., FetchService],
+    make_transports: Callable[..., Transports],
 ) -> None:
     service = make_service(transports=make_transports(ca_file=secure.ca_file))
     url = secure.add("/a", Page(BODY, cut_at=1_000_000), Page(BODY))
@@ -279,7 +284,10 @@ def test_https_works_with_the_sites_certificates(
 
 
 def test_https_never_falls_to_http(
-    origin: Origin, secure: Origin, make_service: Callable[..., FetchService], make_transports: Callable[..., Transports]
+    origin: Origin,
+    secure: Origin,
+    make_service: Callable[..., FetchService],
+    make_transports: Callable[..., Transports],
 ) -> None:
     service = make_service(transports=make_transports(ca_file=secure.ca_file))
     url = secure.add("/a", redirect(origin.add("/b", SMALL)))
@@ -307,7 +315,9 @@ def test_the_target_policy_is_asked_about_every_hop(
 
 
 def test_the_address_is_checked_before_a_byte_goes_out(
-    origin: Origin, make_service: Callable[..., FetchService], make_transports: Callable[..., Transports]
+    origin: Origin,
+    make_service: Callable[..., FetchService],
+    make_transports: Callable[..., Transports],
 ) -> None:
     asked = []
 
@@ -324,7 +334,9 @@ def test_the_address_is_checked_before_a_byte_goes_out(
 
 
 def test_an_address_that_passes_is_fetched_from(
-    origin: Origin, make_service: Callable[..., FetchService], make_transports: Callable[..., Transports]
+    origin: Origin,
+    make_service: Callable[..., FetchService],
+    make_transports: Callable[..., Transports],
 ) -> None:
     asked: list[str] = []
     service = make_service(transports=make_transports(check_address=asked.append))

@@ -141,8 +141,6 @@ def test_progress_counts_bytes_and_their_rate() -> None:
 
 
 def test_its_repr_shows_no_secret() -> None:
-    request = FetchRequest(
-        ("http://h/a?token=s3cret",), None, Meter(Clock()), leave=lambda _: None
-    )
+    request = FetchRequest(("http://h/a?token=s3cret",), None, Meter(Clock()), leave=lambda _: None)
     assert "s3cret" not in repr(request)
     assert "queued" in repr(request)

@@ -65,8 +65,10 @@ def test_only_what_may_pass_is_tried_again(error: Exception, transient: bool) ->
 
 @pytest.mark.parametrize(
     ("status", "transient"),
-    [(408, True), (425, True), (429, True), (500, True), (503, True), (599, True)]
-    + [(200, False), (400, False), (401, False), (403, False), (404, False), (410, False)],
+    [
+        *[(408, True), (425, True), (429, True), (500, True), (503, True), (599, True)],
+        *[(200, False), (400, False), (401, False), (403, False), (404, False), (410, False)],
+    ],
 )
 def test_statuses_that_mean_not_now(status: int, transient: bool) -> None:
     assert is_transient_status(status) is transient

@@ -353,7 +353,10 @@ def test_the_interpreter_ends_while_transfers_run(
 
 
 def test_importing_the_service_imports_neither_requests_nor_pycurl() -> None:
-    script = "import sys, stager.service, stager.transports; print({*sys.modules} & {'requests', 'pycurl', 'ftplib', 'fsspec'})"
+    script = (
+        "import sys, stager.service, stager.transports;"
+        "print({*sys.modules} & {'requests', 'pycurl', 'ftplib', 'fsspec'})"
+    )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout == b"set()\n"
 

@@ -36,6 +36,12 @@ def feed(verifier: Verifier, fd: int, body: bytes, step: int) -> None:
         verifier.update(memoryview(buffer)[: len(piece)])
 
 
+def feed_and_finish(verifier: Verifier) -> None:
+    for _ in range(4):
+        verifier.update(b"x" * INLINE)
+    verifier.finish()
+
+
 def expected(body: bytes) -> dict[str, str]:
     return {
         "xxh3_128": xxhash.xxh3_128_hexdigest(body),
@@ -92,9 +98,7 @@ def test_a_file_that_was_shortened_is_an_error_not_a_hang(fd: int) -> None:
     feed(verifier, fd, b"x" * (2 * INLINE), INLINE)
     os.ftruncate(fd, 0)
     with pytest.raises(OSError, match="ends at"):
-        for _ in range(4):
-            verifier.update(b"x" * INLINE)
-        verifier.finish()
+        feed_and_finish(verifier)
 
 
 def test_it_says_what_it_can_go_on_with(fd: int) -> None:
