@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from _thread import allocate_lock
 
 from fscache import config as configuration
 from fscache.fs.atomic import Modes
@@ -97,6 +98,7 @@ class Cache:
         self._fetcher_made: Fetcher | None = None
         self._kv: LocalStore | None = None
         self._make_fetcher = fetcher
+        self._making = allocate_lock()
 
     # -- URLs ---------------------------------------------------------------------------------
 
@@ -440,10 +442,12 @@ class Cache:
         if self._fetcher_made is None:
             from fscache.urls.fetcher import Fetcher
 
-            with translated(self.root.path):
-                self.root.ensure()
-            make = self._make_fetcher or Fetcher
-            self._fetcher_made = make(self.root, self._own, self.config)
+            with self._making:  # two threads that miss at once must share one
+                if self._fetcher_made is None:
+                    with translated(self.root.path):
+                        self.root.ensure()
+                    make = self._make_fetcher or Fetcher
+                    self._fetcher_made = make(self.root, self._own, self.config)
         return self._fetcher_made
 
 

@@ -159,25 +159,22 @@ class RemoteCache(Cache):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _find_fresh(self, url: Source, **options: Any) -> Path | Miss:
-        found = super()._find_fresh(url, **options)
-        if isinstance(found, os.PathLike):
-            return found
-        fetcher = cast("SharedFetcher | PullFetcher", self._fetcher)
-        if not self._asked:
-            self._asked = True  # the first contact may have shown us the server's own root
-            found = super()._find_fresh(url, **options)
-            if isinstance(found, os.PathLike):
-                return found
-        given, checksum, _known = found
-        wish = {
-            "mirrors": given[1:],
-            "checksum": checksum,
-            "max_age": options.get("max_age"),
-            "revalidate": options.get("revalidate"),
-        }
-        fetcher.wish(given[0], wish)
-        return found
+    def _find_fresh(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
+        fresh, miss = super()._find_fresh(url, **options)
+        if fresh is None and not self._asked:
+            _ = self._fetcher  # the first contact may show us the server's own root
+            self._asked = True
+            fresh, miss = super()._find_fresh(url, **options)
+        if fresh is None:
+            given, checksum, _known = miss
+            wish = {
+                "mirrors": given[1:],
+                "checksum": checksum,
+                "max_age": options.get("max_age"),
+                "revalidate": options.get("revalidate"),
+            }
+            cast("SharedFetcher | PullFetcher", self._fetcher).wish(given[0], wish)
+        return fresh, miss
 
     def _choose(self, root: Root, index: URLIndex, config: Config) -> Fetcher:
         if self._rpc is None:

@@ -57,8 +57,13 @@ class SharedFetcher:
 
     def wish(self, url: str, wish: dict[str, Any]) -> None:
         """Note how fresh a URL that is about to be asked for must be."""
-        if wish.get("revalidate") or wish.get("max_age") is not None:
-            self._wishes[url] = {key: wish[key] for key in ("revalidate", "max_age") if wish.get(key)}
+        kept = {
+            name: wish[name]
+            for name in ("revalidate", "max_age")
+            if wish.get(name) is not None and wish[name] is not False  # a max_age of 0 is one
+        }
+        if kept:
+            self._wishes[url] = kept
 
     def submit(
         self,

@@ -53,7 +53,11 @@ class ServerTransport:
             url: As the entry names it.
             wish: mirrors, checksum, max_age, revalidate; what is None is left out.
         """
-        kept = {name: value for name, value in wish.items() if value not in (None, [], False)}
+        kept = {
+            name: value
+            for name, value in wish.items()
+            if value is not None and value is not False and value != []
+        }
         if kept:
             with self._mutex:
                 self._wishes[url] = kept
