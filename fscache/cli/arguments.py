@@ -26,6 +26,20 @@ COMMANDS = {
     "auth logout": "remove a host's credential from the keyring",
     "config show": "list the settings, and where each value came from",
     "admin ls": "list what is in the cache",
+    "workers init": "make the certificates of a grid",
+    "workers head": "be the head of a grid, in the foreground",
+    "workers run": "be a worker, in the foreground",
+    "workers start": "start a worker of this host, or of others",
+    "workers stop": "stop workers",
+    "workers restart": "stop workers and start them as they were",
+    "workers status": "list the workers of this host, and whether their head knows them",
+    "workers logs": "show what workers have written",
+    "tables deploy": "make a table of Parquet, CSV, FITS or NumPy files",
+    "tables ls": "list the tables",
+    "tables show": "show a table's columns and shards",
+    "tables drop": "forget tables",
+    "tables rebalance": "place a table's shards on the nodes that are there now",
+    "tables verify": "hash every copy of a table's shards again",
 }
 """What can be called; `auth login` is done by the module `fscache.cli.auth_login`, and so on."""
 
@@ -33,6 +47,8 @@ GROUPS = {
     "auth": "credentials for hosts",
     "config": "settings",
     "admin": "look after the cache",
+    "workers": "the workers of a grid",
+    "tables": "tables of a grid",
 }
 
 

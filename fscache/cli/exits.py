@@ -69,6 +69,12 @@ BY_CLASS: dict[type[BaseException], int] = {
     errors.LockTimeoutError: BUSY,
     errors.AuthenticationError: AUTHENTICATION,
     errors.CredentialError: AUTHENTICATION,
+    errors.ClusterError: NETWORK,
+    errors.HostDied: NETWORK,
+    errors.InsecureGridError: PERMISSION,
+    errors.UnknownTableError: NOT_FOUND,
+    errors.TableSourceError: USAGE,
+    errors.TableExistsError: USAGE,
     # of files that the user has named: the rest of the tree is translated before it gets here
     FileNotFoundError: NOT_FOUND,
     PermissionError: PERMISSION,

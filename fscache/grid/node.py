@@ -20,6 +20,7 @@ from fscache.grid.serving import Listener, Server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fscache.cache import Cache
     from fscache.grid.links import Channel, Message, NodeLink
 
 _current: Node | None = None
@@ -42,7 +43,7 @@ class Node:
         root: str | None = None,
         temp: str | None = None,
         threads: int = 1,
-        cache: Any = None,
+        cache: Cache | None = None,
         pull: Callable[[str], object] | None = None,
     ) -> None:
         """Open the node's root.
@@ -52,7 +53,7 @@ class Node:
             root: Of the node's cache; from the configuration by default.
             temp: Directory for what `copy_files` brings; the system's by default.
             threads: Tasks at once.
-            cache: Anything with the face of `Cache`, instead of `root`.
+            cache: Instead of `root`.
             pull: Brings an object of this address into the cache from the data server, or raises.
         """
         global _current  # noqa: PLW0603 - one node a process
@@ -60,6 +61,13 @@ class Node:
             from fscache.cache import Cache
 
             cache = Cache(root)
+        self.urls: Cache = cache
+        """What gets URLs: through the data server, if there is one."""
+        if cache.config.server is not None and pull is None:
+            from fscache.remote.cache import RemoteCache
+
+            self.urls = RemoteCache(root=cache.root.path, config=cache.config)
+            pull = self.urls.path
         self.link = link
         self.host = socket.gethostname()
         self.cache = cache

@@ -159,7 +159,7 @@ def run_merge(run: str, blob: bytes, *parts: list[Stretch]) -> list[Stretch]:
 
 def _subject(job: Job, piece: Piece, node: Node) -> Any:
     if not piece.address:
-        return node.cache.get(piece.name)
+        return node.urls.get(piece.name)
     path = node.holdings.path(piece.address, piece.holders)
     return Shard(
         path,

@@ -1,0 +1,31 @@
+"""`fscache workers restart`: stop workers of this host, and start them as they were."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fscache.cli.session import Session
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    from fscache.cli.workers import add_choice
+
+    add_choice(parser)
+
+
+def execute(session: Session, arguments: Namespace) -> int:
+    """Run the command."""
+    from fscache.cli import workers
+
+    code = workers.elsewhere(session, arguments, "restart", *arguments.names)
+    if code is not None:
+        return code
+    control = workers.control(session)
+    for name in arguments.names or control.names():
+        control.stop(name)
+        state = control.start(name, control.status(name).orders)
+        workers.emit(session, state, "started")
+    return 0
