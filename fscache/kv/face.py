@@ -126,7 +126,8 @@ class KeyValues(_Mapping):
             key: A key whose value is an int or float; its ttl and tags stay.
             delta: What to add.
             default: Where there is no value, add to this.
-            once: A token of up to 64 characters: asked again with it, nothing is added again.
+            once: A token of up to 64 characters: asked again with it, nothing is added again, and
+                the sum of then is returned. A key remembers its last 64 tokens.
 
         Raises:
             TypeError: the value is no number.
@@ -151,7 +152,7 @@ class KeyValues(_Mapping):
             value: As for `put`.
             ttl: As for `put`.
             tags: As for `put`.
-            once: A token: asked again with it after a success, it is a success again.
+            once: A token, as for `incr`: asked again with it after a success, it is one again.
         """
         raise NotImplementedError
 
