@@ -196,6 +196,11 @@ class Cache:
             from fscache.urls.progress import follow
 
             follow(requests, None if progress is True else progress)
+        from concurrent.futures import wait
+
+        # One wake-up for all: waiting for each in turn wakes this thread thousands of times, and
+        # every time it takes the interpreter from the thread that fetches.
+        wait(requests)
         failure: BaseException | None = None
         paths = []
         for request in requests:
