@@ -31,7 +31,9 @@ DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 WEB = frozenset({"http", "https"})
 
 _SHOWN = 200
-_FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000\ufeff]")
+_FORBIDDEN = re.compile(
+    r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000\ud800-\udfff\ufeff]"
+)
 _PARTS = re.compile(
     r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://"
     r"(?:(?P<user>[^/?#@\\]*)@)?"

@@ -51,7 +51,7 @@ class _Session(socketserver.StreamRequestHandler):
             if command == "QUIT":
                 self.say("221 bye")
                 return
-            getattr(self, f"do_{command}", self.unknown)(argument)
+            getattr(self, f"do_{command.lower()}", self.unknown)(argument)
         if self.listener:
             self.listener.close()
 
@@ -61,18 +61,18 @@ class _Session(socketserver.StreamRequestHandler):
     def unknown(self, _: str) -> None:
         self.say("502 what?")
 
-    def do_USER(self, user: str) -> None:
+    def do_user(self, user: str) -> None:
         self.user = user
         self.say("331 password?")
 
-    def do_PASS(self, password: str) -> None:
+    def do_pass(self, password: str) -> None:
         good = (self.user, password) == self.server.login
         self.say("421 too many" if self.server.busy else "230 in" if good else "530 no")
 
-    def do_TYPE(self, _: str) -> None:
+    def do_type(self, _: str) -> None:
         self.say("200 ok")
 
-    def do_SIZE(self, name: str) -> None:
+    def do_size(self, name: str) -> None:
         if not self.server.knows_size:
             self.say("502 what?")
         elif name in self.server.files:
@@ -80,19 +80,19 @@ class _Session(socketserver.StreamRequestHandler):
         else:
             self.say("550 no such file")
 
-    def do_MDTM(self, _: str) -> None:
+    def do_mdtm(self, _: str) -> None:
         self.say(f"213 {self.server.modified}")
 
-    def do_PASV(self, _: str) -> None:
+    def do_pasv(self, _: str) -> None:
         self.listener = socket.create_server(("127.0.0.1", 0))
         high, low = divmod(self.listener.getsockname()[1], 256)
         self.say(f"227 (10,0,0,1,{high},{low})")  # a host that must not be believed
 
-    def do_REST(self, offset: str) -> None:
+    def do_rest(self, offset: str) -> None:
         self.rest = int(offset)
         self.say("350 ok")
 
-    def do_RETR(self, name: str) -> None:
+    def do_retr(self, name: str) -> None:
         if name not in self.server.files:
             self.say("550 no such file")
             return

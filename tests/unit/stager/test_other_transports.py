@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -29,6 +28,7 @@ from tests.unit.stager.test_fetching import BODY, SMALL, SOON, leave, read, sha2
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from tests.unit.stager.directory import DirectoryDestination
 
