@@ -146,7 +146,9 @@ def _leaks(descriptors: dict[int, str], threads: set[threading.Thread]) -> list[
 
 
 @pytest.fixture(autouse=True)
-def _no_leaks(request: pytest.FixtureRequest, _own_environment: None) -> Iterator[None]:
+def _no_leaks(
+    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, _own_environment: None
+) -> Iterator[None]:
     if request.node.get_closest_marker("leaks") or not os.path.isdir("/proc/self/fd"):
         yield
         return
@@ -155,7 +157,10 @@ def _no_leaks(request: pytest.FixtureRequest, _own_environment: None) -> Iterato
     yield
     if request.node.stash.get(_FAILED, False):
         return  # its traceback keeps everything alive, and there is something to read already
-    request.node.funcargs.clear()  # or the fixtures' values would outlive them
+    # Whose values are still held here, though they have come to their end; so are the log's.
+    request.node.funcargs.clear()
+    for phase in ("setup", "call"):
+        caplog.get_records(phase).clear()
     deadline = time.monotonic() + _SETTLE_SECONDS
     while _leaks(descriptors, threads):
         gc.collect()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 
 from fscache.fs import atomic
 
@@ -24,7 +26,7 @@ def hash_file(
         also: Further running digests to feed in the same pass.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no regular file.
     """
     hasher = new_hasher()
     feeds = [hasher.update, *(other.update for other in also)]
@@ -33,8 +35,11 @@ def hash_file(
         for feed in feeds:
             feed(view)
 
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    # Non-blocking: a pipe in its place is not waited for.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
         atomic.copy_bytes(atomic.reader(fd), take)
         return hasher.hexdigest(), os.fstat(fd)
     finally:

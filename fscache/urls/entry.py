@@ -7,6 +7,9 @@ a later version may add some.
 
 from __future__ import annotations
 
+from fscache.objects.digest import DIGEST_DIGITS
+from fscache.objects.layout import MAX_SLOTS, is_hex
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from os import stat_result
@@ -115,16 +118,20 @@ class URLEntry:
 
     @classmethod
     def decode(cls, name: bytes, payload: bytes) -> URLEntry:
-        """Read an entry; raises ValueError where a field is missing or no number."""
+        """Read an entry; raises ValueError where a field is missing or cannot be what it says."""
         fields = {}
         for line in payload.decode("utf-8", "surrogateescape").split("\n"):
             field, _, value = line.partition(" ")
             fields[field] = value
         try:
+            digest, slot = fields["digest"], int(fields["slot"])
+            # They become a path: nothing else may get out of an entry that somebody else wrote.
+            if len(digest) != DIGEST_DIGITS or not is_hex(digest) or not 0 <= slot < MAX_SLOTS:
+                raise ValueError("the entry names no object")
             return cls(
                 name.decode("utf-8", "surrogateescape"),
-                fields["digest"],
-                slot=int(fields["slot"]),
+                digest,
+                slot=slot,
                 size=int(fields["size"]),
                 inode=int(fields["inode"]),
                 mtime_ns=int(fields["mtime_ns"]),

@@ -8,22 +8,27 @@ miss.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from fscache.fs.atomic import set_access_time
 from fscache.objects.digest import address_of
 from fscache.objects.layout import format_address
+from fscache.records.root import translate
 from fscache.urls.entry import URLEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from logging import Logger
 
+    from fscache.objects.digest import Hasher
     from fscache.records.root import Root
 
 TOUCH_INTERVAL = 3600.0  # a write per file and hour at most; purge ages are counted in days
 _TOUCHED = 100_000  # objects of other users whose last touch is remembered; some 20 MB at most
 _DIGEST_ALGORITHM = "xxh3_128"
+_NOT_THE_BYTES = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.EINVAL)  # bad disk, no file
 
 
 class Hit:
@@ -63,25 +68,18 @@ class URLIndex:
             url: Without user information and fragment.
             verify: Hash the bytes whatever the identity says.
             touch: Record the access, at most once an hour.
+
+        Raises:
+            StoreError: the root cannot be read; a tier is passed over instead.
         """
-        entry = self.entry(url)
-        if entry is None:
-            return None
-        path = self._objects.locate(address_of(entry.digest), entry.slot)
         try:
-            status = os.stat(path)
-        except (FileNotFoundError, NotADirectoryError):
+            return self._find(url, verify=verify, touch=touch)
+        except OSError as exc:
+            if not self._read_only:
+                raise translate(exc, self._root.path) from exc
+            # A tier that is broken, or not for this user, must not keep anyone from the others.
+            _log().warning("tier passed over: %s", exc)
             return None
-        if verify or not entry.matches(status):
-            checked = self._verify(entry, path)
-            if checked is None:
-                return None
-            status = checked
-        if touch and not self._read_only:
-            now = self._root.now()
-            if abs(now - status.st_atime) > TOUCH_INTERVAL:
-                self._touch(entry, path, status, now)
-        return Hit(entry, path, status)
 
     def entry(self, url: str) -> URLEntry | None:
         """Return what is recorded of a URL, whether or not its object is there."""
@@ -92,9 +90,7 @@ class URLIndex:
         try:
             return URLEntry.decode(name, payload)
         except ValueError as exc:
-            import logging
-
-            logging.getLogger("fscache").warning("entry of %s cannot be read: %s", url, exc)
+            _log().warning("entry of %s cannot be read: %s", url, exc)
             return None
 
     def has_checksum(self, hit: Hit, algorithm: str, expected: str) -> bool:
@@ -103,18 +99,33 @@ class URLIndex:
             return hit.entry.digest == expected
         known = hit.entry.checksums.get(algorithm)
         if known is None:
-            from fscache.objects.verify import hash_file
             from stager.checks import hasher
 
             running = hasher(algorithm)
-            hash_file(hit.path, self._objects.new_hasher, (running,))
+            if self._verify(hit.entry, hit.path, (running,)) is None:
+                return False
             known = hit.entry.checksums[algorithm] = running.hexdigest()
-            self._rewrite(hit.entry)
+            self.update(hit.entry)
         return known == expected
 
     def write(self, entry: URLEntry) -> None:
         """Record an entry."""
         self._entries.write(entry.url.encode("utf-8", "surrogateescape"), entry.encode())
+
+    def update(self, entry: URLEntry) -> None:
+        """Record what was learnt about an entry's bytes, if they still are what its URL stands for.
+
+        Nothing is lost where it cannot be written: whoever needs it will learn it again.
+        """
+        if self._read_only:
+            return
+        current = self.entry(entry.url)
+        if current is None or (current.digest, current.slot) != (entry.digest, entry.slot):
+            return  # forgotten or fetched anew meanwhile
+        try:
+            self.write(entry)
+        except OSError as exc:
+            _log().info("entry of %s not updated: %s", entry.url, exc.strerror)
 
     def forget(self, url: str) -> bool:
         """Remove a URL's entry; its object stays until a purge. False if there was none."""
@@ -137,6 +148,26 @@ class URLIndex:
                 status = None
             yield entry, path, status
 
+    def _find(self, url: str, *, verify: bool, touch: bool) -> Hit | None:
+        entry = self.entry(url)
+        if entry is None:
+            return None
+        path = self._objects.locate(address_of(entry.digest), entry.slot)
+        try:
+            status = os.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        if verify or not entry.matches(status):
+            checked = self._verify(entry, path)
+            if checked is None:
+                return None
+            status = checked
+        if touch and not self._read_only:
+            now = self._root.now()
+            if abs(now - status.st_atime) > TOUCH_INTERVAL:
+                self._touch(entry, path, status, now)
+        return Hit(entry, path, status)
+
     def _touch(self, entry: URLEntry, path: str, status: os.stat_result, now: float) -> None:
         if not set_access_time(path, status, now):
             # Another user's file: the journal alone will know, and must not at every hit.
@@ -148,42 +179,40 @@ class URLIndex:
         address = format_address(address_of(entry.digest), entry.slot)
         self._root.journal.append("touch", "url", entry.url, address, entry.size)
 
-    def _verify(self, entry: URLEntry, path: str) -> os.stat_result | None:
+    def _verify(
+        self, entry: URLEntry, path: str, also: tuple[Hasher, ...] = ()
+    ) -> os.stat_result | None:
         from fscache.objects.verify import hash_file
 
         try:
-            digest, status = hash_file(path, self._objects.new_hasher)
+            digest, status = hash_file(path, self._objects.new_hasher, also)
+            why = f"its digest is {digest}"
         except FileNotFoundError:
             return None
+        except OSError as exc:
+            if exc.errno not in _NOT_THE_BYTES:
+                raise
+            digest, why = "", str(exc.strerror)
         if digest == entry.digest:
             if not entry.matches(status):
                 entry.identify(status)
-                self._rewrite(entry)
+                self.update(entry)
             return status
-        import logging
-
-        log = logging.getLogger("fscache")
         if self._read_only:
-            log.warning("object %s is corrupt (digest is %s); passed over", path, digest)
+            _log().warning("object %s is corrupt (%s); passed over", path, why)
             return None
         try:
             where = self._objects.quarantine(path, f"{self._root.path}/quarantine")
         except OSError as exc:
-            log.warning("object %s is corrupt and stays where it is: %s", path, exc.strerror)
+            _log().warning("object %s is corrupt and stays where it is: %s", path, exc.strerror)
         else:
-            log.warning("object %s is corrupt (digest is %s); moved to %s", path, digest, where)
+            _log().warning("object %s is corrupt (%s); moved to %s", path, why, where)
             address = format_address(address_of(entry.digest), entry.slot)
             self._root.journal.append("purge", "object", address, address)
         return None
 
-    def _rewrite(self, entry: URLEntry) -> None:
-        if self._read_only:
-            return
-        try:
-            self.write(entry)
-        except OSError as exc:  # a reader of a shared root: it will hash again next time
-            import logging
 
-            logging.getLogger("fscache").info(
-                "entry of %s not updated: %s", entry.url, exc.strerror
-            )
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("fscache")

@@ -11,7 +11,13 @@ def plain(url: str) -> str:
     """Return the name of a URL's entry; raises InvalidURLError for what cannot be one."""
     host_end = url.find("/", 8)
     host = url[:host_end] if host_end > 0 else url
-    if "@" in host or "#" in url or host_end < 0 or host != host.lower():
+    if (
+        "@" in host
+        or "#" in url
+        or host_end < 0
+        or host != host.lower()
+        or not url.isascii()  # a lone surrogate has no bytes, and so no name
+    ):
         from stager.urls import parse
 
         return parse(url).url
