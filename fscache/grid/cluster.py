@@ -56,6 +56,19 @@ class WorkerInfo(NamedTuple):
     threads: int
 
 
+_HTTP = "127.0.0.1:0"
+"""Where the engine's HTTP server listens, which cannot be left out: it knows neither TLS nor passwords,
+so it is given no routes (`_quiet`), and nobody but this host."""
+
+
+def _quiet() -> None:
+    """Make the engine say and show no more than it must."""
+    dask.config.set(
+        {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
+    )
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+
+
 def security(pair: KeyPair | None) -> distributed.Security:
     """Return the engine's form of a key pair; None is a cluster without protection."""
     if pair is None:
@@ -103,16 +116,17 @@ class Cluster:
     @classmethod
     def embedded(cls, pair: KeyPair, host: str = "127.0.0.1") -> Cluster:
         """Start a scheduler in this process; workers are started by whoever calls this."""
-        with dask.config.set({"distributed.worker.daemon": False}):
-            local = distributed.LocalCluster(
-                n_workers=0,
-                processes=True,
-                protocol="tls://",
-                host=host,
-                security=security(pair),
-                dashboard_address=None,
-                silence_logs=logging.CRITICAL,
-            )
+        _quiet()
+        local = distributed.LocalCluster(
+            n_workers=0,
+            processes=True,
+            protocol="tls://",
+            host=host,
+            security=security(pair),
+            dashboard_address=_HTTP,
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.CRITICAL,
+        )
         return cls(local.scheduler_address, pair, embedded=local)
 
     @property
@@ -361,13 +375,17 @@ async def serve_worker(
     ready: Callable[[str], None],
 ) -> None:
     """Be a worker of the scheduler at `head` until told to leave or the scheduler is gone."""
+    _quiet()
     worker = distributed.Worker(
         head,
+        # A cluster of one machine is reached from nowhere else.
+        host="127.0.0.1" if host_of(head).startswith("127.") else None,
         nthreads=threads,
         name=name,
         security=security(pair),
         local_directory=scratch,
         dashboard=False,
+        dashboard_address=_HTTP,
         plugins=(NodePlugin(root, temp),),
         death_timeout=60,
     )
@@ -380,12 +398,14 @@ async def serve_head(
     host: str, port: int, pair: KeyPair | None, *, ready: Callable[[str], None]
 ) -> None:
     """Be a scheduler until told to end."""
+    _quiet()
     scheduler = distributed.Scheduler(
         protocol="tls" if pair else "tcp",
         host=host,
         port=port,
         security=security(pair),
         dashboard=False,
+        dashboard_address=_HTTP,
     )
     async with scheduler:
         scheduler.add_plugin(plugin := HeadPlugin(), name=plugin.name, idempotent=True)

@@ -89,11 +89,16 @@ def _watch(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
 def main() -> None:
     """Read the orders and follow them."""
     orders = json.loads(_line())
-    code = serve(orders, lambda _address: None, lifeline=True)
+    code = serve(orders, _say, lifeline=True)
     sys.stdout.flush()
     sys.stderr.flush()
     # A mapper that was left behind must not keep the process.
     os._exit(code)
+
+
+def _say(address: str) -> None:
+    sys.stdout.write(f"{address} is there\n")
+    sys.stdout.flush()
 
 
 def _line() -> bytes:
