@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     Route = Callable[[Request, str], Response]
 
 _CHALLENGE = (("WWW-Authenticate", 'Basic realm="fscache"'),)
+_WITHOUT_ROOT = ("", "metrics")
+_AWAY = 5.0  # seconds after which to ask again
 _XML_TYPES = ("text/xml", "application/xml")
 
 
@@ -38,6 +40,7 @@ class App:
         methods: Methods,
         routes: Mapping[tuple[str, str], Route],
         healthy: Callable[[], str | None],
+        usable: Callable[[], str | None],
     ) -> None:
         """Serve.
 
@@ -49,6 +52,8 @@ class App:
             routes: (method, first part of the path) → what serves it; it gets the rest of the path.
                 GET routes serve HEAD too.
             healthy: Returns what is wrong, None if nothing is.
+            usable: Returns why nothing can be served from the root, None if it can. Asked for every
+                request: what is written while a file system is not mounted would land below it.
         """
         self._tokens = tokens
         self._limiter = limiter
@@ -56,6 +61,7 @@ class App:
         self._methods = methods
         self._routes = dict(routes)
         self._healthy = healthy
+        self._usable = usable
         self.answered = 0
         """Requests since the start."""
         self.refused = 0
@@ -81,11 +87,14 @@ class App:
             response.headers += _CHALLENGE
             return response
         request.role = role
+        first, _, rest = path[1:].partition("/")
+        away = None if first in _WITHOUT_ROOT and head.method != "POST" else self._usable()
+        if away is not None:
+            return error_reply(errors.TryAgainError(SERVER, away, retry_after=_AWAY))
         if head.method == "POST":
             return self._call(request, path)
         if not may(role, USE):
             return error_reply(errors.AccessDeniedError(SERVER, "this needs a token"))
-        first, _, rest = path[1:].partition("/")
         method = "GET" if head.method == "HEAD" else head.method
         route = self._routes.get((method, first))
         if route is None:

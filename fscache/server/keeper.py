@@ -37,6 +37,7 @@ class Keeper:
         spool: Spool,
         board: Board,
         survey: Callable[[], None],
+        usable: Callable[[], str | None],
         *,
         scan_interval: float = SCAN_INTERVAL,
         clock: Callable[[], float] = time.monotonic,
@@ -47,12 +48,14 @@ class Keeper:
             spool: Looked into.
             board: Takes what is found there.
             survey: Counts what is here, for the status page; may take a while.
+            usable: Returns why nothing can be done now, None if it can.
             scan_interval: Seconds between two looks.
             clock: Monotonic seconds.
         """
         self._spool = spool
         self._board = board
         self._survey = survey
+        self._usable = usable
         self._interval = scan_interval
         self._clock = clock
         self._wake = threading.Event()
@@ -86,10 +89,11 @@ class Keeper:
         while not self._stop:
             self._beat = self._clock()
             self._wake.clear()
-            self._attempt("resume", self._resume)
-            self._attempt("spool", self._take_dropped)
-            self._attempt("sweep", self._spool.sweep, SWEEP_INTERVAL)
-            self._attempt("survey", self._survey, SURVEY_INTERVAL)
+            if self._usable() is None:
+                self._attempt("resume", self._resume)
+                self._attempt("spool", self._take_dropped)
+                self._attempt("sweep", self._spool.sweep, SWEEP_INTERVAL)
+                self._attempt("survey", self._survey, SURVEY_INTERVAL)
             self._wake.wait(self._interval)
 
     def _attempt(self, name: str, step: Callable[[], object], every: float = 0.0) -> None:

@@ -56,12 +56,12 @@ def live(server: Server, variables: SystemdVariables, reread: Callable[[], Confi
         server.stop()
 
 
-def answers(url: str) -> bool:
-    """Whether a server at `url` answers a request at all, in whatever way."""
+def answers(url: str, timeout: float = _PROBE) -> bool:
+    """Whether a server at `url` answers a request at all, in whatever way, within `timeout` s."""
     target = urlsplit(url)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(target.hostname or "", target.hostname or "")  # noqa: S104 - where it listens, not where we do
     try:
-        sock = socket.create_connection((host, target.port or 0), timeout=_PROBE)
+        sock = socket.create_connection((host, target.port or 0), timeout=timeout)
         try:
             if target.scheme == "https":
                 # Our own certificate names the host, not the loopback address: nothing is at stake.

@@ -84,14 +84,11 @@ class Listener:
         self._changed = threading.Condition()
         self._open: dict[Stream, Connection] = {}
         self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
+        host, port = sock.getsockname()[:2]
+        self.address: tuple[str, int] = (host, port)
+        """Host and port as bound."""
         self.accepted = 0
         """Connections since the start."""
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port as bound."""
-        host, port = self._socket.getsockname()[:2]
-        return host, port
 
     @property
     def connections(self) -> int:

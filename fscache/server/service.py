@@ -128,6 +128,7 @@ class Server:
                 ("GET", ""): self._page,
             },
             healthy=self.trouble,
+            usable=self._away,
         )
         try:
             listening = sock or bind(settings.host, settings.port)
@@ -138,7 +139,11 @@ class Server:
             listening, self._app, tls=self._tls, idle=settings.idle, stall=settings.stall
         )
         self._keeper = Keeper(
-            self._spool, self.board, self._survey.take, scan_interval=settings.scan_interval
+            self._spool,
+            self.board,
+            self._survey.take,
+            self._away,
+            scan_interval=settings.scan_interval,
         )
         self._watch = Watch(f"{self._spool.path}/{NEW}", self._keeper.wake)
 
@@ -184,13 +189,7 @@ class Server:
 
     def trouble(self) -> str | None:
         """Return what keeps this server from its work, None for nothing."""
-        if self._stop.is_set():
-            return "stopping"
-        if not os.path.exists(f"{self.cache.root.path}/FORMAT"):
-            return "the root is gone"
-        if not self._keeper.alive:
-            return "the keeper is stuck"
-        return None
+        return self._away() or (None if self._keeper.alive else "the keeper is stuck")
 
     def figures(self) -> figures.Figures:
         """Return what the status page and the metrics show."""
@@ -205,6 +204,11 @@ class Server:
             made = LocalStore(self.cache.root, name, serializer=Passing)
             store = self._stores.setdefault(name, made)
         return store
+
+    def _away(self) -> str | None:
+        if self._stop.is_set():
+            return "stopping"
+        return None if os.path.exists(f"{self.cache.root.path}/FORMAT") else "the root is gone"
 
     def _page(self, _request: Request, _rest: str) -> Response:
         return page.respond(self.figures())

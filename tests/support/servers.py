@@ -62,7 +62,7 @@ def serving(
     given: dict[str, Any] = {"allow_private": True, "attempts": 2, **(config or {})}
     clock = {} if now is None else {"now": now}
     server = Server(
-        load_config(str(root), None, **given), Settings(port=0, grace=1.0, **settings), **clock
+        load_config(str(root), None, **given), Settings(**{"port": 0, "grace": 1.0, **settings}), **clock
     )
     server.start()
     try:
