@@ -10,7 +10,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 
 def files(top: str) -> Iterator[os.DirEntry[str]]:
@@ -30,3 +30,33 @@ def files(top: str) -> Iterator[os.DirEntry[str]]:
                     pending.append(entry.path)
                 else:
                     yield entry
+
+
+def branches(top: str) -> Iterator[Iterable[os.DirEntry[str]]]:
+    """Yield what `files(top)` yields in parts, one for each directory at the top.
+
+    Each part is read when it is iterated over, so that threads can share the work.
+    """
+    here = []
+    try:
+        scan = os.scandir(top)
+    except FileNotFoundError:
+        return
+    with scan:
+        for entry in scan:
+            if entry.is_dir(follow_symlinks=False):
+                yield files(entry.path)
+            else:
+                here.append(entry)
+    if here:
+        yield here
+
+
+def remove_empty(path: str, top: str) -> None:
+    """Remove the directory `path` and those above it, below `top`, as far as they are empty."""
+    while path != top and path.startswith(top):
+        try:
+            os.rmdir(path)
+        except OSError:
+            return
+        path = os.path.dirname(path)

@@ -12,6 +12,10 @@ from __future__ import annotations
 
 from fscache.objects.digest import ADDRESS_DIGITS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from re import Pattern
+
 FORMAT_VERSION = 1
 MAX_SLOTS = 64
 _HEX = frozenset("0123456789abcdef")
@@ -20,13 +24,14 @@ _HEX = frozenset("0123456789abcdef")
 class Split:
     """How 20 hex digits become a path: the lengths of its parts."""
 
-    __slots__ = ("cuts", "parts")
+    __slots__ = ("_form", "cuts", "parts")
 
     def __init__(self, *parts: int) -> None:
         """Split into parts of these lengths, the last one the file's name."""
         if sum(parts) != ADDRESS_DIGITS or min(parts) < 1:
             raise ValueError(f"a split has positive parts that add up to {ADDRESS_DIGITS}")
         self.parts = parts
+        self._form: Pattern[str] | None = None
         ends = [sum(parts[: index + 1]) for index in range(len(parts))]
         self.cuts = tuple(slice(end - part, end) for end, part in zip(ends, parts, strict=True))
 
@@ -51,16 +56,15 @@ class Split:
 
     def address(self, relative: str) -> tuple[str, int] | None:
         """Return the address and slot of a path below the top directory; None if it is neither."""
-        stem, dash, slot = relative.partition("-")
-        pieces = stem.split("/")
-        address = "".join(pieces)
-        if tuple(map(len, pieces)) != self.parts or not is_hex(address):
+        if self._form is None:
+            import re  # only walks come here, for every file: 1 µs instead of 4
+
+            pieces = "/".join(f"[0-9a-f]{{{part}}}" for part in self.parts)
+            self._form = re.compile(f"({pieces})(?:-([1-9][0-9]?))?", re.ASCII)
+        found = self._form.fullmatch(relative)
+        if found is None:
             return None
-        if not dash:
-            return address, 0
-        if not (slot.isascii() and slot.isdigit()) or slot.startswith("0") or len(slot) > 2:
-            return None
-        return address, int(slot)
+        return found[1].replace("/", ""), int(found[2] or 0)
 
 
 OBJECT_SPLIT = Split(4, 4, 12)

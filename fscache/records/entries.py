@@ -32,7 +32,7 @@ from fscache.objects.layout import ENTRY_SPLIT, MAX_SLOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from fscache.objects.layout import Split
 
@@ -240,12 +240,17 @@ class EntryStore:
 
     def scan(self) -> Iterator[tuple[bytes, bytes, os.DirEntry[str]]]:
         """Yield name, payload and directory entry of every entry, in no particular order."""
-        from fscache.fs.walk import files
+        from fscache.fs.ahead import ahead
+        from fscache.fs.walk import branches
 
-        for item in files(self.top):
-            found = self.load(item.path)
-            if found is not None:
-                yield *found, item
+        for found in ahead(self._scan_branch, branches(self.top)):
+            yield from found
+
+    def _scan_branch(
+        self, branch: Iterable[os.DirEntry[str]]
+    ) -> list[tuple[bytes, bytes, os.DirEntry[str]]]:
+        loaded = ((self.load(item.path), item) for item in branch)
+        return [(*found, item) for found, item in loaded if found is not None]
 
     def _write(self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None) -> Place:
         base = self.path(name)

@@ -46,7 +46,8 @@ _ALL = _SELECT.format(
     **_EITHER, tables="objects AS o LEFT JOIN entries AS e ON e.address = o.address"
 )
 _OBJECTS = _SELECT.format(**_NO_ENTRY, tables="objects AS o")
-_BARE = _OBJECTS + "WHERE NOT EXISTS (SELECT 1 FROM entries WHERE entries.address = o.address)"
+_SAME = "SELECT 1 FROM entries WHERE entries.address = o.address"
+_BARE = f"{_OBJECTS} WHERE NOT EXISTS ({_SAME})"
 _SMALL = """
 SELECT kind, name, host, '' AS address, size, 0 AS disk, accessed, stored, by, 0 AS hits,
   0 AS verified

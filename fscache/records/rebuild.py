@@ -8,10 +8,11 @@ whole; on any error, a full disk above all, it is removed and nothing has change
 from __future__ import annotations
 
 import os
+import re
 import stat
 
-from fscache.fs.walk import files
-from fscache.objects.layout import format_address
+from fscache.fs.ahead import ahead
+from fscache.objects.layout import is_hex
 from fscache.records import schema
 from fscache.records.fold import (
     ADD_ENTRY,
@@ -26,20 +27,21 @@ from fscache.records.segments import ends, journal_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from fscache.objects.layout import Split
     from fscache.records.root import Root
     from fscache.records.sources import Source
 
     Progress = Callable[[str, int, int], None]
 
-_STRAYS_KEPT = 100
+_BRANCHES = 64  # directories that one thread reads at a time
 
 
 class Survey:
     """What a rebuild found."""
 
-    __slots__ = ("bytes", "dangling", "entries", "gone", "new", "objects", "strays", "strays_count")
+    __slots__ = ("bytes", "dangling", "entries", "gone", "new", "objects", "strays")
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -47,8 +49,7 @@ class Survey:
         self.bytes = 0
         self.entries: dict[str, int] = {}
         self.dangling = 0
-        self.strays: list[str] = []
-        self.strays_count = 0
+        self.strays: list[str] = []  # what is no object below `objects/`, in no order
         self.new: int | None = None  # objects that the catalog before did not know
         self.gone: int | None = None  # those it knew that are not there
 
@@ -91,10 +92,10 @@ def rebuild(
         db.execute("COMMIT")
         if progress:
             progress("index", 0, 1)
-        schema.finish(db)
-        _match(db, survey, block)
         if old is not None:
             _carry_over(db, old, root.now(), survey)
+        schema.finish(db)
+        _match(db, survey, block)
         db.execute("BEGIN IMMEDIATE")
         write_positions(db, positions)
         db.execute("INSERT OR REPLACE INTO meta VALUES ('journal', ?)", (known_id,))
@@ -122,39 +123,65 @@ _ADD_ENTRY_NEW = ADD_ENTRY.partition("ON CONFLICT")[0]
 
 
 def _objects(root: Root, survey: Survey, progress: Progress | None) -> Iterator[tuple[object, ...]]:
+    """Yield a row for every object, in the order of addresses: rows in order cost half."""
     top = f"{root.path}/objects"
-    skip = len(top) + 1
-    split = root.object_split
+    walk = _Walk(root.object_split, survey)
     try:
-        with os.scandir(top) as scan:
-            branches = sorted(scan, key=lambda branch: branch.name)
+        names = sorted(os.listdir(top))
     except FileNotFoundError:
         return
-    for done, branch in enumerate(branches):
-        if progress and not done % 64:
-            progress("objects", done, len(branches))
-        rows = []
-        for item in files(branch.path) if branch.is_dir(follow_symlinks=False) else (branch,):
-            found = split.address(item.path[skip:])
-            try:
-                status = item.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # purged between the two calls
-            if found is None or not stat.S_ISREG(status.st_mode):
-                survey.strays_count += 1
-                if len(survey.strays) < _STRAYS_KEPT:
-                    survey.strays.append(item.path)
+    parts = [names[start : start + _BRANCHES] for start in range(0, len(names), _BRANCHES)]
+    for done, rows in enumerate(ahead(lambda part: sorted(walk.rows(top, part, "", 0)), parts)):
+        if progress:
+            progress("objects", done + 1, len(parts))
+        yield from rows
+
+
+class _Walk:
+    """Reads `objects/` by its split: names tell directories from files, and save looking at them."""
+
+    def __init__(self, split: Split, survey: Survey) -> None:
+        self._parts = split.parts
+        self._leaf = re.compile(f"[0-9a-f]{{{split.parts[-1]}}}(-[1-9][0-9]?)?", re.ASCII)
+        self._survey = survey
+
+    def rows(
+        self, path: str, names: Iterable[str], digits: str, depth: int
+    ) -> Iterator[tuple[object, ...]]:
+        """Yield the rows of these names in a directory, `depth` levels below the top."""
+        if depth == len(self._parts) - 1:
+            yield from self._leaves(path, names, digits)
+            return
+        for name in names:
+            below = f"{path}/{name}"
+            if len(name) != self._parts[depth] or not is_hex(name):
+                self._stray(below)
                 continue
-            rows.append(
-                (
-                    *(format_address(*found), status.st_size, status.st_blocks * 512),
+            try:
+                inside = os.listdir(below)
+            except FileNotFoundError:
+                continue  # purged meanwhile
+            except NotADirectoryError:
+                self._stray(below)
+                continue
+            yield from self.rows(below, inside, digits + name, depth + 1)
+
+    def _leaves(self, path: str, names: Iterable[str], digits: str) -> Iterator[tuple[object, ...]]:
+        for name in names:
+            try:
+                status = os.stat(f"{path}/{name}", follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            if self._leaf.fullmatch(name) and stat.S_ISREG(status.st_mode):
+                yield (
+                    *(digits + name, status.st_size, status.st_blocks * 512),
                     *(status.st_atime, status.st_mtime),
                 )
-            )
-        rows.sort()  # the table is ordered by address: rows in order cost half
-        yield from rows
-    if progress:
-        progress("objects", len(branches), len(branches))
+            else:
+                self._stray(f"{path}/{name}")
+
+    def _stray(self, path: str) -> None:
+        self._survey.strays.append(path)
 
 
 def _match(db: schema.Connection, survey: Survey, block: int) -> None:
@@ -179,18 +206,18 @@ def _carry_over(db: schema.Connection, old: str, now: float, survey: Survey) -> 
     except schema.DamagedError:
         return
     try:
-        survey.new = db.execute(
-            "SELECT COUNT(*) FROM objects WHERE address NOT IN (SELECT address FROM old.objects)"
-        ).fetchone()[0]
-        survey.gone = db.execute(
-            "SELECT COUNT(*) FROM old.objects WHERE address NOT IN (SELECT address FROM objects)"
-        ).fetchone()[0]
+        survey.new, survey.gone = db.execute(
+            "SELECT COUNT(*) - known, (SELECT COUNT(*) FROM old.objects) - known"
+            " FROM objects, (SELECT COUNT(*) AS known FROM objects JOIN old.objects USING (address))"
+        ).fetchone()
+        db.execute("BEGIN")
         db.execute(
             "UPDATE objects SET hits = o.hits, verified = o.verified,"
             " accessed = max(objects.accessed, min(o.accessed, ?))"
             " FROM old.objects AS o WHERE o.address = objects.address AND o.size = objects.size",
             (now,),
         )
+        db.execute("COMMIT")
     except schema.DamagedError:
         survey.new = survey.gone = None
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from fscache.objects.digest import address_of
 from fscache.objects.layout import format_address
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fscache.records.root import Root
+
+# As they are written today. A walk of a million entries cannot decode each of them field by field.
+_FIRST_LINES = re.compile(
+    r"digest ([0-9a-f]{32})\nslot (\d+)\nsize (\d+)\ninode \d+\nmtime_ns \d+\nfetched_at ([\d.]+)",
+    re.ASCII,
+)
 
 
 class URLSource:
@@ -49,6 +56,18 @@ class URLSource:
 
 
 def _named(name: bytes, payload: bytes) -> Named | None:
+    url = os.fsdecode(name)
+    lines = os.fsdecode(payload).split("\n")
+    found = _FIRST_LINES.fullmatch("\n".join(lines[:6]))
+    if found is None:
+        return _decoded(name, payload)
+    digest, slot, size, fetched_at = found.groups()
+    by = next((line[10:] for line in lines[6:] if line.startswith("staged_by ")), "")
+    address = format_address(address_of(digest), int(slot))
+    return Named(url, address=address, size=int(size), stored=float(fetched_at), by=by)
+
+
+def _decoded(name: bytes, payload: bytes) -> Named | None:
     try:
         entry = URLEntry.decode(name, payload)
     except ValueError:

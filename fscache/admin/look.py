@@ -1,0 +1,83 @@
+"""Rows of the catalog, looked at again: what is really there, pinned, in use.
+
+The catalog's order is that of its own times. What is shown of an object is asked of the object: its
+last access, its blocks, and whether somebody holds a lease. That costs 10 µs a row, so only so many
+rows are looked at; beyond them a listing shows what the catalog says.
+"""
+
+from __future__ import annotations
+
+import os
+
+from fscache.fs.lock import try_flock
+from fscache.objects.layout import parse_address
+from fscache.records.listing import rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fscache.admin.keeper import Keeper
+    from fscache.objects.store import ObjectStore
+    from fscache.records.catalog import Catalog
+    from fscache.records.listing import Query, Row
+
+LOOKED_AT = 1000
+GHOST_AGE = 3600.0  # a record may be ahead of its file, but not for this long
+
+
+def find(keeper: Keeper, catalog: Catalog, query: Query, limit: int | None) -> Iterator[Row]:
+    """Yield at most `limit` rows; objects that turn out to be gone are left out.
+
+    Up to `LOOKED_AT` rows are looked at; without a limit, or with a higher one, none.
+    """
+    now = keeper.root.now()
+    pinned = keeper.pins.names()
+    if limit is None or limit > LOOKED_AT:
+        for row in rows(catalog.db, query, now, limit=limit):
+            row.pinned = row.name in pinned or row.address in pinned
+            yield row
+        return
+    objects = keeper.root.objects()
+    ghosts: list[str] = []
+    found = offset = 0
+    while found < limit:
+        batch = list(rows(catalog.db, query, now, limit=limit, offset=offset))
+        for row in batch:
+            row.pinned = row.name in pinned or row.address in pinned
+            if row.address and not look(objects, row):
+                if now - row.accessed > GHOST_AGE:
+                    ghosts.append(row.address)
+            elif found < limit:
+                found += 1
+                yield row
+        if len(batch) < limit:
+            break
+        offset += limit
+    if ghosts and not catalog.private and os.access(f"{keeper.root.path}/catalog.sqlite", os.W_OK):
+        catalog.look_at(ghosts)
+
+
+def look(objects: ObjectStore, row: Row) -> bool:
+    """Bring a row up to date with its object; False if that is gone."""
+    path = objects.locate(*parse_address(row.address))
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    row.accessed = max(row.accessed, status.st_atime)
+    row.disk = status.st_blocks * 512
+    row.leased = is_leased(path)
+    return True
+
+
+def is_leased(path: str) -> bool | None:
+    """Whether somebody holds a lease on an object; None if we may not know."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        return not try_flock(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,160 @@
+"""Looking at what may be purged, and removing it: the disk's side of a purge."""
+
+from __future__ import annotations
+
+import os
+
+from fscache.fs import atomic
+from fscache.fs.lock import try_flock
+from fscache.fs.walk import remove_empty
+from fscache.objects import purge as plan
+from fscache.objects.layout import parse_address
+from fscache.objects.purge import Candidate
+from fscache.records.journal import DELETE, OBJECT, PURGE, PUT, TOUCH
+from fscache.records.segments import Follower
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fscache.admin.keeper import Keeper
+    from fscache.records.catalog import Catalog
+
+_PAGE = 1000
+_NAMED = "EXISTS (SELECT 1 FROM entries AS e WHERE e.address = o.address)"
+_NAMED_BY_OTHERS = """
+EXISTS (SELECT 1 FROM entries AS e WHERE e.address = o.address AND e.kind NOT IN ({kinds}))
+"""
+_NAMED_UNLIKE = """
+EXISTS (SELECT 1 FROM entries AS e WHERE e.address = o.address AND e.name NOT GLOB ?)
+"""
+_CANDIDATES = """
+SELECT address, size, disk, accessed FROM objects AS o
+WHERE (accessed, address) > (?, ?) AND {conditions} ORDER BY accessed, address LIMIT {page}
+"""
+
+
+class Remover:
+    """Looks at candidates and removes them."""
+
+    def __init__(self, keeper: Keeper, catalog: Catalog) -> None:
+        """Take candidates from an open catalog."""
+        self._sources = keeper.sources
+        self._pins = keeper.pins
+        self._catalog = catalog
+        self._root = keeper.root
+        self._objects = keeper.root.objects()
+        self._follower = Follower(
+            f"{keeper.root.path}/journal", catalog.positions(), catalog.journal_id
+        )
+        self._used_since: set[str] = set()
+        self._pins_seen = -1
+        self._pinned: set[str] = set()
+        # What any other kind names is never a candidate.
+        self._purgeable = [kind for kind, source in keeper.sources.items() if source.purgeable]
+
+    def used(self) -> int:
+        """Return the bytes of all objects."""
+        query = "SELECT COALESCE(SUM(size), 0) FROM objects"
+        return int(self._catalog.db.execute(query).fetchone()[0])
+
+    def candidates(self, match: str | None) -> Iterator[Candidate]:
+        """Yield what nobody but URLs names, by last access as the catalog knows it."""
+        conditions = "NOT " + _NAMED_BY_OTHERS.format(kinds=", ".join("?" * len(self._purgeable)))
+        values: list[object] = list(self._purgeable)
+        if match is not None:
+            conditions += f" AND NOT {_NAMED_UNLIKE} AND (o.address GLOB ? OR {_NAMED})"
+            values += [match, match]
+        statement = _CANDIDATES.format(conditions=conditions, page=_PAGE)
+        last: tuple[float, str] = (float("-inf"), "")
+        # In pages, each read to its end: no statement stays open while objects are removed.
+        while page := self._catalog.db.execute(statement, [*last, *values]).fetchall():
+            for address, size, disk, accessed in page:
+                yield Candidate(address, size, disk, accessed)
+            last = (page[-1][3], page[-1][0])
+
+    def path(self, address: str) -> str:
+        """Return where an object lies."""
+        return self._objects.locate(*parse_address(address))
+
+    def look(self, candidate: Candidate) -> Candidate | str:
+        """Return a candidate as it is on the disk now."""
+        try:
+            status = os.stat(self.path(candidate.address))
+        except FileNotFoundError:
+            return plan.GONE
+        return Candidate(
+            candidate.address,
+            status.st_size,
+            # Another name of the same bytes, of an older store that was migrated by links.
+            0 if status.st_nlink > 1 else status.st_blocks * 512,
+            max(candidate.accessed, status.st_atime),
+            pinned=self.is_pinned(candidate.address),
+        )
+
+    def catch_up(self) -> None:
+        """Read what was put and touched since the plan; the exclusive lock is held."""
+        for record in self._follower.read():
+            if record.op in (PUT, TOUCH):
+                self._used_since.add(record.address)
+
+    def remove(self, candidate: Candidate) -> str | None:
+        """Remove an object and the entries that name it; return why not, if it was spared."""
+        address = candidate.address
+        if address in self._used_since:
+            return plan.YOUNG
+        if self.is_pinned(address):
+            return plan.PINNED
+        path = self.path(address)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return plan.GONE
+        except PermissionError:
+            return plan.FORBIDDEN  # who may not read it cannot see its leases
+        try:
+            status = os.fstat(fd)
+            if status.st_atime > candidate.accessed:
+                return plan.YOUNG
+            if not try_flock(fd):
+                return plan.LEASED
+            try:
+                atomic.remove(path)
+            except PermissionError:
+                return plan.FORBIDDEN
+        finally:
+            os.close(fd)
+        remove_empty(os.path.dirname(path), self._objects.top)
+        self._root.journal.append(PURGE, OBJECT, address, address, status.st_size)
+        self._forget(address)
+        return None
+
+    def _forget(self, address: str) -> None:
+        names = self._catalog.db.execute(
+            "SELECT kind, name FROM entries WHERE address = ?", (address,)
+        ).fetchall()
+        for kind, name in names:
+            if self._sources[kind].remove(name, address):
+                self._root.journal.append(DELETE, kind, name)
+
+    def is_pinned(self, address: str) -> bool:
+        """Whether an administrator keeps an object, or a URL that stands for it now."""
+        try:
+            seen = os.stat(f"{self._root.path}/pins").st_mtime_ns
+        except FileNotFoundError:
+            return False
+        if seen != self._pins_seen:
+            self._pins_seen = seen
+            self._pinned = self._pinned_addresses()
+        return address in self._pinned
+
+    def _pinned_addresses(self) -> set[str]:
+        found = set()
+        for name in self._pins.names():
+            if ":" in name:
+                named = self._sources["url"].look(name)
+                if named is not None:
+                    found.add(named.address)
+            else:
+                found.add(name)
+        return found
