@@ -91,7 +91,8 @@ def _home(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(autouse=True)
-def _own_environment(_home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_environment(_no_leaks: None, _home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # After `_no_leaks`, so that what monkeypatch keeps for its undoing is gone when that looks.
     for name in list(os.environ):
         if name.startswith(("FSCACHE_", "XDG_")) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
@@ -146,9 +147,7 @@ def _leaks(descriptors: dict[int, str], threads: set[threading.Thread]) -> list[
 
 
 @pytest.fixture(autouse=True)
-def _no_leaks(
-    request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture, _own_environment: None
-) -> Iterator[None]:
+def _no_leaks(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     if request.node.get_closest_marker("leaks") or not os.path.isdir("/proc/self/fd"):
         yield
         return

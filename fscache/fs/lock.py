@@ -162,3 +162,12 @@ def try_flock(fd: int) -> bool:
     except OSError:
         return True
     return True
+
+
+def has_locks(fd: int) -> bool:
+    """Whether a file whose exclusive lock is ours lies on a file system that knows locks at all."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -4,7 +4,8 @@ Order of a commit, all of it under the shared lock, so that no purge comes betwe
 
 1. the partial file, whole and checked, becomes an object (`ObjectStore.adopt`);
 2. the entry is written, naming it;
-3. the note is removed and the claim given up.
+3. the partial file's name and note are removed and the claim is given up. Not earlier: whoever waits
+   for the claim looks for the entry next, and would fetch again if it were not there yet.
 
 Killed between 1 and 2, the object is there without an entry: the next fetch of the URL finds the same
 bytes and names them; a purge would take it as the least recently used.
@@ -12,12 +13,13 @@ bytes and names them; a purge would take it as the least recently used.
 
 from __future__ import annotations
 
+import errno
 import getpass
 import os
 import socket
 import threading
 
-from fscache.fs.atomic import reader
+from fscache.fs.atomic import reader, remove
 from fscache.records.root import translated
 from fscache.urls.entry import URLEntry
 from fscache.urls.partials import Partial, Partials
@@ -27,6 +29,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fscache.objects.store import Stored
     from fscache.records.root import Root
     from fscache.urls.index import URLIndex
     from stager.destination import Staged, Validator
@@ -152,8 +155,7 @@ class CacheDestination:
         if hit is None:
             return None
         hit.entry.checked_at = self._root.now()
-        with translated(self._root.path):
-            self._index.write(hit.entry)
+        self._index.update(hit.entry)
         return hit.path
 
     def reserve(self, url: str, size: int) -> SpaceReservation:
@@ -177,12 +179,7 @@ class CacheDestination:
     def commit(self, partial: Partial, staged: Staged) -> str:
         """Make a partial file the object of its URL; see the module's docstring for the order."""
         with translated(self._root.path), self._root.shared:
-            if partial.still_ours():
-                stored = self._objects.adopt(partial.fd, partial.path, staged.digest)
-            else:
-                # A lock lied and another fetch took the name: our bytes are good, our name is not.
-                os.lseek(partial.fd, 0, os.SEEK_SET)
-                stored = self._objects.put_stream(reader(partial.fd))
+            stored = self._adopt(partial, staged.digest) or self._copy(partial, staged.digest)
             now = self._root.now()
             entry = URLEntry(
                 staged.url,
@@ -205,8 +202,30 @@ class CacheDestination:
             self._root.journal.append(
                 "put", "url", entry.url, stored.address, stored.size, self._staged_by
             )
-            partial.forget_note()
+            partial.discard()
         return stored.path
+
+    def _adopt(self, partial: Partial, digest: str) -> Stored | None:
+        """Give the file its final name; None where a lock lied and another has taken its place."""
+        if not partial.still_ours():
+            return None
+        try:
+            stored = self._objects.adopt(partial.fd, partial.path, digest, keep=True)
+        except FileNotFoundError:
+            return None
+        if stored.new and os.stat(stored.path).st_ino != stored.status.st_ino:
+            # It was taken between the two calls, and another's unfinished file has the final name.
+            remove(stored.path)
+            return None
+        return stored
+
+    def _copy(self, partial: Partial, digest: str) -> Stored:
+        """Our bytes are good, our name is not."""
+        os.lseek(partial.fd, 0, os.SEEK_SET)
+        stored = self._objects.put_stream(reader(partial.fd))
+        if stored.digest != digest:
+            raise OSError(errno.EIO, "the partial file was changed by another", partial.path)
+        return stored
 
     def sweep(self) -> None:
         """Remove what dead fetches left long ago."""

@@ -9,7 +9,8 @@ lock file, and the kernel gives the claim up when its process dies. (A filelock 
 Locks lie on some network file systems, so nothing but bandwidth rests on them:
 
 - what another host left is taken over only after it has been silent for a minute, and then its bytes
-  are copied into a file of our own;
+  are copied into a file of our own, as are another user's;
+- a file is written to by none but its creator, and by whoever resumes it on the same host;
 - `still_ours` is asked before the file gets its final name: whoever lost the name copies, too.
 """
 
@@ -17,9 +18,11 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
+from contextlib import suppress
 
 from fscache.fs import atomic
-from fscache.fs.lock import try_flock
+from fscache.fs.lock import has_locks, try_flock
 from fscache.records.entries import decode, encode, name_hash, read_small
 from stager.destination import Validator
 
@@ -61,11 +64,13 @@ class Partial:
             socket.gethostname(),
         )
         payload = "\n".join(field.replace("\n", " ") for field in fields).encode("utf-8", "replace")
-        self._writer.write(self.note_path, encode(_KIND, self.url.encode(), payload))
+        name = self.url.encode("utf-8", "surrogateescape")
+        self._writer.write(self.note_path, encode(_KIND, name, payload))
         self.validator = validator
 
     def restart(self) -> None:
         """Drop the bytes."""
+        self.forget_note()  # first: it must not come to stand for the bytes that follow
         os.ftruncate(self.fd, 0)
         os.lseek(self.fd, 0, os.SEEK_SET)
         self.kept = 0
@@ -119,12 +124,20 @@ class Partials:
                 if not partial.still_ours():
                     continue  # its owner finished between our open and our lock
                 if fresh:
+                    # What a killed fetch left beside tells of other bytes than those to come.
+                    atomic.remove(partial.note_path)
                     claimed = partial
-                elif atomic.is_sealed(os.fstat(fd)):
+                    return claimed
+                status = os.fstat(fd)
+                noted = None
+                if status.st_size and not atomic.is_sealed(status):
+                    noted = self._read_note(partial)
+                if noted is None:
+                    # Nothing to go on from. A new file, and not this one emptied: where locks lie,
+                    # somebody may be writing to this one, and will want its bytes.
                     atomic.remove(path)
                     continue
-                else:
-                    claimed = self._take_over(partial)
+                claimed = self._take_over(partial, status, *noted)
                 return claimed
             finally:
                 if claimed is not partial:
@@ -147,8 +160,11 @@ class Partials:
             except OSError:
                 continue
             try:
-                if try_flock(fd) and atomic.remove(path):
-                    swept.append(path)
+                if stat.S_ISDIR(os.fstat(fd).st_mode):
+                    os.rmdir(path)  # of `fs.atomic`, on its way to its name
+                elif not try_flock(fd) or not atomic.remove(path):
+                    continue
+                swept.append(path)
             except OSError:
                 continue  # another user's: not ours to sweep
             finally:
@@ -167,33 +183,30 @@ class Partials:
             except FileNotFoundError:
                 continue  # committed between the two calls
             except PermissionError:
-                # Another user's, or sealed by one who was killed while it had two names.
-                if not self._clear_sealed(path):
+                # Another user's, or sealed, by who is committing it or was killed at it.
+                if not self._clear(path):
                     return None
 
-    def _take_over(self, partial: Partial) -> Partial | None:
-        """Resume what a dead process left, or start it over."""
-        noted = self._read_note(partial)
-        if noted is None:
-            partial.restart()
-            return partial
-        validator, host = noted
+    def _take_over(
+        self, partial: Partial, status: os.stat_result, validator: Validator, host: str
+    ) -> Partial | None:
+        """Go on with what a dead process left, in its file or in a copy."""
+        if host != socket.gethostname() or not has_locks(partial.fd):
+            if self._is_silent(status):
+                return self._copy(partial, validator)
+            return None
+        if status.st_uid != os.geteuid():
+            return self._copy(partial, validator)  # only its owner may seal it
         partial.validator = validator
-        status = os.fstat(partial.fd)
-        if host != socket.gethostname():
-            if abs(self._now() - status.st_mtime) < FOREIGN_SILENCE:
-                return None
-            return self._copy(partial, validator)
         partial.kept = status.st_size
         os.lseek(partial.fd, 0, os.SEEK_END)
         return partial
 
-    def _copy(self, foreign: Partial, validator: Validator) -> Partial | None:
+    def _copy(self, foreign: Partial, validator: Validator) -> Partial:
         fd, temp = self._writer.create_temp()
         ours = Partial(self._writer, foreign.url, foreign.path, fd)
         try:
-            if not try_flock(fd):
-                return None
+            try_flock(fd)
             ours.kept = atomic.copy_bytes(
                 atomic.reader(foreign.fd), lambda data: atomic.write_all(fd, data)
             )
@@ -204,6 +217,9 @@ class Partials:
             atomic.remove(temp)
             raise
         return ours
+
+    def _is_silent(self, status: os.stat_result) -> bool:
+        return abs(self._now() - status.st_mtime) >= FOREIGN_SILENCE
 
     def _read_note(self, partial: Partial) -> tuple[Validator, str] | None:
         try:
@@ -218,10 +234,20 @@ class Partials:
         )
         return (validator, host) if validator.if_range() else None
 
-    def _clear_sealed(self, path: str) -> bool:
+    def _clear(self, path: str) -> bool:
+        """Remove a file that we may not write to, if nobody is at it; False if somebody is."""
         try:
-            return atomic.is_sealed(os.stat(path)) and atomic.remove(path)
+            idle = self._is_silent(os.stat(path))
+            with suppress(PermissionError):
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+                try:
+                    idle = try_flock(fd)
+                finally:
+                    os.close(fd)
+            if idle:
+                atomic.remove(path)
         except FileNotFoundError:
             return True
         except PermissionError:
             return False
+        return idle
