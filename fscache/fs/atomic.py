@@ -108,22 +108,28 @@ class Writer:
         if self.durable:
             os.fsync(fd)
 
-    def publish(self, temp: str, final: str, *, replace: bool) -> bool:
+    def publish(self, temp: str, final: str, *, replace: bool, keep: bool = False) -> bool:
         """Give a sealed temporary file its final name; the directories are made if need be.
+
+        Args:
+            temp: The file.
+            final: Its name from now on.
+            replace: Whether the name may be taken from another file.
+            keep: Leave the temporary name too, where the file system has links; the caller removes
+                it. Only without `replace`.
 
         Returns:
             False if `replace` is false and the name is taken; the temporary file then stays.
         """
         if replace and self.durable and self.group is not None:
             self.group.sync(temp)  # what is replaced may be durable already: it must not be lost
-        name = self._rename if replace else self._link
         try:
-            done = name(temp, final)
+            done = self._name(temp, final, replace=replace, keep=keep)
         except FileNotFoundError:
             # Rename first and make directories only on ENOENT: looking first would cost two calls
             # for every file, and the directories of entries nearly always exist.
             self.make_directories(os.path.dirname(final))
-            done = name(temp, final)
+            done = self._name(temp, final, replace=replace, keep=keep)
         if done and self.durable:
             if self.group is None:
                 sync_directory(os.path.dirname(final))
@@ -240,11 +246,10 @@ class Writer:
             self.make_directories(os.path.dirname(path))
             return os.open(path, flags, mode)
 
-    def _rename(self, temp: str, final: str) -> bool:
-        os.rename(temp, final)
-        return True
-
-    def _link(self, temp: str, final: str) -> bool:
+    def _name(self, temp: str, final: str, *, replace: bool, keep: bool) -> bool:
+        if replace:
+            os.rename(temp, final)
+            return True
         try:
             os.link(temp, final)
         except FileExistsError:
@@ -258,7 +263,8 @@ class Writer:
                 return False
             os.rename(temp, final)
             return True
-        os.unlink(temp)
+        if not keep:
+            os.unlink(temp)
         return True
 
 

@@ -132,13 +132,14 @@ class ObjectStore:
         finally:
             os.close(fd)
 
-    def adopt(self, fd: int, temp: str, digest: str) -> Stored:
+    def adopt(self, fd: int, temp: str, digest: str, *, keep: bool = False) -> Stored:
         """Make a finished temporary file an object; the temporary name is gone afterwards.
 
         Args:
             fd: The file, open; its bytes are those of `digest`. The caller closes it.
             temp: Its path, in the file system of the store.
             digest: Its digest, computed from the bytes as they were written.
+            keep: Leave the temporary name for the caller to remove, where the file system can.
         """
         self._writer.seal(fd)
         status = os.fstat(fd)
@@ -146,13 +147,14 @@ class ObjectStore:
         with self._guard():
             for slot in range(MAX_SLOTS):
                 path = self.locate(address, slot)
-                if self._writer.publish(temp, path, replace=False):
+                if self._writer.publish(temp, path, replace=False, keep=keep):
                     return Stored(digest, slot, path, status, new=True)
                 same = self._same(
                     digest, slot, status.st_size, lambda there: _files_equal(there, fd)
                 )
                 if same is not None:
-                    atomic.remove(temp)
+                    if not keep:
+                        atomic.remove(temp)
                     return same
         raise OSError(errno.ENOSPC, "every slot of this address is taken", self.locate(address))
 
