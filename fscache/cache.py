@@ -13,6 +13,7 @@ from _thread import allocate_lock
 
 from fscache import config as configuration
 from fscache.fs.atomic import Modes
+from fscache.objects.layout import OBJECT_SPLIT, Split
 from fscache.paths import as_path
 from fscache.records.root import Root, translated
 from fscache.urls import freshness
@@ -90,7 +91,10 @@ class Cache:
             now=now,
             modes=_modes(self.config),
             durable=self.config.durability == "power",
+            object_split=_split(self.config.split),
         )
+        if self.config.max_size is not None or self.config.min_free is not None:
+            self.root.make_room = _room_maker(self.root, self.config)
         self._roots = [*(Root(tier, now=now) for tier in self.config.tiers), self.root]
         self._own = URLIndex(self.root)
         self._indexes = [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own]
@@ -306,6 +310,8 @@ class Cache:
                 return self.put(file)
         with translated(self.root.path):
             self.root.ensure()
+            if self.root.make_room is not None:
+                self.root.make_room(_size(source))
             objects = self.root.objects()
             if isinstance(source, bytes | bytearray | memoryview):
                 stored = objects.put_bytes(bytes(source))
@@ -464,6 +470,32 @@ def _readinto(file: BinaryIO) -> Callable[[memoryview], int]:
 
     native: Callable[[memoryview], int] | None = getattr(file, "readinto", None)
     return native or readinto
+
+
+def _size(source: bytes | BinaryIO) -> int:
+    """Return how many bytes a put will bring, as far as that can be told."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return len(source)
+    try:
+        return max(0, os.fstat(source.fileno()).st_size - source.tell())
+    except (OSError, AttributeError):  # a pipe, or no file of the system's
+        return 0
+
+
+def _split(text: str) -> Split:
+    return OBJECT_SPLIT if text == "4+4+12" else Split.parse(text)
+
+
+def _room_maker(root: Root, config: Config) -> Callable[[int], None]:
+    from fscache.admin.room import Limits, RoomMaker
+
+    limits = Limits(
+        max_size=config.max_size,
+        min_free=config.min_free,
+        low_water=config.low_water,
+        grace=config.grace,
+    )
+    return RoomMaker(root, limits).make
 
 
 def _modes(config: Config) -> Modes:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 
-from fscache.units import parse_duration, parse_size
+from fscache.units import parse_duration, parse_share, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,11 +69,22 @@ def _size(value: object) -> int:
 def _share(value: object) -> str:
     """Check a size or a percentage; what it is a percentage of is known only later."""
     text = str(value)
-    if text.endswith("%"):
-        if not 0 <= float(text[:-1]) <= 100:
-            raise ValueError("expected 0% to 100%")
-    else:
-        parse_size(text)
+    parse_share(text, 0)
+    return text
+
+
+def _fraction(value: object) -> float:
+    text = str(value)
+    if not text.endswith("%"):
+        raise ValueError("expected a percentage")
+    return parse_share(text, 10**9) / 10**9
+
+
+def _split(value: object) -> str:
+    text = str(value)
+    parts = [int(part) for part in text.split("+") if part.isascii() and part.isdigit()]
+    if "+".join(map(str, parts)) != text or sum(parts) != 20 or min(parts) < 1:
+        raise ValueError("expected lengths that add up to 20, such as 4+4+12")
     return text
 
 
@@ -132,6 +143,8 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     ),
     "max_size": (None, _size, None, "purge when objects exceed this"),
     "min_free": (None, _share, None, "purge when less of the file system is free"),
+    "low_water": (None, _fraction, 0.9, "share of a limit that a purge by itself comes down to"),
+    "split": (None, _split, "4+4+12", "how a new root splits the addresses of objects"),
     "grace": (None, _seconds, 3600.0, "age since last access below which nothing is purged"),
     "workers": (None, _count, 16, "threads that fetch"),
     "per_host": (None, _count, 8, "transfers at once from one host"),
@@ -179,6 +192,8 @@ class Config:
         durability: str
         max_size: int | None
         min_free: str | None
+        low_water: float
+        split: str
         grace: float
         workers: int
         per_host: int

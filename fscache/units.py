@@ -19,6 +19,19 @@ def parse_size(text: str) -> int:
     return int(_parse(text, _SIZE_UNITS, "size, such as 500GiB"))
 
 
+def parse_share(text: str, whole: int) -> int:
+    """Return a size in bytes, given as one or as a percentage of `whole`; raises ValueError."""
+    if not text.endswith("%"):
+        return parse_size(text)
+    try:
+        share = float(text[:-1])
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 100:  # also refuses nan
+        raise ValueError(f"not a percentage from 0% to 100%: {text!r}")
+    return int(whole * share / 100)
+
+
 def parse_duration(text: str) -> float:
     """Return a duration in seconds; raises ValueError that names what was given."""
     return _parse(text, _TIME_UNITS, "duration, such as 30d or 12h")

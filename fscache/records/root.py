@@ -51,6 +51,7 @@ class Root:
         "_ready",
         "_shared",
         "entry_split",
+        "make_room",
         "modes",
         "now",
         "object_split",
@@ -87,6 +88,8 @@ class Root:
         self.object_split = object_split
         self.entry_split = ENTRY_SPLIT
         self._grouped: atomic.Writer | None = None
+        # Called with the bytes of an object about to be written; set by who knows the limits.
+        self.make_room: Callable[[int], None] | None = None
         self._shared: SharedLock | None = None
         self._journal: Journal | None = None
         self._ready = self._read_format()

@@ -57,7 +57,9 @@ class Fetcher:
             credentials: The credential for a host and port; the user's chain by default.
             target_policy: Called with every URL before it is asked for; raises to refuse it.
         """
-        destination = CacheDestination(root, index, max_size=config.max_size)
+        destination = CacheDestination(
+            root, index, max_size=config.max_size, make_room=root.make_room
+        )
         destination.sweep()
         self._service = FetchService(
             destination,

@@ -1,0 +1,181 @@
+"""Making room before a put: the purge that runs by itself where a limit is configured.
+
+Asked before every object is written, so the answer "there is room" costs 2 µs: free space from one
+`statvfs`, the bytes of all objects from a running sum that is brought up to date from the journal once
+a second. Only where a limit would be passed is the catalog opened and a purge run, down to the low mark.
+
+Promises: a put never fails for a limit that the purge could not keep, since all that is left is leased,
+pinned or young: that is logged, and for a minute not tried again. Other puts of this process wait for
+the purge; those of other processes for some seconds.
+
+Not promised: exactness. The limits are passed by what is written at the same moment.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+
+from fscache.units import parse_share
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import Logger
+
+    from fscache.admin.keeper import Keeper
+    from fscache.objects.purge import Policy
+    from fscache.records.root import Root
+    from fscache.records.segments import Follower
+
+_REFRESH = 1.0  # seconds
+_REST = 60.0  # seconds after a purge that could not free enough
+_LOCK_SECONDS = 60.0
+_PATIENCE = 5.0  # seconds to wait for another process that purges or folds
+
+
+class Limits:
+    """What a root may hold; None for no limit."""
+
+    __slots__ = ("grace", "low_water", "max_size", "min_free")
+
+    def __init__(
+        self,
+        *,
+        max_size: int | None,
+        min_free: str | None,
+        low_water: float,
+        grace: float,
+    ) -> None:
+        """Set the limits; see `fscache.config` for what they mean."""
+        self.max_size = max_size
+        self.min_free = min_free
+        self.low_water = low_water
+        self.grace = grace
+
+    def policy(self, total: int) -> Policy:
+        """Return the policy on a file system of so many bytes."""
+        from fscache.objects.purge import Policy
+
+        return Policy(
+            max_size=self.max_size,
+            min_free=None if self.min_free is None else parse_share(self.min_free, total),
+            low_water=self.low_water,
+            grace=self.grace,
+        )
+
+
+class RoomMaker:
+    """Keeps one root within its limits."""
+
+    def __init__(self, root: Root, limits: Limits) -> None:
+        """Keep `root`, which exists when room is first asked for, within `limits`."""
+        self._root = root
+        self._limits = limits
+        self._lock = allocate_lock()
+        self._follower: Follower | None = None
+        self._used = 0  # bytes of all objects: what was counted, and what this process put since
+        self._counted = 0
+        self._fresh_until = float("-inf")
+        self._rest_until = float("-inf")
+
+    def make(self, size: int) -> None:
+        """Purge if `size` more bytes would pass a limit; never raises for what stands in the way."""
+        if not self._short(size):
+            self._used += size
+            return
+        # With a timeout: a child forked in the midst of a purge finds the lock held for ever.
+        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+            return
+        try:
+            if self._root.now() >= self._rest_until and self._short(size, exact=True):
+                self._purge(size)
+        except Exception as exc:  # noqa: BLE001 - a put must not fail for the purge's troubles
+            self._rest(f"purge failed: {exc}")
+        finally:
+            self._lock.release()
+        self._used += size
+
+    def _short(self, size: int, *, exact: bool = False) -> bool:
+        limits = self._limits
+        if limits.min_free is not None:
+            system = os.statvfs(self._root.path)
+            least = parse_share(limits.min_free, system.f_blocks * system.f_frsize)
+            if system.f_bavail * system.f_frsize - size < least:
+                return True
+        if limits.max_size is None:
+            return False
+        if exact:
+            self._count_anew()
+        elif not 0 <= self._fresh_until - self._root.now() <= _REFRESH:
+            self._catch_up()
+        return self._used + size > limits.max_size
+
+    def _catch_up(self) -> None:
+        """Add what the journal has since; no catalog is opened for that."""
+        from fscache.records.journal import PURGE, PUT
+        from fscache.records.segments import JournalGapError
+
+        if self._follower is None:
+            self._count_anew()
+            return
+        try:
+            # What this process added to the sum for itself is in the journal now, or will be.
+            used = self._counted
+            for record in self._follower.read():
+                if record.op == PUT and record.address:
+                    used += record.size
+                elif record.op == PURGE:
+                    used -= record.size
+        except (JournalGapError, OSError):
+            self._count_anew()
+            return
+        self._used = self._counted = used
+        self._fresh_until = self._root.now() + _REFRESH
+
+    def _count_anew(self) -> None:
+        """Ask the catalog: a put of known bytes has been counted as new ones."""
+        from fscache.records.segments import Follower
+
+        catalog = self._keeper().open()
+        try:
+            query = "SELECT COALESCE(SUM(size), 0) FROM objects"
+            self._used = self._counted = int(catalog.db.execute(query).fetchone()[0])
+            self._follower = Follower(
+                f"{self._root.path}/journal", catalog.positions(), catalog.journal_id
+            )
+        finally:
+            catalog.close()
+        self._fresh_until = self._root.now() + _REFRESH
+
+    def _purge(self, size: int) -> None:
+        from fscache.admin.purge import Purge
+        from fscache.errors import LockTimeoutError
+        from fscache.units import format_size
+
+        system = os.statvfs(self._root.path)
+        policy = self._limits.policy(system.f_blocks * system.f_frsize)
+        try:
+            done = Purge(self._keeper(), policy, incoming=size, timeout=_PATIENCE).run()
+        except LockTimeoutError:
+            return  # another process is purging; its work is ours
+        self._used -= done.freed
+        self._fresh_until = float("-inf")
+        _log().info("purged %d objects, %s", done.taken, format_size(done.freed))
+        if done.short:
+            why = ", ".join(f"{count} {reason}" for reason, count in done.spared.items())
+            self._rest(f"{format_size(done.short)} over the limit, and nothing to purge ({why})")
+
+    def _rest(self, why: str) -> None:
+        self._rest_until = self._root.now() + _REST
+        _log().warning("%s: %s", self._root.path, why)
+
+    def _keeper(self) -> Keeper:
+        from fscache.admin.keeper import Keeper
+
+        return Keeper(self._root, say=_log().warning, timeout=_PATIENCE)
+
+
+def _log() -> Logger:
+    import logging
+
+    return logging.getLogger("fscache")
