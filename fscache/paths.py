@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 def as_path(text: str) -> Path:
     """Return the path of `text`."""
-    pathlib = sys.modules.get("pathlib")
-    if pathlib is None:
-        return DeferredPath(text)  # type: ignore[return-value]
-    path: Path = pathlib.Path(text)
-    return path
+    # Not there yet either while another thread is in the midst of importing it.
+    make: type[Path] | None = getattr(sys.modules.get("pathlib"), "Path", None)
+    return DeferredPath(text) if make is None else make(text)  # type: ignore[return-value]
 
 
 def _forward(name: str) -> object:
