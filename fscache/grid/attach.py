@@ -102,7 +102,12 @@ class Worker:
         worker.handlers["fscache_ask"] = _answering(node)
 
         async def converse(comm: Any, message: Message) -> None:
-            await node.converse(message, CommChannel(comm, link.loop))
+            channel = CommChannel(comm, link.loop)
+            try:
+                await node.converse(message, channel)
+            finally:
+                # The engine must not read on: these are no messages of its own.
+                await channel.finish()
 
         worker.handlers["fscache_converse"] = converse
 

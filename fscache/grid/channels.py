@@ -66,10 +66,18 @@ class CommChannel:
                     yield item
         except OSError:
             return
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            self._comm.abort()
+
+    async def finish(self) -> None:
+        """Drop what still comes, until the end; on the event loop."""
+        async for _item in self.items():
+            pass
+        self.abort()
+
+    def abort(self) -> None:
+        """Close without another word; on the event loop."""
+        for task in self._tasks:
+            task.cancel()
+        self._comm.abort()
 
     def _wake(self) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has ended, and everything with it

@@ -63,9 +63,7 @@ so it is given no routes (`_quiet`), and nobody but this host."""
 
 def _quiet() -> None:
     """Make the engine say and show no more than it must."""
-    dask.config.set(
-        {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []}
-    )
+    dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []})
     logging.getLogger("distributed").setLevel(logging.WARNING)
 
 

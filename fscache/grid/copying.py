@@ -189,9 +189,12 @@ def push(cluster: Cluster, cache: Cache, worker: str, address: str) -> None:
             channel.post(chunk)
             await channel.drained()
         channel.post(None)
-        async for answer in channel.items():
-            return str(answer)
-        return "the connection was lost"
+        try:
+            async for answer in channel.items():
+                return str(answer)
+            return "the connection was lost"
+        finally:
+            channel.abort()
 
     fd = os.open(cache.path(address), os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -89,7 +89,7 @@ class Line:
                     why = ServiceEndedError("it was terminated", self._name)
                     break
                 self._settle(*item[1:])
-            channel.close()
+            channel.abort()
         except HostDied as exc:
             why = self._died(exc.why)
         finally:

@@ -27,6 +27,9 @@ class Channel(Protocol):
     def close(self) -> None:
         """Close once everything posted has been sent; from any thread."""
 
+    def abort(self) -> None:
+        """Close without another word; on the event loop."""
+
 
 class HeadLink(Protocol):
     """What the registry may do."""

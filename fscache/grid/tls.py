@@ -66,12 +66,13 @@ def load(directory: str) -> KeyPair:
         path = f"{directory}/{file}"
         try:
             with open(path, encoding="ascii") as opened:
-                if file == KEY_FILE and os.fstat(opened.fileno()).st_mode & 0o077:
-                    raise InsecureGridError(f"{path} may be read by others; chmod 600 it")
+                mode = os.fstat(opened.fileno()).st_mode
                 texts.append(opened.read())
         except (OSError, UnicodeDecodeError) as exc:
             why = getattr(exc, "strerror", None) or "not a certificate"
             raise InsecureGridError(f"{path}: {why}; `fscache workers init` makes one") from exc
+        if file == KEY_FILE and mode & 0o077:
+            raise InsecureGridError(f"{path} may be read by others; chmod 600 it")
     return KeyPair(*texts)
 
 
