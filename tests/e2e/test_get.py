@@ -378,7 +378,8 @@ def test_kill_at_any_moment_leaves_no_wrong_bytes(cache: Cache, origin: Origin) 
         for path in objects(cache):
             assert path.read_bytes() == body
         assert cache.get(url).read_bytes() == body
-    assert not leftovers(cache)
+    # A temporary name may stay behind (it is swept by age); what could be resumed may not.
+    assert all(name.startswith("t-") for name in leftovers(cache))
 
 
 # -- many askers ------------------------------------------------------------------------------
