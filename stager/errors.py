@@ -87,6 +87,8 @@ class ConnectionFailedError(StageError):
     message = "{url}: {why}"
 
     why: str
+    lasting: bool = False
+    """Whether trying again is pointless: there is no such host, its certificate is not accepted."""
 
 
 @dataclass(eq=False)

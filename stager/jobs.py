@@ -91,8 +91,8 @@ def make_job(
     if rewrite is not None:
         mirrors = []
         for target in targets:
-            rewritten = [parse(url, schemes) for url in rewrite(target.url)]
-            mirrors += rewritten or [target]
+            urls = rewrite(target.url) or [target.url]
+            mirrors += [target if url == target.url else parse(url, schemes) for url in urls]
     if len(mirrors) > 1:
         mirrors = list({mirror.url: mirror for mirror in mirrors}.values())
     return Job(
@@ -104,8 +104,13 @@ def make_job(
     )
 
 
-def job_key(job: Job) -> tuple[object, ...]:
+def job_key(job: Job) -> object:
     """Return what two jobs must share to be one flight: all that may change the outcome."""
+    home = job.home
+    if job.mirrors == (home,) and not (
+        home.credential or job.checksum or job.headers or job.revalidate
+    ):
+        return home.url  # nearly every job; thousands of small tuples cost the collector time
     return (
         job.home.url,
         job.mirrors,

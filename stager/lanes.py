@@ -51,6 +51,8 @@ class Lanes(Generic[T]):
         self._count = 0
         self.ready = {True: 0, False: 0}
         """How many are queued: those that can be driven many at once, and the others."""
+        self.takeable = {True: 0, False: 0}
+        """How many of them have a free slot (though perhaps not before a moment of their rate)."""
 
     def push(self, origin: Origin, item: T, *, first: bool = False) -> None:
         """Queue an item for a host; `first` puts it before the others (it has begun already)."""
@@ -62,20 +64,25 @@ class Lanes(Generic[T]):
         else:
             lane.queue.append(item)
         self.ready[lane.many] += 1
+        if len(lane.queue) <= self._per_host - lane.active:
+            self.takeable[lane.many] += 1
         self._list(lane)
 
     def push_later(self, when: float, origin: Origin, item: T) -> None:
         """Queue an item at a moment of the clock."""
         self._remind(when, origin, item)
 
-    def wake(self, now: float) -> None:
-        """Queue what has become due."""
+    def wake(self, now: float) -> bool:
+        """Queue what has become due; tell whether anything has."""
+        if not self._later or self._later[0][0] > now:
+            return False
         while self._later and self._later[0][0] <= now:
             _, _, origin, item = heappop(self._later)
             if item is not None:
                 self.push(origin, item)
             elif (lane := self._lanes.get(origin)) is not None:
                 self._list(lane)
+        return True
 
     def next_due(self) -> float | None:
         """Return the moment at which `wake` has something to do; None if there is none."""
@@ -102,6 +109,7 @@ class Lanes(Generic[T]):
                     lane.free_at = now + self._gap
                 lane.active += 1
                 self.ready[kind] -= 1
+                self.takeable[kind] -= 1
                 item = lane.queue.popleft()
                 self._list(lane)
                 return lane.origin, item
@@ -114,6 +122,8 @@ class Lanes(Generic[T]):
     def release(self, origin: Origin) -> None:
         """Give a host's slot back."""
         lane = self._lanes[origin]
+        if len(lane.queue) > self._per_host - lane.active:
+            self.takeable[lane.many] += 1
         lane.active -= 1
         self._list(lane)
         if not (lane.queue or lane.active or lane.listed or self._gap):

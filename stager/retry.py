@@ -54,7 +54,9 @@ class RetryPolicy:
             return False
         if isinstance(error, BusyServerError):
             return error.retry_after is None or error.retry_after <= self.retry_after_cap
-        return isinstance(error, (ConnectionFailedError, LengthError))
+        if isinstance(error, ConnectionFailedError):
+            return not error.lasting
+        return isinstance(error, LengthError)
 
 
 def is_transient_status(status: int) -> bool:

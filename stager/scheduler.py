@@ -83,6 +83,8 @@ class Scheduler:
         self._flights: dict[object, Flight] = {}
         self._threads: set[threading.Thread] = set()
         self._idle = 0
+        self._watch: float | None = None
+        """The moment for which an idle worker waits."""
         self._may_drive = True
         self._driving = False
         self._hungry = False
@@ -168,24 +170,29 @@ class Scheduler:
     # --- scheduling; all under the lock ------------------------------------------------------
 
     def _kick(self) -> None:
-        """Start or wake threads for what is ready."""
-        ready = self._lanes.ready
-        many, others = ready[True], ready[False]
-        startable = many >= MANY and self._may_drive and self._lanes.has_open(many=True)
+        """Start or wake threads for what can be taken."""
+        lanes = self._lanes
+        wanted, many = lanes.takeable[False], lanes.takeable[True]
+        startable = lanes.ready[True] >= MANY and self._may_drive and lanes.has_open(many=True)
         if startable and not self._driving:
             self._driving = True
             self._start(self._drive)
         if not self._driving:
-            others += many
+            wanted += many
         elif many and self._hungry:
             self._hungry = False
             self._transports.many().wake()
-        if self._lanes.next_due() is not None:
-            others += 1  # somebody has to look at the clock
+        if self._is_unwatched():
+            wanted += 1
         if self._idle:
-            self._turn.notify(others)
-        for _ in range(min(others - self._idle, self._workers - len(self._threads))):
+            self._turn.notify(wanted)
+        for _ in range(min(wanted - self._idle, self._workers - len(self._threads))):
             self._start(self._work)
+
+    def _is_unwatched(self) -> bool:
+        """Tell whether no idle worker waits for the next moment at which something is due."""
+        due = self._lanes.next_due()
+        return due is not None and (self._watch is None or due < self._watch)
 
     def _start(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name="stager", daemon=True)
@@ -193,7 +200,8 @@ class Scheduler:
         thread.start()
 
     def _pop(self, kinds: tuple[bool, ...]) -> Flight | None:
-        self._lanes.wake(self._clock())
+        if self._lanes.wake(self._clock()):
+            self._kick()
         while (taken := self._lanes.pop(self._clock(), kinds)) is not None:
             origin, flight = taken
             if flight.queued:
@@ -215,33 +223,44 @@ class Scheduler:
     def _work(self) -> None:
         """Run one exchange after the other; the body of a worker thread."""
         while (flight := self._wait_for_flight()) is not None:
-            exchange = self._prepare(flight)
-            if exchange is None:
-                continue
-            failure: Exception | None = None
-            try:
-                self._transports.blocking(flight.origin[0]).fetch(exchange.ask, exchange.sink)
-            except Exception as error:  # noqa: BLE001 - judged by the transfer, whatever it is
-                failure = error
-            exchange.on_end(failure)
-            del flight, exchange, failure  # a thread that waits must hold nothing alive
+            self._fetch(flight)
+            del flight  # a thread that waits must keep nothing alive
+
+    def _fetch(self, flight: Flight) -> None:
+        exchange = self._prepare(flight)
+        if exchange is None:
+            return
+        failure: Exception | None = None
+        try:
+            self._transports.blocking(flight.origin[0]).fetch(exchange.ask, exchange.sink)
+        except Exception as error:  # noqa: BLE001 - judged by the transfer, whatever it is
+            failure = error
+        exchange.on_end(failure)
 
     def _wait_for_flight(self) -> Flight | None:
         with self._lock:
             while True:
                 flight = self._pop((False,) if self._driving else (False, True))
                 if flight is not None:
+                    if self._is_unwatched():
+                        self._kick()  # who watched the clock has work now
                     return flight
                 if self._closed and not self._flights:
                     self._threads.discard(threading.current_thread())
                     return None
-                due = self._lanes.next_due()
                 self._idle += 1
-                try:
-                    self._turn.wait(None if due is None else max(0.0, due - self._clock()))
-                finally:
-                    self._idle -= 1
-                self._kick()
+                self._wait()
+                self._idle -= 1
+
+    def _wait(self) -> None:
+        """Wait to be called; one of those who wait watches the clock."""
+        if not self._is_unwatched():
+            self._turn.wait()
+            return
+        due = self._watch = self._lanes.next_due() or 0.0
+        self._turn.wait(max(0.0, due - self._clock()))
+        if self._watch == due:
+            self._watch = None
 
     def _drive(self) -> None:
         """Run many exchanges at once; the body of the driving thread."""
@@ -269,6 +288,8 @@ class Scheduler:
             with self._lock:
                 flight = self._pop((True,))
                 if flight is None:
+                    if self._is_unwatched():
+                        self._kick()
                     self._hungry = True
                     return None
             exchange = self._prepare(flight)

@@ -179,7 +179,7 @@ class Transfer:
             first,
             total,
             heads.validator(head.headers, total, self._source()),
-            {promise.algorithm for promise in self._promises},
+            {promise.algorithm for promise in self._promises} if self._promises else (),
         )
         return True
 

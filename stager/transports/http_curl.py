@@ -206,7 +206,8 @@ class _Line:
             return InvalidURLError(redact(ask.url), "libcurl cannot parse it")
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         fallback = os.strerror(number) if number else f"the connection broke (libcurl's {code})"
-        return ConnectionFailedError(redact(ask.url), _WHY.get(code, fallback))
+        lasting = code == pycurl.E_PEER_FAILED_VERIFICATION
+        return ConnectionFailedError(redact(ask.url), _WHY.get(code, fallback), lasting)
 
     def _on_data(self, data: bytes) -> int | None:
         try:

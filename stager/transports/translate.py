@@ -26,11 +26,16 @@ def unreachable(url: str, seconds: float) -> ConnectionFailedError:
 
 def broken(url: str, error: BaseException) -> ConnectionFailedError:
     """Return the error for anything else that ended a connection."""
-    return ConnectionFailedError(redact(url), why(error))
+    root = _root(error)
+    lasting = isinstance(root, ssl.SSLCertVerificationError) or (
+        # Not EAI_AGAIN, which a name server out of reach gives.
+        isinstance(root, socket.gaierror) and root.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
+    )
+    return ConnectionFailedError(redact(url), _why(root), lasting)
 
 
-def why(error: BaseException) -> str:
-    """Return the reason at the bottom of a chain of exceptions, in a few words."""
+def _root(error: BaseException) -> BaseException:
+    """Return what lies at the bottom of a library's exceptions: the last OSError, if any."""
     reason: BaseException | None = error
     seen: set[int] = set()
     best = error
@@ -42,11 +47,18 @@ def why(error: BaseException) -> str:
         if not isinstance(inner, BaseException):
             inner = next((one for one in reason.args if isinstance(one, BaseException)), None)
         reason = inner or reason.__cause__ or reason.__context__
+    return best
+
+
+def _why(best: BaseException) -> str:
+    """Return the reason in a few words."""
     if isinstance(best, ssl.SSLCertVerificationError):
         return f"its certificate is not accepted: {best.verify_message}"
     if isinstance(best, ssl.SSLError):
-        return f"TLS failed: {best.reason or type(best).__name__}"
+        return f"TLS failed: {getattr(best, 'reason', None) or type(best).__name__}"
     if isinstance(best, socket.gaierror):
+        if best.errno == socket.EAI_AGAIN:
+            return "the name server gives no answer"
         return "there is no host of that name"
     if isinstance(best, OSError) and best.errno:
         return os.strerror(best.errno)

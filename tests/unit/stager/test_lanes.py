@@ -37,6 +37,24 @@ def test_a_host_gets_no_more_than_its_slots_and_a_freed_one_goes_on() -> None:
     assert pop(queue, 0, ANY) == 2
 
 
+def test_what_can_be_taken_is_counted_at_every_step() -> None:
+    queue = lanes(per_host=2)
+    taken = 0
+    for step in range(200):
+        if step % 3:
+            queue.push(A if step % 2 else B, step)
+        elif pop(queue) is not None:
+            taken += 1
+        elif taken:
+            for origin in (A, B):
+                while origin in queue._lanes and queue._lanes[origin].active:
+                    queue.release(origin)
+            taken = 0
+        free = sum(min(len(lane.queue), 2 - lane.active) for lane in queue._lanes.values())
+        assert queue.takeable == {True: free, False: 0}
+        assert queue.ready[True] == sum(len(lane.queue) for lane in queue._lanes.values())
+
+
 def test_what_has_begun_goes_first() -> None:
     queue = lanes()
     queue.push(A, "new")

@@ -264,10 +264,11 @@ def test_no_secret_reaches_the_log(
 def test_a_certificate_nobody_vouches_for_is_refused(
     secure: Origin, make_service: Callable[..., FetchService]
 ) -> None:
-    service = make_service(policy=RetryPolicy(attempts=1))
+    service = make_service(policy=RetryPolicy(attempts=3, base=1000.0, cap=1000.0))
     error = service.submit(secure.add("/a", SMALL)).exception(SOON)
     assert type(error) is ConnectionFailedError
     assert "certificate" in error.why
+    assert error.lasting
     assert secure.requests == []
 
 

@@ -45,6 +45,7 @@ def test_retry_after_lengthens_a_pause_and_never_shortens_it() -> None:
     [
         (ConnectionFailedError("u", "refused"), True),
         (StalledError("u", "silent"), True),
+        (ConnectionFailedError("u", "no such host", lasting=True), False),
         (LengthError("u", 2, 1), True),
         (BusyServerError("u", 503, "busy"), True),
         (BusyServerError("u", 503, "busy", retry_after=60.0), True),

@@ -162,6 +162,31 @@ def test_a_request_is_awaitable_from_asyncio(origin: Origin, service: FetchServi
     assert asyncio.run(main()) == 4096
 
 
+def test_while_all_wait_for_a_distant_moment_no_thread_turns(
+    origin: Origin, make_service: Callable[..., FetchService]
+) -> None:
+    looked = 0
+
+    def clock() -> float:
+        nonlocal looked
+        looked += 1
+        return 0.0
+
+    service = make_service(policy=RetryPolicy(base=100.0, cap=100.0), clock=clock)
+    good = service.submit_many([(origin.add(f"/{n}", SMALL), None) for n in range(7)])
+    assert {read(request) for request in good} == {SMALL}
+    waiting = service.submit_many([(origin.add(f"/w{n}", failing(503)), None) for n in range(7)])
+    for n in range(7):
+        origin.wait_seen(f"/w{n}")
+    pause = threading.Event()
+    counts = [0, looked]
+    while counts[-1] != counts[-2] and len(counts) < 100:
+        pause.wait(0.2)
+        counts.append(looked)
+    assert len(counts) < 100
+    assert not any(request.done() for request in waiting)
+
+
 # --- limits ----------------------------------------------------------------------------------
 
 
