@@ -277,7 +277,7 @@ def load(
         sources[name] = source
         values[name] = raw if source == "default" else _parse(name, parse, raw, source)
     if values["root"] is None:
-        values["root"] = f"{env.get('XDG_CACHE_HOME') or home + '/.cache'}/fscache"
+        values["root"] = _path(f"{env.get('XDG_CACHE_HOME') or home + '/.cache'}/fscache")
     if values["netrc"] is None:
         values["netrc"] = f"{home}/.netrc"
     config_home = env.get("XDG_CONFIG_HOME") or home + "/.config"
@@ -321,7 +321,7 @@ def _read_file(path: str) -> Mapping[str, object]:
     try:
         with open(path, "rb") as file:
             table = tomllib.load(file)
-    except (OSError, tomllib.TOMLDecodeError) as exc:
+    except (OSError, ValueError) as exc:  # also where it is no UTF-8
         raise ConfigError(name="config file", source=path, why=str(exc)) from exc
     unknown = sorted(set(table) - set(SETTINGS))
     if unknown:

@@ -62,7 +62,6 @@ class DeferredPath:
 
     for _name in (
         "bytes",
-        "enter",
         "eq",
         "ge",
         "gt",

@@ -1,0 +1,283 @@
+"""Promises of fscache.config."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fscache
+from fscache import config
+from fscache.config import SETTINGS, Config, load
+from fscache.errors import ConfigError
+from tests.support.processes import ALICE, in_child
+
+NOWHERE = "/nonexistent/config.toml"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> str:
+    return str(tmp_path)
+
+
+def resolve(
+    home: str, *, site: str = NOWHERE, given: dict[str, Any] | None = None, **env: str
+) -> Config:
+    return load({"HOME": home, **env}, given, site)
+
+
+def write(path: Path, text: str) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return str(path)
+
+
+def source(found: Config, name: str) -> str:
+    return {each: where for each, _value, where in found.explain()}[name]
+
+
+# -- where values come from -------------------------------------------------------------------
+
+
+def test_without_any_setting_the_defaults_are_those_documented(home: str) -> None:
+    found = resolve(home)
+    assert found.root == f"{home}/.cache/fscache"
+    assert found.netrc == f"{home}/.netrc"
+    assert (found.tiers, found.offline, found.server, found.token) == ((), False, None, None)
+    assert (found.durability, found.world_readable, found.group) == ("process", True, None)
+    assert {where for _name, _value, where in found.explain()} == {"default"}
+
+
+def test_the_strongest_wins(home: str, tmp_path: Path) -> None:
+    user = write(tmp_path / ".config" / "fscache" / "config.toml", 'root = "/user"\nworkers = 3')
+    site = write(tmp_path / "site.toml", 'root = "/site"\nworkers = 2\nattempts = 9')
+    found = resolve(home, site=site)
+    assert (found.root, found.workers, found.attempts, found.per_host) == ("/user", 3, 9, 8)
+    assert source(found, "root") == user
+    assert source(found, "attempts") == site
+    assert source(found, "per_host") == "default"
+    found = resolve(home, site=site, FSCACHE_ROOT="/environment")
+    assert found.root == "/environment"
+    assert source(found, "root") == "environment variable FSCACHE_ROOT"
+    found = resolve(home, site=site, FSCACHE_ROOT="/environment", given={"root": "/argument"})
+    assert found.root == "/argument"
+    assert source(found, "root") == "argument"
+
+
+def test_an_argument_of_none_and_an_empty_variable_say_nothing(home: str) -> None:
+    found = resolve(home, given={"root": None, "offline": None}, FSCACHE_ROOT="", FSCACHE_SERVER="")
+    assert found.root == f"{home}/.cache/fscache"
+    assert found.server is None
+
+
+def test_an_argument_of_false_says_something(home: str) -> None:
+    assert resolve(home, given={"offline": False}, FSCACHE_OFFLINE="1").offline is False
+
+
+def test_directories_of_the_desktop_are_used(home: str, tmp_path: Path) -> None:
+    write(tmp_path / "etc" / "fscache" / "config.toml", "workers = 5")
+    found = resolve(home, XDG_CACHE_HOME="/var/tmp/me", XDG_CONFIG_HOME=str(tmp_path / "etc"))
+    assert found.root == "/var/tmp/me/fscache"
+    assert found.workers == 5
+
+
+def test_a_root_is_always_absolute(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    assert resolve(home, FSCACHE_ROOT="here").root == f"{home}/here"
+    assert resolve(home, XDG_CACHE_HOME="here").root == f"{home}/here/fscache"
+    monkeypatch.setenv("HOME", home)
+    assert resolve(home, FSCACHE_ROOT="~/there").root == f"{home}/there"
+
+
+def test_a_named_file_replaces_the_users(home: str, tmp_path: Path) -> None:
+    write(tmp_path / ".config" / "fscache" / "config.toml", "workers = 3")
+    named = write(tmp_path / "named.toml", "attempts = 2")
+    found = resolve(home, FSCACHE_CONFIG=named)
+    assert (found.workers, found.attempts) == (16, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [(name, variable) for name, (variable, *_) in SETTINGS.items() if variable is not None],
+)
+def test_every_variable_sets_its_setting(home: str, name: str, variable: str) -> None:
+    value = "1" if name == "offline" else "/some:place"
+    found = resolve(home, **{variable: value})
+    assert found.get(name) not in (None, SETTINGS[name][2])
+    assert source(found, name) == f"environment variable {variable}"
+
+
+def test_the_environment_is_the_process_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FSCACHE_ROOT", "/from/the/environment")
+    assert load().root == "/from/the/environment"
+    assert fscache.config("root") == "/from/the/environment"
+    assert fscache.config("no such setting", "missing") == "missing"
+    assert fscache.config("server", "nobody") == "nobody"
+    assert fscache.config("server") is None
+
+
+def test_all_settings_are_known_to_type_checkers() -> None:
+    body = ast.parse(inspect.getsource(Config)).body[0]
+    assert isinstance(body, ast.ClassDef)
+    typed = {
+        node.target.id
+        for node in ast.walk(body)
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    }
+    assert typed == set(SETTINGS)
+
+
+def test_a_setting_that_does_not_exist_is_an_attribute_error(home: str) -> None:
+    with pytest.raises(AttributeError, match="rooot"):
+        _ = resolve(home).rooot
+
+
+# -- what values mean -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ('tiers = ["/a", "~/b"]', "tiers", ("/a", "{home}/b")),
+        ('tiers = "/a:/b"', "tiers", ("/a", "/b")),
+        ("offline = true", "offline", True),
+        ('offline = "no"', "offline", False),
+        ('max_size = "500GiB"', "max_size", 500 * 2**30),
+        ("max_size = 1000", "max_size", 1000),
+        ('min_free = "10%"', "min_free", "10%"),
+        ('min_free = "5GiB"', "min_free", "5GiB"),
+        ('grace = "2h"', "grace", 7200.0),
+        ("stall_timeout = 1.5", "stall_timeout", 1.5),
+        ('durability = "power"', "durability", "power"),
+        ("workers = 1024", "workers", 1024),
+        (
+            'mirrors = {"https://a/" = ["https://b/", "https://c/"], "https://d/" = "file:///d/"}',
+            "mirrors",
+            (("https://a/", ("https://b/", "https://c/")), ("https://d/", ("file:///d/",))),
+        ),
+    ],
+)
+def test_values_in_files(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str, value: object
+) -> None:
+    monkeypatch.setenv("HOME", home)
+    file = write(tmp_path / "config.toml", text)
+    if isinstance(value, tuple):
+        value = tuple(v.format(home=home) if isinstance(v, str) else v for v in value)
+    assert resolve(home, FSCACHE_CONFIG=file).get(name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("root = 5", "root"),
+        ('root = ""', "root"),
+        ("tiers = 5", "tiers"),
+        ("tiers = [5]", "tiers"),
+        ('offline = "perhaps"', "offline"),
+        ('max_size = "lots"', "max_size"),
+        ("max_size = -1", "max_size"),
+        ('min_free = "101%"', "min_free"),
+        ('min_free = "x%"', "min_free"),
+        ('grace = "soon"', "grace"),
+        ('durability = "eternal"', "durability"),
+        ("workers = 0", "workers"),
+        ("workers = 1025", "workers"),
+        ('workers = "many"', "workers"),
+        ("mirrors = 5", "mirrors"),
+        ('mirrors = {"https://a/" = 5}', "mirrors"),
+        ('mirrors = {"https://a/" = [5]}', "mirrors"),
+        ("group = 5", "group"),
+        ('colour = "blue"', "colour"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_with_its_place(
+    home: str, tmp_path: Path, text: str, name: str
+) -> None:
+    file = write(tmp_path / "config.toml", text)
+    with pytest.raises(ConfigError) as caught:
+        resolve(home, FSCACHE_CONFIG=file)
+    assert (caught.value.name, caught.value.source) == (name, file)
+    assert caught.value.why
+
+
+def test_a_bad_variable_or_argument_is_named_too(home: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(home, FSCACHE_OFFLINE="perhaps")
+    assert caught.value.source == "environment variable FSCACHE_OFFLINE"
+    with pytest.raises(ConfigError) as caught:
+        resolve(home, given={"workers": 0})
+    assert caught.value.source == "argument"
+
+
+# -- files that cannot be read ----------------------------------------------------------------
+
+
+def test_a_named_file_that_is_not_there_is_an_error_and_an_unnamed_one_is_not(home: str) -> None:
+    resolve(home)
+    with pytest.raises(ConfigError, match="nowhere"):
+        resolve(home, FSCACHE_CONFIG=f"{home}/nowhere.toml")
+
+
+@pytest.mark.parametrize("content", [b"root = ", b"\xff\xfe", b"root = 'a'\nroot = 'b'", b"\0"])
+def test_a_file_that_is_no_toml_is_named(home: str, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.toml").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        resolve(home, FSCACHE_CONFIG=str(tmp_path / "config.toml"))
+    assert caught.value.source == str(tmp_path / "config.toml")
+
+
+def test_a_directory_is_no_config_file(home: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve(home, FSCACHE_CONFIG=home)
+    assert caught.value.source == home
+
+
+@pytest.mark.usefixtures("users")
+def test_a_file_that_may_not_be_read_is_an_error_and_not_ignored(open_tmp: str) -> None:
+    file = write(Path(open_tmp) / "config.toml", "offline = true")
+    os.chmod(file, 0o600)
+    import tomllib  # noqa: F401 - the child may not be able to read the standard library
+
+    with pytest.raises(ConfigError) as caught:
+        in_child(lambda: resolve(open_tmp, FSCACHE_CONFIG=file).offline, uid=ALICE)
+    assert caught.value.source == file
+
+
+# -- secrets, imports -------------------------------------------------------------------------
+
+
+def test_the_token_is_never_shown(home: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "config.toml", "token = 'hunter2'")
+    for found in (resolve(home, FSCACHE_TOKEN="hunter2"), resolve(home, FSCACHE_CONFIG=file)):
+        assert found.token == "hunter2"
+        assert "hunter2" not in repr(found)
+        assert "hunter2" not in str(found.explain())
+        assert ("token", "***") in [(name, value) for name, value, _ in found.explain()]
+    write(tmp_path / "config.toml", "token = ['hunter2']")
+    with pytest.raises(ConfigError) as caught:
+        resolve(home, FSCACHE_CONFIG=file)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_repr_shows_what_was_set(home: str) -> None:
+    assert repr(resolve(home, FSCACHE_ROOT="/a")) == "Config(root='/a')"
+
+
+def test_without_a_config_file_nothing_is_imported_for_one() -> None:
+    code = (
+        "import sys; from fscache.config import load; load({'HOME': '/nowhere'}); "
+        "sys.exit('tomllib' in sys.modules or 'dataclasses' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_module_still_is_a_module() -> None:
+    assert inspect.ismodule(config)
+    assert callable(config)
