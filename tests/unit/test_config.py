@@ -164,10 +164,10 @@ def test_a_setting_that_does_not_exist_is_an_attribute_error(home: str) -> None:
     ],
 )
 def test_values_in_files(
-    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, name: str, value: object
+    home: str, monkeypatch: pytest.MonkeyPatch, text: str, name: str, value: object
 ) -> None:
     monkeypatch.setenv("HOME", home)
-    file = write(tmp_path / "config.toml", text)
+    file = write(Path(home) / "config.toml", text)
     if isinstance(value, tuple):
         value = tuple(v.format(home=home) if isinstance(v, str) else v for v in value)
     assert resolve(home, FSCACHE_CONFIG=file).get(name) == value
@@ -271,10 +271,12 @@ def test_a_repr_shows_what_was_set(home: str) -> None:
 
 
 def test_without_a_config_file_nothing_is_imported_for_one() -> None:
-    code = (
-        "import sys; from fscache.config import load; load({'HOME': '/nowhere'}); "
-        "sys.exit('tomllib' in sys.modules or 'dataclasses' in sys.modules)"
-    )
+    code = """if 1:
+        import sys
+        from fscache.config import load
+        load({"HOME": "/nowhere"})
+        sys.exit("tomllib" in sys.modules or "dataclasses" in sys.modules)
+    """
     subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 

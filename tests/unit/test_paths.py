@@ -122,7 +122,7 @@ def test_what_paths_cannot_do_it_cannot_either(path: Path) -> None:
     with pytest.raises(TypeError):
         path / 1  # type: ignore[operator]
     with pytest.raises(TypeError):
-        path < "text"  # type: ignore[operator]
+        path < "text"  # type: ignore[operator]  # noqa: B015
 
 
 def test_it_opens_and_reads(tmp_path: Path) -> None:

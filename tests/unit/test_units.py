@@ -65,7 +65,7 @@ def test_durations(text: str, seconds: float) -> None:
         "1e999",
         "0x10",
         "1,5",
-        "9e18",
+        "1e19",
         "²",
     ],
 )
@@ -73,7 +73,7 @@ def test_what_is_no_size_or_duration_is_refused_and_quoted(text: str) -> None:
     for parse in (parse_size, parse_duration):
         with pytest.raises(ValueError, match="not a") as caught:
             parse(text)
-        assert repr(text) in str(caught.value) or text == "9e18"
+        assert repr(text) in str(caught.value)
 
 
 @given(st.text())
