@@ -21,15 +21,20 @@ import tempfile
 import threading
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from xmlrpc.server import SimpleXMLRPCServer
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from typing import TYPE_CHECKING
+
 from benchmarks.harness import Case, compare, main
 from tests.support.servers import Daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 KEYS = 100
 VALUE = "x" * 100
@@ -66,7 +71,9 @@ def _redis(port: int, calls: int, put: bool) -> None:
         for number in range(calls):
             key = b"k%d" % (number % KEYS)
             words = (b"SET", key, VALUE.encode()) if put else (b"GET", key)
-            sock.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words))
+            sock.sendall(
+                b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in words)
+            )
             sock.recv(4096)
 
 
@@ -138,7 +145,17 @@ def _redis_server() -> Iterator[int | None]:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    command = [program, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
+    command = [
+        program,
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+        "--bind",
+        "127.0.0.1",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     try:
         _reach(port)
@@ -176,16 +193,30 @@ def kv(rounds: int) -> dict:
         for put in (True, False):
             for count, calls in ((1, 3000), (8, 600)):
                 cases = [
-                    Case("original metastore", lambda: _clients(count, _metastore, theirs, calls, put)),
-                    Case("its client, our server", lambda: _clients(count, _metastore, ours, calls, put)),
-                    Case("our client", lambda: _clients(count, _own, daemon.address, token, calls, put)),
+                    Case(
+                        "original metastore",
+                        partial(_clients, count, _metastore, theirs, calls, put),
+                    ),
+                    Case(
+                        "its client, our server",
+                        partial(_clients, count, _metastore, ours, calls, put),
+                    ),
+                    Case(
+                        "our client",
+                        partial(_clients, count, _own, daemon.address, token, calls, put),
+                    ),
                 ]
                 if redis is not None:
-                    cases.append(Case("redis", lambda: _clients(count, _redis, redis, calls, put)))
+                    cases.append(Case("redis", partial(_clients, count, _redis, redis, calls, put)))
                 word = "put" if put else "get"
                 title = f"remote kv.{word}, 100 B, {count} client{'s' if count > 1 else ''}"
                 results[title] = compare(
-                    title, cases, "original metastore", rounds=rounds, work=count * calls, unit="calls"
+                    title,
+                    cases,
+                    "original metastore",
+                    rounds=rounds,
+                    work=count * calls,
+                    unit="calls",
                 )
         results["p99"] = _latencies(daemon.address, token, theirs)
     return results
@@ -219,8 +250,7 @@ def objects(rounds: int) -> dict:
         os.mkdir(f"{folder}/www")
         with open(big, "wb") as file:
             block = os.urandom(1 << 20)
-            for _ in range(GIB >> 20):
-                file.write(block)
+            file.writelines(block for _ in range(GIB >> 20))
         token = daemon.token()
         from fscache.cache import Cache
 
@@ -237,7 +267,9 @@ def objects(rounds: int) -> dict:
             cases.insert(0, Case("nginx sendfile", lambda: _curl(1, theirs, [])))
             four.insert(0, Case("nginx sendfile", lambda: _curl(4, theirs, [])))
             base = "nginx sendfile"
-        results["1"] = compare("GET of 1 GiB, curl", cases, base, rounds=rounds, work=1024, unit="MiB")
+        results["1"] = compare(
+            "GET of 1 GiB, curl", cases, base, rounds=rounds, work=1024, unit="MiB"
+        )
         results["4"] = compare(
             "GET of 1 GiB, 4 curls at once", four, base, rounds=rounds, work=4096, unit="MiB"
         )
@@ -308,11 +340,16 @@ def parsers(rounds: int) -> dict:
         for count, calls in ((1, 3000), (8, 600)):
             title = f"HTTP loop, {count} raw client{'s' if count > 1 else ''}"
             cases = [
-                Case("http.server, threads", lambda: _clients(count, ask, standard, calls)),
-                Case("fscache.server", lambda: _clients(count, ask, lean, calls)),
+                Case("http.server, threads", partial(_clients, count, ask, standard, calls)),
+                Case("fscache.server", partial(_clients, count, ask, lean, calls)),
             ]
             results[title] = compare(
-                title, cases, "http.server, threads", rounds=rounds, work=count * calls, unit="calls"
+                title,
+                cases,
+                "http.server, threads",
+                rounds=rounds,
+                work=count * calls,
+                unit="calls",
             )
     return results
 

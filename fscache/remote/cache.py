@@ -192,9 +192,7 @@ class RemoteCache(Cache):
             self._indexes.insert(0, URLIndex(shared, read_only=True))
 
 
-def _address(
-    text: str, port: int | None, token: str | None, config: Config
-) -> addresses.Address:
+def _address(text: str, port: int | None, token: str | None, config: Config) -> addresses.Address:
     try:
         at = addresses.parse(text, port)
     except ValueError as exc:

@@ -248,9 +248,7 @@ class PullFetcher:
             self._transport.forget_wish(request.urls[0])
 
 
-def shared_root(
-    rpc: RPC, candidates: Sequence[str], now: Callable[[], float]
-) -> Root | None:
+def shared_root(rpc: RPC, candidates: Sequence[str], now: Callable[[], float]) -> Root | None:
     """Return the server's root as seen from here; None where it cannot be proved to be that.
 
     Raises:

@@ -88,9 +88,7 @@ class RemoteStore(KeyValues):
             result[key] = _missing(key, default) if packed is None else self._unpacked(packed)
         return result
 
-    def multiput(
-        self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()
-    ) -> None:
+    def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
         items: Any = pairs.items() if hasattr(pairs, "items") else pairs
         packed = [[_checked(key), self._packed(value)] for key, value in items]
         self._rpc("kv.multiput", packed, self.name, ttl, list(tags), True)

@@ -120,5 +120,3 @@ class App:
     def _health(self) -> Response:
         wrong = self._healthy()
         return Response(200, b"ok\n") if wrong is None else Response(503, f"{wrong}\n".encode())
-
-

@@ -271,4 +271,3 @@ class Board:
         batch.spooled = False
         self._follow(batch)
         return batch
-

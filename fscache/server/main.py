@@ -64,7 +64,13 @@ def parser() -> argparse.ArgumentParser:
     add("--workers", type=int, metavar="N", help="threads that fetch")
     add("--rate", type=float, metavar="N", help="requests per second of one client, on average")
     add("--max-upload", type=_size, metavar="SIZE", help="the largest object a client may put")
-    add("--scan-interval", type=_seconds, default=5.0, metavar="T", help="between looks at the spool")
+    add(
+        "--scan-interval",
+        type=_seconds,
+        default=5.0,
+        metavar="T",
+        help="between looks at the spool",
+    )
     add("--no-watch", action="store_true", help="scan the spool only, do not watch it")
     add("--version", action="version", version=f"fscache {__version__}")
     return made

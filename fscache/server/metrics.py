@@ -47,7 +47,11 @@ class _Collector:
             ("requests_waiting", found.waiting, "Requests for URLs that have not ended."),
             ("transfers_running", len(running), "Transfers under way."),
             ("transfers_queued", len(found.transfers) - len(running), "Transfers in the queue."),
-            ("transfer_rate_bytes", sum(each.progress.rate for each in running), "Bytes per second."),
+            (
+                "transfer_rate_bytes",
+                sum(each.progress.rate for each in running),
+                "Bytes per second.",
+            ),
             ("filesystem_free_bytes", found.space.free, "Free bytes of the root's file system."),
             ("filesystem_size_bytes", found.space.total, "Its size."),
         ):

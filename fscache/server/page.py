@@ -34,7 +34,10 @@ td.url { overflow-wrap: anywhere; } td.bar { width: 30%; }
 meter, progress { width: 100%; height: .9rem; accent-color: var(--bar); }
 """.strip()
 _HEADERS = (
-    ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"),
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    ),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
     ("Cache-Control", "no-store"),
@@ -128,7 +131,9 @@ def _space(figures: Figures) -> str:
         f'<td class="n">{format_size(size)}</td><td class="n">{urls:,}</td></tr>'
         for age, urls, size in space.by_age
     )
-    head = '<tr><th>Last asked for</th><th></th><th class="n">Bytes</th><th class="n">URLs</th></tr>'
+    head = (
+        '<tr><th>Last asked for</th><th></th><th class="n">Bytes</th><th class="n">URLs</th></tr>'
+    )
     return f"<table>{head}{rows}</table>"
 
 

@@ -246,5 +246,3 @@ def _load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
         context.load_cert_chain(certificate, settings.tls_key)
     except (OSError, ssl.SSLError) as exc:
         raise ConfigError("tls_cert", certificate, str(exc)) from exc
-
-

@@ -111,9 +111,7 @@ class Spool:
         self.path = f"{root.path}/spool"
         self._now = root.now
         self._modes = root.modes
-        self._writer = atomic.Writer(
-            f"{self.path}/{TMP}", root.modes, durable=root.writer.durable
-        )
+        self._writer = atomic.Writer(f"{self.path}/{TMP}", root.modes, durable=root.writer.durable)
 
     def ensure(self) -> None:
         """Make the directories; `new` and `tmp` are writable for the group that shares the root."""
@@ -171,9 +169,7 @@ class Spool:
     def accept(self, batch: str, asked: Asked) -> bool:
         """Write a batch down as under way; False where one of this id is there already."""
         with translated(self.path):
-            return self._writer.write(
-                f"{self.path}/{CUR}/{batch}", encode(asked), replace=False
-            )
+            return self._writer.write(f"{self.path}/{CUR}/{batch}", encode(asked), replace=False)
 
     def accepted(self) -> Iterator[tuple[str, Asked]]:
         """Yield what is under way; what cannot be read is moved to `failed`."""

@@ -1,4 +1,4 @@
-"""A cluster in small: a data server, and nodes that are processes with roots, networks or mounts of their own."""
+"""A cluster in small: a data server, and nodes: processes with roots, networks, mounts of their own."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +20,9 @@ from fscache import errors
 from fscache.remote.cache import RemoteCache
 from tests.support.origin import Origin, Page
 from tests.support.servers import DEADLINE, Daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 MIB = 1 << 20
 
@@ -144,7 +147,14 @@ def test_a_node_with_a_disk_of_its_own_pulls_into_its_root(tmp_path: Path, origi
     url = origin.add("/a", body)
     with Daemon(tmp_path / "served") as daemon:
         token = daemon.token()
-        hide = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs none {tmp_path}/served && exec "$@"', "-"]
+        hide = [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            f'mount -t tmpfs none {tmp_path}/served && exec "$@"',
+            "-",
+        ]
         node = run_node(NODE, daemon.address, token, tmp_path / "own", url, prefix=hide)
         answer = said(node)
         assert str(answer["path"]).startswith(str(tmp_path / "own"))
@@ -207,15 +217,17 @@ def test_a_node_with_a_shared_file_system_only_asks_by_the_spool(
     url = origin.add("/a", b"abc")
     # Watched, the scan comes far too late to be what finds it; muted, it is all there is.
     arguments = ["--no-watch", "--scan-interval", "0.2"] if muted else ["--scan-interval", "3600"]
-    with Daemon(tmp_path / "served", *arguments):
-        with RemoteCache(f"spool:{tmp_path}/served", root=tmp_path / "own") as node:
-            path = node.get(url, timeout=DEADLINE)
-            assert path.read_bytes() == b"abc"
-            assert str(path).startswith(str(tmp_path / "served"))
-            with pytest.raises(errors.NotFoundError):
-                node.get(origin.url("/nothing"), timeout=DEADLINE)
-            with pytest.raises(errors.ServerUnreachableError):
-                node.put(b"x")
+    with (
+        Daemon(tmp_path / "served", *arguments),
+        RemoteCache(f"spool:{tmp_path}/served", root=tmp_path / "own") as node,
+    ):
+        path = node.get(url, timeout=DEADLINE)
+        assert path.read_bytes() == b"abc"
+        assert str(path).startswith(str(tmp_path / "served"))
+        with pytest.raises(errors.NotFoundError):
+            node.get(origin.url("/nothing"), timeout=DEADLINE)
+        with pytest.raises(errors.ServerUnreachableError):
+            node.put(b"x")
 
 
 def test_the_module_functions_go_where_use_remote_says(
@@ -334,12 +346,17 @@ def test_sighup_takes_new_tokens_and_a_new_target_policy(
         assert daemon.process is not None
         daemon.process.send_signal(signal.SIGHUP)
         until(lambda: any("reloaded" in line for line in daemon.log), "the reload")
-        with daemon.remote(tmp_path / "own", token=old, shared=False) as node:
-            with pytest.raises(errors.AccessDeniedError):
-                node.get(origin.add("/b", b"abc"))
-        with daemon.remote(tmp_path / "own", shared=False) as node:
-            with pytest.raises(errors.TargetRefusedError):
-                node.get(origin.url("/b"))
+        url = origin.add("/b", b"abc")
+        with (
+            daemon.remote(tmp_path / "own", token=old, shared=False) as node,
+            pytest.raises(errors.AccessDeniedError),
+        ):
+            node.get(url)
+        with (
+            daemon.remote(tmp_path / "own", shared=False) as node,
+            pytest.raises(errors.TargetRefusedError),
+        ):
+            node.get(url)
         assert not any(old in line for line in daemon.log)
 
 

@@ -10,12 +10,15 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.servers import DEADLINE, Daemon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 UNITS = Path(__file__).parents[2] / "systemd"
 MOST_EXPOSURE = 2.5
@@ -35,7 +38,9 @@ def units(tmp_path: Path) -> Path:
     for kind in ("system", "user"):
         (tmp_path / kind).mkdir()
         for unit in (UNITS / kind).iterdir():
-            text = re.sub(r"ExecStart=\S+/fscache(-stager)?", "ExecStart=/bin/true", unit.read_text())
+            text = re.sub(
+                r"ExecStart=\S+/fscache(-stager)?", "ExecStart=/bin/true", unit.read_text()
+            )
             (tmp_path / kind / unit.name).write_text(text)
     return tmp_path
 

@@ -8,14 +8,16 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from fscache.remote.cache import RemoteCache
 from fscache.server.service import Server, load_config
 from fscache.server.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 DEADLINE = 60.0  # a busy machine is not a fault of the code
 
@@ -62,7 +64,9 @@ def serving(
     given: dict[str, Any] = {"allow_private": True, "attempts": 2, **(config or {})}
     clock = {} if now is None else {"now": now}
     server = Server(
-        load_config(str(root), None, **given), Settings(**{"port": 0, "grace": 1.0, **settings}), **clock
+        load_config(str(root), None, **given),
+        Settings(**{"port": 0, "grace": 1.0, **settings}),
+        **clock,
     )
     server.start()
     try:
@@ -84,7 +88,12 @@ class Daemon:
     ) -> None:
         self.root = str(root)
         self._command = [*prefix, sys.executable, "-m", "fscache.server.main", "--root", self.root]
-        self._command += ["--port", "0", *(["--allow-private"] if allow_private else []), *arguments]
+        self._command += [
+            "--port",
+            "0",
+            *(["--allow-private"] if allow_private else []),
+            *arguments,
+        ]
         self._environ = {**os.environ, **(environ or {})}
         self.process: subprocess.Popen[str] | None = None
         self.url = ""
@@ -105,7 +114,9 @@ class Daemon:
         assert process.stderr is not None
         self._readers = [
             threading.Thread(target=self._pump, args=(process.stdout, lines.put), daemon=True),
-            threading.Thread(target=self._pump, args=(process.stderr, self.log.append), daemon=True),
+            threading.Thread(
+                target=self._pump, args=(process.stderr, self.log.append), daemon=True
+            ),
         ]
         for reader in self._readers:
             reader.start()

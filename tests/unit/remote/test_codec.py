@@ -1,4 +1,4 @@
-import datetime
+import datetime as dt
 import xmlrpc.client
 
 import pytest
@@ -15,13 +15,15 @@ _SCALARS = (
     | st.floats(allow_nan=False)
     | st.text(st.characters())
     | st.binary()
-    | st.datetimes(timezones=st.none() | st.just(datetime.UTC))
+    | st.datetimes(timezones=st.none() | st.just(dt.UTC))
 )
 VALUES = st.recursive(
     _SCALARS,
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.text() | st.integers() | st.sampled_from(["$text", "$int"]), inner, max_size=4)
+        | st.dictionaries(
+            st.text() | st.integers() | st.sampled_from(["$text", "$int"]), inner, max_size=4
+        )
     ),
     max_leaves=12,
 )
@@ -35,7 +37,9 @@ def test_every_value_comes_back_as_it_went(value: object) -> None:
 
 
 @given(st.text(st.characters(categories=["L", "N"])), st.integers(-(2**31), 2**31 - 1), st.binary())
-def test_plain_values_are_plain_to_the_standard_library(text: str, number: int, data: bytes) -> None:
+def test_plain_values_are_plain_to_the_standard_library(
+    text: str, number: int, data: bytes
+) -> None:
     document = codec.encode_result({"text": text, "number": number, "data": data, "none": None})
     ((value,), _method) = xmlrpc.client.loads(document, use_builtin_types=True)
     assert value == {"text": text, "number": number, "data": data, "none": None}
@@ -108,7 +112,9 @@ def test_builtin_errors_of_a_contract_arrive_as_themselves() -> None:
         {"message": "hm"},
     ],
 )
-def test_an_unknown_error_is_a_remote_error_that_says_what_was_said(packed: dict[str, object]) -> None:
+def test_an_unknown_error_is_a_remote_error_that_says_what_was_said(
+    packed: dict[str, object],
+) -> None:
     error = faults.decode(packed, "head:1")
     assert isinstance(error, errors.RemoteError)
     assert str(error) == "server head:1: hm"

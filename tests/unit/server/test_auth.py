@@ -49,7 +49,8 @@ def test_roles_contain_each_other() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "# nothing\n", "use short\n", "root 0123456789abcdef0\n", "use 0123456789abcdef x\n"]
+    "text",
+    ["", "# nothing\n", "use short\n", "root 0123456789abcdef0\n", "use 0123456789abcdef x\n"],
 )
 def test_a_file_that_says_nothing_useful_is_a_bad_setting(tmp_path: Path, text: str) -> None:
     path = tmp_path / "tokens"

@@ -30,7 +30,9 @@ def test_notify_reaches_named_and_abstract_sockets(open_tmp: str) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
             sock.bind(address)
             sock.settimeout(10)
-            assert notify.notify(SystemdVariables({"NOTIFY_SOCKET": name}), notify.READY, "STATUS=x")
+            assert notify.notify(
+                SystemdVariables({"NOTIFY_SOCKET": name}), notify.READY, "STATUS=x"
+            )
             assert sock.recv(100) == b"READY=1\nSTATUS=x"
 
 

@@ -18,7 +18,9 @@ def echo(request: Request) -> Response:
 
 
 @contextmanager
-def listening(handler: Callable[[Request], Response] = echo, **options: float) -> Iterator[Listener]:
+def listening(
+    handler: Callable[[Request], Response] = echo, **options: float
+) -> Iterator[Listener]:
     listener = Listener(bind("127.0.0.1", 0), handler, **options)  # type: ignore[arg-type]
     listener.start()
     try:
@@ -28,8 +30,7 @@ def listening(handler: Callable[[Request], Response] = echo, **options: float) -
 
 
 def connect(listener: Listener) -> socket.socket:
-    sock = socket.create_connection(listener.address, timeout=10)
-    return sock
+    return socket.create_connection(listener.address, timeout=10)
 
 
 def everything(sock: socket.socket) -> bytes:
@@ -63,7 +64,9 @@ def test_requests_sent_together_are_answered_in_order() -> None:
 
 def test_a_request_may_come_byte_by_byte() -> None:
     with listening() as listener, closing(connect(listener)) as sock:
-        for byte in b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc":
+        for (
+            byte
+        ) in b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc":
             sock.sendall(bytes([byte]))
         assert everything(sock).endswith(b"POST:abc")
 

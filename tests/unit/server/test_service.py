@@ -10,9 +10,8 @@ import os
 import re
 import threading
 import xmlrpc.client
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +19,9 @@ from fscache import errors
 from fscache.server.settings import Settings
 from tests.support.origin import Origin, Page, redirect
 from tests.support.servers import Serving, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -188,7 +190,8 @@ def test_an_old_client_sees_what_the_original_said(served: Serving) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "params"), [("no.such", ()), ("kv.get", ()), ("kv.get", (1, 2, 3, 4, 5)), ("get", (5,))]
+    ("name", "params"),
+    [("no.such", ()), ("kv.get", ()), ("kv.get", (1, 2, 3, 4, 5)), ("get", (5,))],
 )
 def test_a_call_that_makes_no_sense_is_a_fault(served: Serving, name: str, params: Any) -> None:
     with pytest.raises(xmlrpc.client.Fault):
@@ -329,7 +332,9 @@ def test_hits_leave_no_file_in_the_spool(served: Serving, origin: Origin) -> Non
     spooled = Path(served.root, "spool")
 
     def files() -> list[str]:
-        return [name for folder in ("cur", "done", "failed") for name in os.listdir(spooled / folder)]
+        return [
+            name for folder in ("cur", "done", "failed") for name in os.listdir(spooled / folder)
+        ]
 
     (first,) = proxy(served).url.stage([url], {})
     proxy(served).url.wait([first], 30)
@@ -343,11 +348,13 @@ def test_hits_leave_no_file_in_the_spool(served: Serving, origin: Origin) -> Non
 
 def test_private_targets_are_refused_by_default(tmp_path: Path, origin: Origin) -> None:
     url = origin.add("/a", b"abc")
-    with serving(tmp_path / "root", config={"allow_private": False}) as served:
-        with served.remote(tmp_path / "node", shared=False) as node:
-            for refused in (url, url.replace("127.0.0.1", "localhost")):
-                with pytest.raises(errors.TargetRefusedError):
-                    node.get(refused)
+    with (
+        serving(tmp_path / "root", config={"allow_private": False}) as served,
+        served.remote(tmp_path / "node", shared=False) as node,
+    ):
+        for refused in (url, url.replace("127.0.0.1", "localhost")):
+            with pytest.raises(errors.TargetRefusedError):
+                node.get(refused)
     assert origin.requests == []
 
 
@@ -355,10 +362,12 @@ def test_a_redirect_to_a_refused_target_is_not_followed(tmp_path: Path, origin: 
     inner = origin.add("/secret", b"secret")
     url = origin.add("/a", redirect(inner.replace("127.0.0.1", "127.0.0.2")))
     config = {"allow_private": False, "allow_networks": "127.0.0.1/32"}
-    with serving(tmp_path / "root", config=config) as served:
-        with served.remote(tmp_path / "node", shared=False) as node:
-            with pytest.raises(errors.TargetRefusedError):
-                node.get(url)
+    with (
+        serving(tmp_path / "root", config=config) as served,
+        served.remote(tmp_path / "node", shared=False) as node,
+        pytest.raises(errors.TargetRefusedError),
+    ):
+        node.get(url)
     assert origin.seen("/secret") == []
 
 
@@ -367,7 +376,9 @@ def test_credentials_for_an_origin_are_neither_written_down_nor_shown(
 ) -> None:
     url = origin.add("/slow", Page(b"x" * 100_000, stall_at=1000))
     secret = "0penSesame"
-    proxy(served).url.stage([url], {"headers": {"Authorization": f"Bearer {secret}", "X-Plain": "1"}})
+    proxy(served).url.stage(
+        [url], {"headers": {"Authorization": f"Bearer {secret}", "X-Plain": "1"}}
+    )
     (written,) = Path(served.root, "spool", "cur").iterdir()
     assert secret not in written.read_text()
     assert "X-Plain" in written.read_text()
@@ -379,7 +390,10 @@ def test_credentials_for_an_origin_are_neither_written_down_nor_shown(
 
 
 def test_a_value_is_plain_for_curl(served: Serving) -> None:
-    assert ask(served, "PUT", "/kv/default/a%2Fb", "text ü".encode(), Content_Type="text/plain").status == 200
+    assert (
+        ask(served, "PUT", "/kv/default/a%2Fb", "text ü".encode(), Content_Type="text/plain").status
+        == 200
+    )
     got = ask(served, "GET", "/kv/default/a%2Fb")
     assert (got.body, got.headers["fscache-kind"]) == ("text ü".encode(), "s")
     assert proxy(served).kv.get("a/b") == "text ü"
@@ -461,7 +475,9 @@ def test_a_root_that_vanishes_is_told_and_survived(served: Serving, tmp_path: Pa
     assert ask(served, "GET", f"/objects/{address}", token=token).body == b"abc"
 
 
-def test_a_clock_that_jumps_neither_ends_requests_nor_tokens(tmp_path: Path, origin: Origin) -> None:
+def test_a_clock_that_jumps_neither_ends_requests_nor_tokens(
+    tmp_path: Path, origin: Origin
+) -> None:
     now = [1_700_000_000.0]
     with serving(tmp_path / "root", now=lambda: now[0]) as served:
         (identity,) = proxy(served).url.stage([origin.add("/a", b"abc")], {})

@@ -57,7 +57,9 @@ def test_what_is_no_request_is_refused(spool: Spool, data: bytes) -> None:
         spool.read_dropped("abcdefgh")
 
 
-@pytest.mark.parametrize("name", ["short", "../../etc/passwd", "a" * 65, "with.dot.name", "b c d e f g"])
+@pytest.mark.parametrize(
+    "name", ["short", "../../etc/passwd", "a" * 65, "with.dot.name", "b c d e f g"]
+)
 def test_a_name_that_is_none_reaches_no_path(spool: Spool, name: str) -> None:
     with pytest.raises(BadSpoolFileError):
         spool.read_dropped(name)
