@@ -236,7 +236,9 @@ class EntryStore:
             found = self._load(path, None)
         except _StuckError:
             return None
-        return None if found is None or found[0] != self._kind else found[1:]
+        if found is None or found[0] != self._kind or found[1] is None:
+            return None
+        return found[1], found[2]
 
     def scan(self) -> Iterator[tuple[bytes, bytes, os.DirEntry[str]]]:
         """Yield name, payload and directory entry of every entry, in no particular order."""
@@ -299,7 +301,7 @@ class EntryStore:
 
     def _load(
         self, path: str, name: bytes | None, statuses: list[os.stat_result] | None = None
-    ) -> tuple[bytes, bytes, bytes] | None:
+    ) -> tuple[bytes, bytes | None, bytes] | None:
         """Return kind, name and payload of the entry in a file, None where there is none.
 
         A bad entry is moved out of the way; raises _StuckError where that is not possible.
@@ -315,8 +317,9 @@ class EntryStore:
             return None
         try:
             kind, owner, payload = decode(data)
-            gap = kind == TOMBSTONE and not owner
-            if owner != name and not gap and self._hash(owner) != self._address_of(path):
+            if kind == TOMBSTONE and not owner:
+                return kind, None, payload  # not b"": that is a name, too
+            if owner != name and self._hash(owner) != self._address_of(path):
                 raise BadEntryError("the entry lies under another name's hash")
             if kind not in (self._kind, TOMBSTONE):
                 raise BadEntryError("the entry is of another kind")
