@@ -22,7 +22,7 @@ class TextColumn:
     def __init__(self) -> None:
         self.codes = array("I")
         self.texts: list[str] = ["", ""]  # by code; the first two stand for no text
-        self._codes_of: dict[str, int] = {}
+        self._codes_of: dict[str | int | None, int] = {None: NONE_CODE, ELSEWHERE: ELSEWHERE_CODE}
         self.has_elsewhere = False
         """Whether any row's value is not known here."""
 
@@ -32,18 +32,13 @@ class TextColumn:
 
     def assign(self, row: int, value: str | int | None) -> None:
         """Set a row's value: a text, None or ELSEWHERE."""
-        if value is None:
-            code = NONE_CODE
-        elif value == ELSEWHERE:
-            code = ELSEWHERE_CODE
+        code = self._codes_of.get(value)
+        if code is None:
+            code = len(self.texts)
+            self.texts.append(str(value))
+            self._codes_of[value] = code
+        elif code == ELSEWHERE_CODE:
             self.has_elsewhere = True
-        else:
-            text = str(value)
-            code = self._codes_of.get(text, NONE_CODE)
-            if code == NONE_CODE:
-                code = len(self.texts)
-                self.texts.append(text)
-                self._codes_of[text] = code
         self.codes[row] = code
 
     def get(self, row: int) -> str | None:
@@ -64,10 +59,10 @@ class TextColumn:
         """Return the codes of values; those that no row has ever had have none."""
         found = set()
         for value in values:
-            if value is None:
-                found.add(NONE_CODE)
-            elif isinstance(value, str) and value in self._codes_of:
-                found.add(self._codes_of[value])
+            if value is None or isinstance(value, str):
+                code = self._codes_of.get(value)
+                if code is not None:
+                    found.add(code)
         return found
 
     def restore(self, codes: array[int], texts: list[str]) -> None:
@@ -75,4 +70,6 @@ class TextColumn:
         self.codes = codes
         self.has_elsewhere = ELSEWHERE_CODE in codes
         self.texts = texts
-        self._codes_of = {text: code for code, text in enumerate(texts) if code > ELSEWHERE_CODE}
+        self._codes_of = {None: NONE_CODE, ELSEWHERE: ELSEWHERE_CODE}
+        for code in range(ELSEWHERE_CODE + 1, len(texts)):
+            self._codes_of[texts[code]] = code

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from fscache.tasks.frames import Frame
     from fscache.tasks.index import Seen
     from fscache.tasks.keep import Keeper
-    from fscache.tasks.model import Record
 
     class Log(Protocol):
         """What frames are appended to and read from; see `FileLog` and `MemoryLog`."""
@@ -37,6 +36,12 @@ if TYPE_CHECKING:
 
         def bury(self, where: int, size: int) -> None:
             """Take note of bytes that nobody needs any more."""
+
+        def bury_drop(self, where: int, size: int) -> None:
+            """Take note of the bytes of a frame that drops records."""
+
+        def is_quiet(self) -> bool:
+            """Whether certainly nobody has written since the last poll."""
 
         def poll(self) -> Iterator[Seen]:
             """Yield what others have written since the last poll."""
@@ -73,8 +78,15 @@ class Core:
     """Log, index and reader of one database."""
 
     def __init__(
-        self, log: Log, keeper: Keeper, *, now: Callable[[], float], limits: Limits
+        self,
+        log: Log,
+        keeper: Keeper,
+        *,
+        now: Callable[[], float],
+        limits: Limits,
+        load: Callable[[Index], object] | None = None,
     ) -> None:
+        """Bring them together; `load` fills the empty index from a snapshot, before the first look."""
         self.log = log
         self.keeper = keeper
         self.now = now
@@ -83,14 +95,23 @@ class Core:
         self.reader = Reader(self.index, log.read, keeper, self._value_of)
         self.changes = 0
         """Frames written since upkeep last looked."""
+        self.since_snapshot = 0
+        """Frames taken up since the last snapshot of the index."""
+        self._load_snapshot = load
         self._next_age_check = 0
 
     # -- what others have written ---------------------------------------------------------------
 
     def refresh(self) -> None:
         """Take up what other processes have written."""
+        if self.log.is_quiet():
+            return
         index = self.index
+        if self._load_snapshot is not None:
+            load, self._load_snapshot = self._load_snapshot, None
+            load(index)
         for seen in self.log.poll():
+            self.since_snapshot += 1
             frame = seen[0]
             if frame.kind == frames.DROP:
                 self._take_drop(*seen)
@@ -107,7 +128,7 @@ class Core:
 
     def _take_drop(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Take up that others have dropped records."""
-        self.log.bury(where, meta + blob)
+        self.log.bury_drop(where, meta + blob)
         missed = []
         for names, ids in decode_drop(frame):
             self.index.remember_drop(ids, frame.stamp)
@@ -170,43 +191,51 @@ class Core:
     ) -> None:
         """Append a frame and take it up; see `make_frame`."""
         stamp = stamp or self._stamp()
-        with self.keeper:
-            frame = make_frame(
-                kind, stamp, msg_id, record, self.keeper, appended=appended, added=added
-            )
+        keeper = self.keeper
+        try:
+            frame = make_frame(kind, stamp, msg_id, record, keeper, appended, added)
             data, meta = frames.encode(frame)
             where = self.log.append(data, stamp)
+        finally:
+            if keeper.busy:
+                keeper.end()
         if frame.fields & OTHER_FIELDS:
             self._learn(record)
         self.index.apply(frame, where, meta, len(frame.blob))
         self.changes += 1
+        self.since_snapshot += 1
 
     def update(self, msg_id: str, record: Mapping[str, Any]) -> None:
         """Change some keys of a record."""
-        row = self.row(msg_id)
+        index = self.index
+        row = index.rows[msg_id]
         for field, position in _SIZES:
-            if field in record and self.index.numbers[position][row] > 0:
+            if field in record and index.numbers[position][row] > 0:
                 self.rewrite(row, record)  # or the buffers that are replaced would be kept on
                 return
+        length = 0
+        if "stdout" in record or "stderr" in record:
+            length = self._update_texts(row, msg_id, record)
+        else:
+            self.write(frames.UPDATE, msg_id, record)
+        depth = index.depth[row]
+        if depth > _DEEP and depth > min(_DEEP + length // _CHARACTERS_A_FRAME, _MAX_DEEP):
+            self.rewrite(row)
+
+    def _update_texts(self, row: int, msg_id: str, record: Mapping[str, Any]) -> int:
+        """Write an update of texts that grow: only what was added; return the length before it."""
         appended: dict[str, tuple[int, str]] = {}
-        texts: Record = {}
         for field in _GROWING:
             value = record.get(field)
             if isinstance(value, str) and len(value) > _MIN_GROWN and self._has(row, field):
                 before = self.reader.text(row, field)
                 if before and value.startswith(before):
                     appended[field] = (len(before), value[len(before) :])
-                    texts[field] = value
-        if appended:
-            record = {key: value for key, value in record.items() if key not in appended}
-        self.write(frames.UPDATE, msg_id, record, appended=appended)
-        if texts and not record:
-            self.reader.replace_texts(row, texts)
-        depth = self.index.depth[row]
-        if depth > _DEEP:
-            length = sum(start for start, _ in appended.values())
-            if depth > min(_DEEP + length // _CHARACTERS_A_FRAME, _MAX_DEEP):
-                self.rewrite(row)
+        rest = {key: value for key, value in record.items() if key not in appended}
+        self.write(frames.UPDATE, msg_id, rest, appended=appended)
+        if appended and not rest:
+            self.reader.replace_texts(row, dict(record))
+        return sum(start for start, _ in appended.values())
 
     def rewrite(self, row: int, changes: Mapping[str, Any] | None = None) -> None:
         """Write a record as a whole, with some keys changed, and give up its frames."""
@@ -216,10 +245,22 @@ class Core:
         if msg_id is None:
             return
         record = {key: value for key, value in self.reader.record(row).items() if value is not None}
+        before = set()
+        stamp = index.last[row]
         if changes:
+            before = index.named_by(row)
             record.update(changes)
-        stamp = self._stamp() if changes else index.last[row]
+            stamp = self._stamp()
         self.write(frames.WHOLE, msg_id, record, stamp=stamp, added=index.added[row])
+        self.give_up((msg_id, each) for each in before - index.named_by(row))
+
+    def give_up(self, unnamed: Iterable[tuple[str, bytes]]) -> None:
+        """Note that records, by their ids, no longer name objects."""
+        for msg_id, reference in unnamed:
+            address, slot = frames.unpack_reference(reference)
+            self.keeper.unname(msg_id, address, slot)
+            if reference not in self.index.references:
+                self.keeper.discard(address, slot)
 
     def drop(self, rows: Sequence[int]) -> None:
         """Drop records."""
@@ -236,7 +277,7 @@ class Core:
         """Say again what has been dropped, and from which segments."""
         frame = frames.Frame(frames.DROP, stamp, "", json=values.encode(groups))
         data, meta = frames.encode(frame)
-        self.log.bury(self.log.append(data, stamp), meta)
+        self.log.bury_drop(self.log.append(data, stamp), meta)
 
     def _append_drop(self, rows: Sequence[int], stamp: int) -> None:
         index = self.index

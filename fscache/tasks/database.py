@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 import weakref
 
 from fscache.errors import InvalidRecordError, TaskExistsError
 from fscache.tasks import frames, model
-from fscache.tasks.core import Core
 from fscache.tasks.cull import Limits
 from fscache.tasks.match import compile_query
 from fscache.tasks.model import BUFFERS
@@ -29,39 +29,51 @@ from fscache.tasks.select import select
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from typing import Any
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any, Protocol
 
-    from fscache.tasks.core import Log
-    from fscache.tasks.keep import Keeper
+    from fscache.tasks.core import Core
     from fscache.tasks.model import Record
+    from fscache.tasks.wakeup import Bell, MemoryBell
+
+    class Upkeep(Protocol):
+        """What is done besides; see `fscache.tasks.upkeep`."""
+
+        def step(self) -> None:
+            """Do a part of it."""
+
+        def compact(self) -> None:
+            """Free now what nobody needs any more."""
+
+        def finish(self) -> None:
+            """Do what an orderly end leaves behind."""
+
+        def forked(self) -> None:
+            """Go on as a child process."""
 
 
 class TaskDatabase:
     """All task records of one root, or of this process's memory."""
 
-    def __init__(
-        self,
-        log: Log,
-        keeper: Keeper,
-        *,
-        now: Callable[[], float],
-        limits: Limits | None = None,
-    ) -> None:
-        """Open a database; see `fscache.tasks.backends` for the ways to make one.
+    def __init__(self, core: Core, upkeep: Upkeep, bell: Bell | MemoryBell) -> None:
+        """Wrap the working parts; see `fscache.tasks.backends` for the ways to make a database.
 
         Args:
-            log: Where the frames are.
-            keeper: Where large buffers are.
-            now: The clock, seconds since the epoch.
-            limits: When to cull; never by default.
+            core: Log, index and reader.
+            upkeep: What is done besides.
+            bell: Wakes those who wait for a task.
         """
-        self.limits = limits or Limits()
-        self._core = Core(log, keeper, now=now, limits=self.limits)
+        self._core = core
+        self._upkeep = upkeep
+        self._bell = bell
         self._lock = threading.RLock()
-        self._opened = False
         _databases.add(self)
-        weakref.finalize(self, log.close)
+        weakref.finalize(self, _close, core, upkeep)
+
+    @property
+    def limits(self) -> Limits:
+        """When to cull; may be changed."""
+        return self._core.limits
 
     # -- the interface of ipyparallel's backends ------------------------------------------------
 
@@ -84,7 +96,9 @@ class TaskDatabase:
             if msg_id in core.index.rows:
                 raise TaskExistsError(msg_id)
             core.write(frames.ADD, msg_id, rec)
-            core.cull_if_due(msg_id)
+            self._finish(msg_id)
+        if rec.get("completed") is not None:
+            self._bell()
 
     def get_record(self, msg_id: str) -> Record:
         """Return a record, whole; its buffers are read when asked for.
@@ -95,7 +109,12 @@ class TaskDatabase:
         core = self._core
         with self._lock:
             core.refresh()
-            return core.still(lambda: core.reader.record(core.row(msg_id)))
+            row = core.row(msg_id)
+            try:
+                return core.reader.record(row)
+            except FileNotFoundError:
+                core.refresh()
+                return core.reader.record(core.row(msg_id))
 
     def update_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
         """Change some keys of a record.
@@ -112,9 +131,17 @@ class TaskDatabase:
                 core.row(msg_id)
             if rec.get("msg_id", msg_id) != msg_id:
                 raise InvalidRecordError(msg_id, f"cannot become {rec['msg_id']!r}")
-            if rec:
-                core.still(lambda: core.update(msg_id, rec))
-                core.cull_if_due(msg_id)
+            if not rec:
+                return
+            try:
+                core.update(msg_id, rec)
+            except FileNotFoundError:
+                core.refresh()
+                core.row(msg_id)
+                core.update(msg_id, rec)
+            self._finish(msg_id)
+        if rec.get("completed") is not None:
+            self._bell()
 
     def drop_record(self, msg_id: str) -> None:
         """Drop a record, pending or not; raises NoSuchTaskError."""
@@ -122,6 +149,8 @@ class TaskDatabase:
         with self._lock:
             core.refresh()
             core.drop([core.row(msg_id)])
+            self._upkeep.step()
+        self._bell()
 
     def drop_matching_records(self, check: Mapping[str, object]) -> int:
         """Drop the records that match a query, pending or not; return their number."""
@@ -130,7 +159,9 @@ class TaskDatabase:
             core.refresh()
             rows = core.still(lambda: self._select(check))
             core.drop(rows)
-            return len(rows)
+            self._upkeep.step()
+        self._bell()
+        return len(rows)
 
     def find_records(
         self, check: Mapping[str, object], keys: Iterable[str] | str | None = None
@@ -162,7 +193,7 @@ class TaskDatabase:
     def close(self) -> None:
         """Finish the own segment. Not needed: every call is in the file when it returns."""
         with self._lock:
-            self._core.log.close()
+            _close(self._core, self._upkeep)
 
     # -- more -----------------------------------------------------------------------------------
 
@@ -185,6 +216,67 @@ class TaskDatabase:
             core.refresh()
             return len(core.still(lambda: self._select(query)))
 
+    def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
+        """Wait until tasks have completed, whoever runs them; False if `timeout` seconds passed.
+
+        Raises:
+            NoSuchTaskError: there is no record of one of them, or it was dropped meanwhile.
+        """
+        core = self._core
+        left = list(msg_ids)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        with self._bell.listen() as listener:
+            while True:
+                with self._lock:
+                    core.refresh()
+                    left = [each for each in left if core.row(each) in core.index.pending]
+                if not left:
+                    return True
+                remaining = None if deadline is None else deadline - time.monotonic()
+                if remaining is not None and remaining <= 0:
+                    return False
+                listener.wait(remaining)
+
+    def purge(
+        self,
+        query: Mapping[str, object] | None = None,
+        *,
+        records: int | None = None,
+        size: int | None = None,
+        age: float | None = None,
+    ) -> int:
+        """Drop completed tasks and give the disk back what they took; pending ones are never taken.
+
+        Args:
+            query: Which; all by default, or none if there is a limit.
+            records: Drop the oldest, down to this many records.
+            size: Drop the oldest, down to this many bytes of buffers.
+            age: Drop those submitted longer ago than this, in seconds.
+
+        Returns:
+            The number of records dropped.
+        """
+        core = self._core
+        limits = Limits(records=records, size=size, age=age, fraction=0.0)
+        dropped = 0
+        with self._lock:
+            core.refresh()
+            if query is not None or not limits.any:
+                completed = {"$and": [query or {}, {"completed": {"$ne": None}}]}
+                rows = core.still(lambda: self._select(completed))
+                core.drop(rows)
+                dropped += len(rows)
+            if limits.any:
+                dropped += core.cull(limits)
+            self._upkeep.compact()
+        self._bell()
+        return dropped
+
+    def compact(self) -> None:
+        """Free now what nobody needs any more; this may take a while."""
+        with self._lock:
+            self._upkeep.compact()
+
     def __len__(self) -> int:
         with self._lock:
             self._core.refresh()
@@ -194,8 +286,13 @@ class TaskDatabase:
         """Go on as the child of a process that had this open."""
         self._lock = threading.RLock()
         self._core.log.forked()
+        self._upkeep.forked()
 
     # -- inside ---------------------------------------------------------------------------------
+
+    def _finish(self, msg_id: str) -> None:
+        self._core.cull_if_due(msg_id)
+        self._upkeep.step()
 
     def _select(self, query: Mapping[str, object]) -> Sequence[int]:
         core = self._core
@@ -213,6 +310,11 @@ class TaskDatabase:
 
 
 _databases: weakref.WeakSet[TaskDatabase] = weakref.WeakSet()
+
+
+def _close(core: Core, upkeep: Upkeep) -> None:
+    upkeep.finish()
+    core.log.close()
 
 
 def _after_fork() -> None:

@@ -4,7 +4,7 @@ A frame is one change: a record added, some of its keys updated, a record rewrit
 records dropped.
 
     prefix   marker, bytes of the meta part, bytes of the blob part, XXH3-64 of the meta part
-    meta     head · [when added] · [XXH3-64 of the blob part] · numbers · id · texts · addresses · JSON
+    meta     head · numbers · id · texts · addresses · JSON
     blob     the buffers that are kept inline, one after the other
 
 All that an index needs lies before the JSON, so that a log is replayed without decoding any; the
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 ADD, UPDATE, WHOLE, DROP = 1, 2, 3, 4
 MARKER = b"fsT1"
 PREFIX = Struct("<4sIIQ")
-_HEAD = Struct("<BBBBHHHHHHQII")
-_LONG = Struct("<Q")
+# kind, which numbers, which texts, 0; bytes of the id and of four texts, addresses; stamp, when added,
+# XXH3-64 of the blob part; fields, nulls
+_HEAD = Struct("<BBBBHHHHHHQQQII")
+_HEADS = [Struct(f"{_HEAD.format}{count}q") for count in range(len(INTS) + 1)]
 _NUMBERS = [Struct(f"<{count}q") for count in range(len(INTS) + 1)]
-_HAS_ADDED, _HAS_BLOB = 1, 2
 _NONE, ELSEWHERE = 0xFFFF, 0xFFFE
 MAX_TEXT = 0xFFF0
 REFERENCE_BYTES = 11  # an address and its slot
@@ -51,12 +52,12 @@ class Frame:
         msg_id: The record's; empty for DROP.
         fields: A bit for each key that the frame sets; see `fscache.tasks.model.FIELDS`.
         nulls: Those of them that it sets to None.
-        numbers: Pairs of a position in `INTS`, each once, and its value, NULL for None.
-        texts: Pairs of a position in `TEXTS`, each once, and its value; ELSEWHERE for in the JSON.
+        numbers: Pairs of a position in `INTS`, ascending, and its value, NULL for None.
+        texts: Pairs of a position in `TEXTS`, ascending, and its value; ELSEWHERE: in the JSON.
         references: Addresses of objects, as 11 bytes each.
         json: The other values, encoded.
         blob: The inline buffers; empty in a frame that was read without them.
-        added: For WHOLE, when the record was added.
+        added: For WHOLE, when the record was added; else 0.
     """
 
     __slots__ = (
@@ -102,56 +103,54 @@ class Frame:
 
 def encode(frame: Frame) -> tuple[bytes, int]:
     """Return a frame's bytes, and how many of them come before the blob part."""
-    flags = 0
-    options = b""
-    if frame.added:
-        flags = _HAS_ADDED
-        options = _LONG.pack(frame.added)
     blob = frame.blob
-    if blob:
-        flags |= _HAS_BLOB
-        options += _LONG.pack(xxh3_64_intdigest(blob))
     number_mask = 0
     values = []
-    for position, number in sorted(frame.numbers):
+    for position, number in frame.numbers:
         number_mask |= 1 << position
         values.append(number)
+    name = _utf8(frame.msg_id)
+    parts = [b"", name]
     text_mask = 0
     lengths = [0, 0, 0, 0]
-    texts = b""
-    for position, text in sorted(frame.texts):
+    for position, text in frame.texts:
         text_mask |= 1 << position
         if text is None:
             lengths[position] = _NONE
-        elif isinstance(text, int):
+        elif text.__class__ is int:
             lengths[position] = ELSEWHERE
         else:
-            data = text.encode("utf-8", "surrogatepass")
+            data = _utf8(text)  # type: ignore[arg-type]
             lengths[position] = len(data)
-            texts += data
-    name = frame.msg_id.encode("utf-8", "surrogatepass")
-    meta = b"".join((
-        _HEAD.pack(
-            frame.kind,
-            number_mask,
-            text_mask,
-            flags,
-            len(name),
-            *lengths,
-            len(frame.references),
-            frame.stamp,
-            frame.fields,
-            frame.nulls,
-        ),
-        options,
-        _NUMBERS[len(values)].pack(*values),
-        name,
-        texts,
-        *frame.references,
-        frame.json,
-    ))  # fmt: skip
+            parts.append(data)
+    if frame.references:
+        parts += frame.references
+    parts.append(frame.json)
+    parts[0] = _HEADS[len(values)].pack(
+        frame.kind,
+        number_mask,
+        text_mask,
+        0,
+        len(name),
+        *lengths,
+        len(frame.references),
+        frame.stamp,
+        frame.added,
+        xxh3_64_intdigest(blob) if blob else 0,
+        frame.fields,
+        frame.nulls,
+        *values,
+    )
+    meta = b"".join(parts)
     prefix = PREFIX.pack(MARKER, len(meta), len(blob), xxh3_64_intdigest(meta))
     return b"".join((prefix, meta, blob)), PREFIX.size + len(meta)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # a lone surrogate; naming an error handler each time costs double
+        return text.encode("utf-8", "surrogatepass")
 
 
 def decode(data: bytes | memoryview) -> Frame:
@@ -172,17 +171,11 @@ def decode(data: bytes | memoryview) -> Frame:
 
 def decode_meta(meta: bytes) -> Frame:
     """Return the frame of a meta part whose checksum is right."""
-    kind, number_mask, text_mask, flags, id_size, *lengths, count, stamp, fields, nulls = (
-        _HEAD.unpack_from(meta)
-    )
+    head = _HEAD.unpack_from(meta)
+    kind, number_mask, text_mask, _, id_size = head[:5]
+    lengths = head[5:9]
+    count, stamp, added, _, fields, nulls = head[9:]
     at = _HEAD.size
-    added = 0
-    if flags:
-        if flags & _HAS_ADDED:
-            added = _LONG.unpack_from(meta, at)[0]
-            at += 8
-        if flags & _HAS_BLOB:
-            at += 8
     numbers: Sequence[tuple[int, int]] = ()
     if number_mask:
         positions = _POSITIONS[number_mask]
@@ -213,13 +206,9 @@ def decode_meta(meta: bytes) -> Frame:
     )
 
 
-def blob_checksum(meta: bytes) -> int | None:
+def blob_checksum(meta: bytes) -> int:
     """Return the checksum of the blob part that a meta part announces."""
-    flags = meta[3]
-    if not flags & _HAS_BLOB:
-        return None
-    checksum: int = _LONG.unpack_from(meta, _HEAD.size + (8 if flags & _HAS_ADDED else 0))[0]
-    return checksum
+    return int(_HEAD.unpack_from(meta)[12])
 
 
 def pack_reference(address: str, slot: int) -> bytes:

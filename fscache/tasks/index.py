@@ -21,6 +21,7 @@ from fscache.tasks.timeline import Timeline
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
+    from typing import Any
 
     from fscache.tasks.frames import Frame
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 SUBMITTED, COMPLETED = INTS.index("submitted"), INTS.index("completed")
 _FIRST_SIZE = INTS.index(BUFFERS[0])
 _MAX_DEPTH = 0xFFFF
+_WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
 OTHER_FIELDS = 1 << 31
 """The bit for keys that are not in FIELDS."""
 
@@ -63,15 +65,10 @@ class Index:
         self.fragments = Fragments(bury)
         self.free: list[int] = []
         self.unreaped: list[int] = []
-        self.unnaming: dict[int, str] = {}
-        """Ids of rows to reap whose objects' names are to be given up by this process."""
-        self.unnamed: list[tuple[str, bytes]] = []
-        """Of reaped ones: the record's id and an object it named."""
+        self._unnaming: dict[int, str] = {}
         self.pending: set[int] = set()
         self.timeline = Timeline(self.numbers[SUBMITTED])
         self.references: dict[bytes, int] = {}
-        self.released: list[bytes] = []
-        """Objects that no record names any more, since this list was last emptied."""
         self.extras: set[str] = set()
         self.size = 0
         self.in_order = True
@@ -98,9 +95,9 @@ class Index:
 
     def apply(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Take up a frame of `meta` + `blob` bytes that lies at `where` in the log."""
-        self.newest_stamp = max(self.newest_stamp, frame.stamp)
-        msg_id = frame.msg_id
-        row = self.rows.get(msg_id)
+        if frame.stamp > self.newest_stamp:  # noqa: PLR1730 - a call of max costs ten times this
+            self.newest_stamp = frame.stamp
+        row = self.rows.get(frame.msg_id)
         if row is None:
             self._apply_unknown(frame, where, meta, blob)
         elif frame.kind == frames.UPDATE and frame.stamp > self.last[row]:
@@ -133,7 +130,7 @@ class Index:
             self.ids[row] = None
             rows.append(row)
             if own and self.referring[row]:
-                self.unnaming[row] = msg_id
+                self._unnaming[row] = msg_id
         self.newest_stamp = max(self.newest_stamp, stamp)
         submitted = self.numbers[SUBMITTED]
         buffers, results = self.numbers[_FIRST_SIZE], self.numbers[_FIRST_SIZE + 1]
@@ -161,14 +158,28 @@ class Index:
                 self.fragments.bury(seen[1], seen[2] + seen[3])
             self.orphans = [{}, self.orphans[0]]
 
-    def reap(self, limit: int) -> bool:
-        """Give back what up to `limit` dropped records held; True if there is nothing left."""
+    def reap(self, limit: int) -> list[tuple[str, bytes]]:
+        """Give back what up to `limit` dropped records held.
+
+        Returns:
+            The objects that those of them named that this process has dropped, each with the id.
+        """
+        unnamed: list[tuple[str, bytes]] = []
         for _ in range(min(limit, len(self.unreaped))):
             row = self.unreaped.pop()
-            self._release(row, self.unnaming.pop(row, None))
+            msg_id = self._unnaming.pop(row, None)
+            named = self._release(row)
+            if msg_id is not None:
+                unnamed += [(msg_id, reference) for reference in named]
             self.head[row] = -1
             self.free.append(row)
-        return not self.unreaped
+        return unnamed
+
+    def named_by(self, row: int) -> set[bytes]:
+        """Return the objects that a record names."""
+        if not self.referring[row]:
+            return set()
+        return {each for frame, *_ in self._frames_of(row) for each in frame.references}
 
     def drop_lost(self, segments: Collection[int]) -> None:
         """Drop the records with a frame in one of these segments, which are gone."""
@@ -181,6 +192,46 @@ class Index:
             )
         ]
         self.drop(lost, self.newest_stamp + 1)
+
+    # -- snapshots --------------------------------------------------------------------------------
+
+    def dropped_lately(self) -> list[tuple[str, int]]:
+        """Return the drops by others that are still remembered."""
+        return [pair for each in self._dropped for pair in each.items()]
+
+    def restore(
+        self,
+        header: dict[str, Any],
+        columns: list[array[int]],
+        referring: bytearray,
+        ids: list[str | None],
+    ) -> None:
+        """Take what a snapshot has kept; see `fscache.tasks.snapshot`."""
+        rest = iter(columns)
+        self.numbers = [next(rest) for _ in INTS]
+        for texts, known in zip(self.texts, header["texts"], strict=True):
+            texts.restore(next(rest), known)
+        self.present, self.added, self.last, self.head, self.depth = (next(rest) for _ in range(5))
+        self.fragments.restore(list(rest))
+        self.referring = referring
+        self.ids = ids
+        self.rows = {msg_id: row for row, msg_id in enumerate(ids) if msg_id is not None}
+        self.free = header["free"]
+        self.extras = set(header["extras"])
+        self.size = header["size"]
+        self.in_order = header["in_order"]
+        self.newest_stamp = header["newest"]
+        self._newest_added = max(self.added, default=NULL)
+        self._dropped[0] = dict(header["dropped"])
+        completed = self.numbers[COMPLETED]
+        self.pending = {row for row in self.rows.values() if completed[row] == NULL}
+        self.timeline = Timeline(self.numbers[SUBMITTED])
+        self.timeline.rebuild()
+        free = set(self.free)
+        if len(free) + len(self.rows) < len(ids):
+            self.unreaped = [
+                row for row, msg_id in enumerate(ids) if msg_id is None and row not in free
+            ]
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -238,8 +289,12 @@ class Index:
         if self.depth[row] < _MAX_DEPTH:
             self.depth[row] += 1
         self.present[row] = self.present[row] & ~frame.fields | (frame.fields & ~frame.nulls)
+        numbers = self.numbers
         for position, value in frame.numbers:
-            self._set_number(row, position, value)
+            if position in _WATCHED:
+                self._set_number(row, position, value)
+            else:
+                numbers[position][row] = value
         for position, text in frame.texts:
             self.texts[position].assign(row, text)
         if frame.references:
@@ -273,18 +328,17 @@ class Index:
             texts.assign(row, None)
         self.present[row] = self.depth[row] = self.referring[row] = 0
 
-    def _release(self, row: int, unnaming: str | None = None) -> None:
-        """Give up a row's frames."""
+    def _release(self, row: int) -> list[bytes]:
+        """Give up a row's frames; return the objects they named."""
         head = self.head[row]
+        named: list[bytes] = []
         if self.referring[row]:
-            for where, meta, _ in self.fragments.chain(head):
-                frame = self._load(where, meta)
-                if frame is not None:
-                    self._dereference(frame)
-                    if unnaming is not None:
-                        self.unnamed += [(unnaming, each) for each in frame.references]
+            for frame, *_ in self._frames_of(row):
+                self._dereference(frame)
+                named += frame.references
         self.fragments.release(head)
         self.head[row] = -1
+        return named
 
     def _dereference(self, frame: Frame) -> None:
         for reference in frame.references:
@@ -293,7 +347,6 @@ class Index:
                 self.references[reference] = left
             else:
                 self.references.pop(reference, None)
-                self.released.append(reference)
 
     def _merge(self, row: int, new: Seen) -> None:
         """Take up a frame that is not newer than what the row has."""

@@ -15,24 +15,18 @@ from fscache.records.journal import DELETE, PUT, TASK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Protocol
 
     from fscache.records.root import Root
 
     class Keeper(Protocol):
-        """Keeps buffers for records; used as a context around putting and naming."""
+        """Keeps buffers for records."""
 
-        def __enter__(self) -> None:
-            """Begin: what is put until the end is not purged before a record names it."""
+        busy: bool
+        """Whether something was put or named since `end`."""
 
-        def __exit__(
-            self,
-            kind: type[BaseException] | None,
-            value: BaseException | None,
-            traceback: TracebackType | None,
-        ) -> None:
-            """End."""
+        def end(self) -> None:
+            """Note that a record names what was put: until then it is kept from purges."""
 
         def put(self, msg_id: str, data: bytes) -> tuple[str, int]:
             """Keep bytes for a record; return their address and slot."""
@@ -56,23 +50,14 @@ class RootKeeper:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._objects = root.objects()
-        self._inside = False
+        self.busy = False
         self.discarded: list[str] = []
         """Addresses that no record names any more: for whoever may remove objects."""
 
-    def __enter__(self) -> None:
-        # The lock is taken by the first put: most records have only small buffers.
-        self._inside = False
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._inside:
-            self._inside = False
-            self._root.shared.__exit__(kind, value, traceback)
+    def end(self) -> None:
+        """Let purges in again."""
+        self.busy = False
+        self._root.shared.__exit__(None, None, None)
 
     def put(self, msg_id: str, data: bytes) -> tuple[str, int]:
         """Store bytes, and note that a record names them."""
@@ -90,10 +75,10 @@ class RootKeeper:
         return True
 
     def _begin(self) -> None:
-        if not self._inside:
+        if not self.busy:  # most records have only small buffers, and need no lock
             self._root.ensure()
             self._root.shared.__enter__()
-            self._inside = True
+            self.busy = True
 
     def _note(self, msg_id: str, address: str, size: int) -> None:
         self._root.journal.append(PUT, TASK, reference_name(msg_id, address), address, size)
@@ -127,18 +112,11 @@ class MemoryKeeper:
     """Keeps buffers in memory: for the backend `memory`."""
 
     def __init__(self) -> None:
+        self.busy = False
         self._data: dict[str, bytes] = {}
 
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        pass
+    def end(self) -> None:
+        """Nothing to let in."""
 
     def put(self, msg_id: str, data: bytes) -> tuple[str, int]:  # noqa: ARG002 - as RootKeeper's
         """Keep bytes, equal ones once."""

@@ -100,6 +100,11 @@ class FileLog:
             own.sealed = True
         self._close_own()
 
+    @property
+    def has_written(self) -> bool:
+        """Whether this process has appended anything."""
+        return self._own is not None
+
     def forked(self) -> None:
         """Leave the own segment to the parent process: this is a child."""
         if self._own is not None:
@@ -155,6 +160,15 @@ class FileLog:
             self._close_some()
         return segment.read(offset, size)
 
+    def is_quiet(self) -> bool:
+        """Whether certainly nobody has written since the last poll; 1 µs."""
+        if self._growing or self._mtime_since:
+            return False
+        try:
+            return os.stat(self.directory).st_mtime_ns == self._mtime
+        except OSError:
+            return False
+
     def poll(self) -> Iterator[Seen]:
         """Yield the frames that others have written since the last poll.
 
@@ -173,6 +187,13 @@ class FileLog:
         segment = self.segments[where >> OFFSET_BITS]
         if segment is not None:
             segment.dead += size
+
+    def bury_drop(self, where: int, size: int) -> None:
+        """Count the bytes of a frame that drops records: dead, but to be looked at when rewriting."""
+        self.bury(where, size)
+        segment = self.segments[where >> OFFSET_BITS]
+        if segment is not None:
+            segment.drops += 1
 
     def known(self) -> list[Segment]:
         """Return the segments that are there."""
@@ -213,7 +234,8 @@ class FileLog:
     def remove(self, segment: Segment) -> None:
         """Remove a segment's file; who has it open can go on reading it."""
         atomic.remove(segment.path)
-        self._forget(segment)
+        if self._by_name.get(segment.name) is segment:
+            self._forget(segment)
 
     def close(self) -> None:
         """Finish the own segment and close all files."""
@@ -223,13 +245,29 @@ class FileLog:
 
     # -- inside ---------------------------------------------------------------------------------
 
-    def restore(self, segments: list[tuple[str, int, int]]) -> None:
-        """Take name, end and dead bytes of each segment from a snapshot, in the order of numbers."""
-        for name, end, dead in segments:
+    def restore(self, segments: list[tuple[int, str, int, int, int]]) -> bool:
+        """Take from a snapshot what has been read.
+
+        Args:
+            segments: Number, name, end, dead bytes and drops of each, by number.
+
+        Returns:
+            False, and nothing was taken, if a segment is shorter than that.
+        """
+        for _, name, end, *_ in segments:
+            try:
+                if os.stat(f"{self.directory}/{name}").st_size < end:
+                    return False
+            except FileNotFoundError:
+                continue  # rewritten since; its records are in another one
+        for number, name, end, dead, drops in segments:
+            self.segments += [None] * (number - len(self.segments))
             segment = self._adopt(name)
             segment.end = end
             segment.dead = dead
+            segment.drops = drops
             self._growing.append(segment)
+        return True
 
     def _adopt(self, name: str) -> Segment:
         segment = Segment(len(self.segments), name, f"{self.directory}/{name}")
@@ -257,6 +295,7 @@ class FileLog:
             self._mtime = mtime
             self._mtime_since = clock
         elif clock - self._mtime_since > _TICK:
+            self._mtime_since = 0.0  # whatever comes now gives the directory another mtime
             return
         names = {name for name in os.listdir(self.directory) if name.endswith(SUFFIX)}
         for name in sorted(names - self._by_name.keys()):

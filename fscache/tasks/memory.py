@@ -1,4 +1,4 @@
-"""The record log of the backend `memory`: gone with the process."""
+"""The backend `memory`: a record log and its upkeep, gone with the process."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from fscache.tasks.core import Core
     from fscache.tasks.index import Seen
 
 
@@ -33,6 +34,14 @@ class MemoryLog:
         """Free a frame."""
         self._frames.pop(where, None)
 
+    def is_quiet(self) -> bool:
+        """Whether nobody else has written: there is nobody else."""
+        return True
+
+    def bury_drop(self, where: int, size: int) -> None:
+        """Free a frame that drops records: there is nobody to be told."""
+        self.bury(where, size)
+
     def poll(self) -> Iterator[Seen]:
         """Yield nothing: there is no other writer."""
         return iter(())
@@ -54,3 +63,26 @@ class MemoryLog:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+
+class MemoryUpkeep:
+    """Gives back what dropped records held."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    def step(self) -> None:
+        """Give back everything."""
+        index = self._core.index
+        if index.unreaped:
+            self._core.give_up(index.reap(len(index.unreaped)))
+
+    def compact(self) -> None:
+        """Give back everything."""
+        self.step()
+
+    def finish(self) -> None:
+        """Nothing is left behind."""
+
+    def forked(self) -> None:
+        """Go on as a child process, with a copy."""

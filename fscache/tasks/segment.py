@@ -35,7 +35,7 @@ _CHUNK = 1 << 20
 class Segment:
     """One segment, as far as this process has read or written it."""
 
-    __slots__ = ("_fd", "dead", "end", "name", "number", "path", "sealed")
+    __slots__ = ("_fd", "damaged", "dead", "drops", "end", "name", "number", "path", "sealed")
 
     def __init__(self, number: int, name: str, path: str) -> None:
         self.number = number
@@ -45,7 +45,12 @@ class Segment:
         """Bytes that have been taken up."""
         self.dead = 0
         """Of those, bytes that nobody needs any more."""
+        self.drops = 0
+        """Frames that drop records; their bytes count as dead, and they may have to be kept."""
         self.sealed = False
+        """Nobody will write to it any more."""
+        self.damaged = False
+        """A record in it cannot be read, so that it cannot be rewritten."""
         self._fd = -1
 
     def __del__(self) -> None:

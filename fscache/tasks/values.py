@@ -27,12 +27,18 @@ def encode(value: object) -> bytes:
         text = _encode(value)
     except (TypeError, ValueError, RecursionError):  # keys that are no text; a cycle; a deep nest
         text = _encode(_plain(value, 0))
-    return text.encode("utf-8", "surrogatepass")
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def decode(data: bytes) -> object:
     """Return the value of JSON written by `encode`; raises ValueError."""
-    text = data.decode("utf-8", "surrogatepass")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = data.decode("utf-8", "surrogatepass")
     return _decode_tagged(text) if _ESCAPED_TAG in data else _decode(text)
 
 

@@ -6,12 +6,10 @@ all else into JSON. JSON that gets too long for a log is moved into objects too,
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from fscache.errors import InvalidRecordError
 from fscache.tasks import values
 from fscache.tasks.buffers import Buffers
-from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, Frame, pack_reference
+from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, UPDATE, Frame, pack_reference
 from fscache.tasks.model import BUFFERS, DATES, FIELDS, INTS, NULL, TEXTS, date_instant
 
 TYPE_CHECKING = False
@@ -34,38 +32,34 @@ MOVED = "\x01object"
 _PLAIN, _DATE, _TEXT, _BUFFERS, _ID = range(5)
 
 
-class _Role(NamedTuple):
-    kind: int
-    bit: int
-    position: int
+# what to do with a key, its bit, its position among the columns
+_OTHER = (_PLAIN, 1 << 31, 0)
 
 
-OTHER = _Role(_PLAIN, 1 << 31, 0)
-
-
-def _role(field: str) -> _Role:
+def _role(field: str) -> tuple[int, int, int]:
     bit = 1 << FIELDS.index(field)
     if field == "msg_id":
-        return _Role(_ID, bit, 0)
+        return _ID, bit, 0
     if field in DATES:
-        return _Role(_DATE, bit, INTS.index(field))
+        return _DATE, bit, INTS.index(field)
     if field in BUFFERS:
-        return _Role(_BUFFERS, bit, INTS.index(field))
+        return _BUFFERS, bit, INTS.index(field)
     if field in TEXTS:
-        return _Role(_TEXT, bit, TEXTS.index(field))
-    return _Role(_PLAIN, bit, 0)
+        return _TEXT, bit, TEXTS.index(field)
+    return _PLAIN, bit, 0
 
 
 ROLES = {field: _role(field) for field in FIELDS}
+_ROLE = ROLES.get
+_MAX_CHARACTERS = MAX_TEXT // 4  # of UTF-8 at most four bytes each
 
 
-def make_frame(  # noqa: C901, PLR0912 - one branch for each kind of key, once per call
+def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one of every call
     kind: int,
     stamp: int,
     msg_id: str,
     record: Mapping[str, Any],
     keeper: Keeper,
-    *,
     appended: Mapping[str, tuple[int, str]] | None = None,
     added: int = 0,
 ) -> Frame:
@@ -89,8 +83,11 @@ def make_frame(  # noqa: C901, PLR0912 - one branch for each kind of key, once p
     body: dict[str, object] = {}
     blobs: list[bytes] = []
     references: list[bytes] = []
+    new = kind != UPDATE
     for key, value in record.items():
-        role, bit, position = ROLES.get(key, OTHER)
+        if value is None and new:
+            continue  # what a new record does not say is None
+        role, bit, position = _ROLE(key, _OTHER)
         fields |= bit
         if value is None:
             nulls |= bit
@@ -105,7 +102,7 @@ def make_frame(  # noqa: C901, PLR0912 - one branch for each kind of key, once p
         elif role == _DATE:
             numbers.append((position, date_instant(msg_id, key, value)))
         elif role == _TEXT:
-            if isinstance(value, str) and len(value) * 4 <= MAX_TEXT:
+            if value.__class__ is str and len(value) <= _MAX_CHARACTERS:
                 texts.append((position, value))
             else:
                 texts.append((position, ELSEWHERE))
@@ -117,7 +114,9 @@ def make_frame(  # noqa: C901, PLR0912 - one branch for each kind of key, once p
     if appended:
         body[APPENDED] = appended
         for key in appended:
-            fields |= ROLES[key].bit
+            fields |= ROLES[key][1]
+    numbers.sort()
+    texts.sort()
     json = values.encode(body) if body else b""
     if len(json) > MAX_JSON:
         json = _shorten(msg_id, body, keeper, references)

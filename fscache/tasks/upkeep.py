@@ -1,0 +1,246 @@
+"""Upkeep of the record log, done in small parts after the calls that write.
+
+- What dropped records held is given back.
+- A snapshot of the index is written when much has been written since the last.
+- Segments that are mostly dead are rewritten: their live records into the own segment, then the file
+  is removed. Only what nobody writes to any more: finished segments, and those of killed processes.
+
+Nobody waits for it: a part takes about a millisecond, and no thread is needed. Two processes that
+rewrite one segment at once do double work and no harm; a lock file keeps them from it.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+from fscache.errors import CorruptObjectError, StoreError
+from fscache.fs.lock import try_flock
+from fscache.tasks import frames, snapshot
+from fscache.tasks.core import decode_drop
+from fscache.tasks.segment import Segment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fscache.tasks.core import Core
+    from fscache.tasks.keep import RootKeeper
+    from fscache.tasks.log import FileLog
+
+REAPED_AT_ONCE = 256
+SNAPSHOT_FRAMES = 32_768
+"""Frames since the last snapshot that are worth one; reading so many takes 0.1 s."""
+MIN_DEAD = 1 << 20
+"""Dead bytes below which rewriting does not begin by itself."""
+SMALL = 256 * 1024
+MANY_SMALL = 32
+"""Finished segments under SMALL bytes that are worth being put together."""
+_PART_SECONDS = 0.001
+_CHECK_FRAMES = 512
+_DISCARD_SECONDS = 30.0
+
+
+class Upkeep:
+    """Looks after one database in files."""
+
+    def __init__(
+        self,
+        core: Core,
+        log: FileLog,
+        keeper: RootKeeper,
+        remove_objects: Callable[[Sequence[str]], None] | None,
+    ) -> None:
+        """Look after a database.
+
+        Args:
+            core: The database; its lock is held whenever a method is called.
+            log: Its log.
+            keeper: Where its large buffers are.
+            remove_objects: Removes those of these objects that nobody else names; where there is
+                none, they are left to a purge.
+        """
+        self._core = core
+        self._log = log
+        self._keeper = keeper
+        self._remove_objects = remove_objects
+        self._job: Iterator[None] | None = None
+        self._discarded_at = 0.0
+
+    def step(self) -> None:
+        """Do a part of what there is to do."""
+        core = self._core
+        if core.index.unreaped:
+            core.give_up(core.index.reap(REAPED_AT_ONCE))
+            if not core.index.unreaped:
+                core.changes += _CHECK_FRAMES
+        if self._job is not None:
+            self._advance()
+        elif core.changes >= _CHECK_FRAMES:
+            core.changes = 0
+            self._job = self._next_job()
+            self._discard_soon()
+
+    def finish(self) -> None:
+        """Do at once what an orderly end leaves behind: a snapshot, if it is due."""
+        if self._snapshot_due() and self._log.has_written:
+            for _ in self._snapshot():
+                pass
+
+    def compact(self) -> None:
+        """Rewrite at once every segment that holds anything dead; what is dead is freed."""
+        core = self._core
+        core.refresh()
+        while core.index.unreaped:
+            core.give_up(core.index.reap(REAPED_AT_ONCE))
+        if self._job is not None:
+            self._job.close()  # type: ignore[attr-defined]
+            self._job = None
+        for _ in self._compact(everything=True):
+            pass
+        discarded, self._keeper.discarded = self._keeper.discarded, []
+        if discarded and self._remove_objects is not None:
+            self._remove_objects(discarded)
+
+    def forked(self) -> None:
+        """Leave what is under way to the parent process."""
+        self._job = None
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        try:
+            next(job)
+        except StopIteration:
+            self._job = None
+            self._core.changes += _CHECK_FRAMES  # perhaps there is more
+        except (OSError, StoreError) as exc:
+            # The call whose upkeep this is has done its work; the disk may be full, or not ours.
+            self._job = None
+            _warn("upkeep of the task log is put off: %s", exc)
+
+    def _next_job(self) -> Iterator[None] | None:
+        if self._snapshot_due():
+            return self._snapshot()
+        if self._victims(everything=False):
+            return self._compact(everything=False)
+        return None
+
+    def _snapshot_due(self) -> bool:
+        index = self._core.index
+        due = max(SNAPSHOT_FRAMES, len(index.fragments) // 8)
+        return self._core.since_snapshot >= due and not any(index.orphans)
+
+    def _snapshot(self) -> Iterator[None]:
+        self._core.since_snapshot = 0
+        yield from snapshot.write(self._core.index, self._log)
+
+    def _victims(self, *, everything: bool) -> list[Segment]:
+        """Return the segments worth rewriting."""
+        log = self._log
+        found = []
+        small = []
+        for segment in log.known():
+            if segment.damaged:
+                continue
+            size = segment.end
+            if everything:
+                worth = segment.dead > 0
+            else:
+                worth = segment.dead * 2 > size
+                if size < SMALL and not worth:
+                    small.append(segment)
+            if worth and (log.is_own(segment.number) or log.is_abandoned(segment)):
+                found.append(segment)
+        if not everything and sum(segment.dead for segment in found) < MIN_DEAD:
+            found = []
+        if len(small) > MANY_SMALL:
+            found += [each for each in small if log.is_abandoned(each)]
+        return found
+
+    def _compact(self, *, everything: bool) -> Iterator[None]:
+        root = self._log.root
+        fd = os.open(
+            f"{root.path}/locks/tasks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, root.modes.partial
+        )
+        try:
+            if not try_flock(fd):
+                return
+            for segment in self._victims(everything=everything):
+                if self._log.is_own(segment.number):
+                    self._log.finish()
+                try:
+                    yield from self._rewrite(segment)
+                except FileNotFoundError:
+                    continue  # somebody else was faster
+                except CorruptObjectError as exc:
+                    segment.damaged = True
+                    _warn("%s is kept as it is: %s", segment.path, exc)
+        finally:
+            os.close(fd)
+
+    def _rewrite(self, segment: Segment) -> Iterator[None]:
+        """Write what is live in a segment into the own one, and remove it."""
+        core = self._core
+        index = core.index
+        until = time.monotonic() + _PART_SECONDS
+        if segment.live > 0 or segment.drops:
+            copy = Segment(segment.number, segment.name, segment.path)
+            for frame, where, _, _ in copy.replay(settled=True):
+                if frame.kind == frames.DROP:
+                    self._copy_drop(frame, segment)
+                else:
+                    row = index.rows.get(frame.msg_id)
+                    if row is not None and any(
+                        where == place for place, _, _ in index.fragments.chain(index.head[row])
+                    ):
+                        core.rewrite(row)
+                if time.monotonic() > until:
+                    yield
+                    until = time.monotonic() + _PART_SECONDS
+        self._log.remove(segment)
+        yield
+
+    def _copy_drop(self, frame: frames.Frame, segment: Segment) -> None:
+        """Say a drop again, for as long as the dropped records' frames are anywhere."""
+        known = {each.name for each in self._log.known()} - {segment.name}
+        groups = []
+        for names, ids in decode_drop(frame):
+            left = [name for name in names if name in known]
+            if left:
+                groups.append((left, ids))
+        if groups:
+            self._core.copy_drop(groups, frame.stamp)
+
+    def _discard_soon(self) -> None:
+        """Have objects that no record names removed, in a thread: the catalog is slow to open."""
+        if self._remove_objects is None or not self._keeper.discarded:
+            return
+        now = time.monotonic()
+        if now - self._discarded_at < _DISCARD_SECONDS:
+            return
+        self._discarded_at = now
+        discarded, self._keeper.discarded = self._keeper.discarded, []
+        threading.Thread(
+            target=_quietly,
+            args=(self._remove_objects, discarded),
+            name="fscache-task-objects",
+            daemon=True,
+        ).start()
+
+
+def _quietly(remove_objects: Callable[[Sequence[str]], None], addresses: Sequence[str]) -> None:
+    try:
+        remove_objects(addresses)
+    except Exception as exc:  # noqa: BLE001 - a thread's end: a purge will take them
+        _warn("objects of dropped tasks are left to a purge: %s", exc)
+
+
+def _warn(message: str, *arguments: object) -> None:
+    import logging
+
+    logging.getLogger("fscache").warning(message, *arguments)
