@@ -29,8 +29,10 @@ GHOST_AGE = 3600.0  # a record may be ahead of its file, but not for this long
 def find(keeper: Keeper, catalog: Catalog, query: Query, limit: int | None) -> Iterator[Row]:
     """Yield at most `limit` rows; objects that turn out to be gone are left out.
 
-    Up to `LOOKED_AT` rows are looked at; without a limit, or with a higher one, none.
+    Up to `LOOKED_AT` rows are looked at; where there may be more, none.
     """
+    if limit is None and not _is_large(catalog):
+        limit = LOOKED_AT
     now = keeper.root.now()
     pinned = keeper.pins.names()
     if limit is None or limit > LOOKED_AT:
@@ -56,6 +58,11 @@ def find(keeper: Keeper, catalog: Catalog, query: Query, limit: int | None) -> I
         offset += limit
     if ghosts and not catalog.private and os.access(f"{keeper.root.path}/catalog.sqlite", os.W_OK):
         catalog.look_at(ghosts)
+
+
+def _is_large(catalog: Catalog) -> bool:
+    count = "SELECT (SELECT COUNT(*) FROM objects) + (SELECT COUNT(*) FROM entries)"
+    return int(catalog.db.execute(count).fetchone()[0]) > LOOKED_AT
 
 
 def look(objects: ObjectStore, row: Row) -> bool:

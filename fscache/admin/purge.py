@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 
 from fscache.admin.look import LOOKED_AT, is_leased
@@ -85,7 +85,8 @@ class Purge:
         policy: When to take what.
         match: Only objects all of whose names (the address, where there is none) fit this pattern.
         incoming: Bytes for which room is to be made besides.
-        each: Called with each object that goes, or would go.
+        each: Called with each object that goes, or would go, and a function from its address to
+            a name for people.
         timeout: The longest wait for another purge, and for writers to leave, in seconds.
     """
 
@@ -93,7 +94,7 @@ class Purge:
     policy: Policy
     match: str | None = None
     incoming: int = 0
-    each: Callable[[Candidate], None] | None = None
+    each: Callable[[Candidate, Callable[[str], str]], None] | None = None
     timeout: float = LOCK_SECONDS
 
     def plan(self) -> Purged:
@@ -137,7 +138,8 @@ class Purge:
             nonlocal left
             left -= 1
             if left < 0:
-                return replace(candidate, pinned=remover.is_pinned(candidate.address))
+                pinned = remover.is_pinned(candidate.address)
+                return candidate._replace(pinned=True) if pinned else candidate
             found = remover.look(candidate)
             if not isinstance(found, str) and is_leased(remover.path(found.address)):
                 return plan.LEASED
@@ -145,7 +147,7 @@ class Purge:
 
         for candidate in plan.choose(purger, remover.candidates(self.match), look):
             if self.each is not None:
-                self.each(candidate)
+                self.each(candidate, remover.name)
         return _end(purger, result)
 
     def _round(self) -> Purged:
@@ -178,7 +180,7 @@ class Purge:
                 purger.give_back(candidate)
                 purger.spare(reason)
             elif self.each is not None:
-                self.each(candidate)
+                self.each(candidate, remover.name)
             if time.monotonic() > give_way:
                 break
         return True

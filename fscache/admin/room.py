@@ -36,7 +36,7 @@ _PATIENCE = 5.0  # seconds to wait for another process that purges or folds
 class Limits:
     """What a root may hold; None for no limit."""
 
-    __slots__ = ("grace", "low_water", "max_size", "min_free")
+    __slots__ = ("grace", "low_water", "max_size", "min_free", "older_than")
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class Limits:
         min_free: str | None,
         low_water: float,
         grace: float,
+        older_than: float | None = None,
     ) -> None:
-        """Set the limits; see `fscache.config` for what they mean."""
+        """Set the limits; see `fscache.config` and `Policy` for what they mean."""
+        self.older_than = older_than
         self.max_size = max_size
         self.min_free = min_free
         self.low_water = low_water
@@ -57,6 +59,7 @@ class Limits:
         from fscache.objects.purge import Policy
 
         return Policy(
+            older_than=self.older_than,
             max_size=self.max_size,
             min_free=None if self.min_free is None else parse_share(self.min_free, total),
             low_water=self.low_water,

@@ -56,6 +56,7 @@ BY_CLASS: dict[type[BaseException], int] = {
     errors.InvalidURLError: USAGE,
     errors.InvalidChecksumError: USAGE,
     errors.InvalidAddressError: USAGE,
+    errors.InvalidFilterError: USAGE,
     errors.ConfigError: USAGE,
     errors.NotCachedError: NOT_FOUND,
     errors.NotFoundError: NOT_FOUND,

@@ -14,6 +14,7 @@ from urllib.parse import quote
 APPLICATION_ID = 0x66736331  # "fsc1"
 SCHEMA_VERSION = 1
 BUSY_SECONDS = 60.0
+CACHE_KIB = 32 * 1024
 
 # Rows are kept apart by what they stand for: an object is there once however many URLs name it, and
 # its last access must be found by one index, not by a join of two.
@@ -48,7 +49,7 @@ CREATE TABLE entries (
 # Made after a rebuild has filled the tables: half the time of keeping them up row by row.
 _INDEXES = """
 CREATE UNIQUE INDEX IF NOT EXISTS entries_name ON entries (kind, name);
-CREATE INDEX IF NOT EXISTS objects_accessed ON objects (accessed, address);
+CREATE INDEX IF NOT EXISTS objects_accessed ON objects (accessed, address, size, disk); -- a plan
 CREATE INDEX IF NOT EXISTS objects_size ON objects (size);
 CREATE INDEX IF NOT EXISTS objects_stored ON objects (stored);
 CREATE INDEX IF NOT EXISTS objects_hits ON objects (hits);
@@ -146,6 +147,7 @@ def open_existing(path: str, *, writable: bool) -> Connection:
         # Rollback journal, not WAL: a root may lie on a network file system, where WAL's shared
         # memory does not work, and a reader there must not need to write.
         db.execute("PRAGMA synchronous = NORMAL")
+        db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except sqlite3.DatabaseError as exc:
         db.close()
         if _primary(exc) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):

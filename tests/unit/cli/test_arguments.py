@@ -59,7 +59,7 @@ def test_global_options_stand_before_or_behind_the_command(argv: list[str]) -> N
         ["get", "--nonsense", "http://h/"],
         ["get", "--off", "http://h/"],
         ["path", "a", "b"],
-        ["admin", "ls", "--sort", "name"],
+        ["admin", "ls", "--sort", "colour"],
         ["admin", "ls", "--limit", "x"],
         ["auth", "login", "h"],
         ["auth", "login", "h", "--bearer", "--user", "u"],

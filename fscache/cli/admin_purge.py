@@ -1,0 +1,143 @@
+"""`fscache admin purge`: remove what was used least recently, by age and for room.
+
+Without a condition the limits of the configuration apply (`max_size`, `min_free`), as they do by
+themselves before a put.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from fscache.cli import keeping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
+
+    from fscache.admin.purge import Purged
+    from fscache.cli.session import Session
+    from fscache.objects.purge import Candidate, Policy
+
+_SHOWN = 20  # lines of a plan on a terminal; --json has all
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--older-than",
+        metavar="AGE",
+        type=keeping.duration,
+        help="what nobody asked for in so long: 30d",
+    )
+    parser.add_argument(
+        "--max-size",
+        metavar="SIZE",
+        type=keeping.size,
+        help="until the objects take no more: 500GiB",
+    )
+    parser.add_argument(
+        "--min-free",
+        metavar="SIZE",
+        type=keeping.share,
+        help="until so much of the disk is free: 10%%",
+    )
+    parser.add_argument(
+        "--low-water",
+        metavar="SHARE",
+        type=keeping.percentage,
+        help="if a limit is passed, come down to this share of it: 90%% (default: 100%%)",
+    )
+    parser.add_argument(
+        "--grace",
+        metavar="AGE",
+        type=keeping.duration,
+        help="spare what was used so lately (default: 1h)",
+    )
+    parser.add_argument(
+        "--match", metavar="PATTERN", help="only what all names of fit: 'https://host/*'"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would go; remove nothing")
+
+
+def execute(session: Session, arguments: Namespace) -> int:
+    """Run the command."""
+    from fscache.admin.purge import Purge
+    from fscache.units import format_size
+    from fscache.urls.bars import printable
+
+    hand = keeping.keeper(session)
+    policy = _policy(session, arguments)
+    if policy is None:
+        keeping.note(
+            "nothing to do: no --older-than, --max-size or --min-free, and no limit configured"
+        )
+        return 0
+    shown = 0
+
+    def each(candidate: Candidate, name: Callable[[str], str]) -> None:
+        nonlocal shown
+        shown += 1
+        if session.json:
+            session.emit("", _fields(candidate, name(candidate.address)))
+        elif arguments.dry_run and (shown <= _SHOWN or not sys.stdout.isatty()):
+            size = format_size(candidate.size) if sys.stdout.isatty() else str(candidate.size)
+            named = printable(name(candidate.address))
+            sys.stdout.write(f"{candidate.address}  {size:>9}  {named}\n")
+
+    work = Purge(hand, policy, match=arguments.match, each=each)
+    done = work.plan() if arguments.dry_run else work.run()
+    if arguments.dry_run and not session.json and sys.stdout.isatty() and shown > _SHOWN:
+        sys.stdout.write(f"… and {shown - _SHOWN} more\n")
+    verb = "would free" if arguments.dry_run else "freed"
+    spared = "".join(f", {count} spared: {why}" for why, count in done.spared.items())
+    text = f"{done.taken} objects, {verb} {format_size(done.freed)} of {format_size(done.used)}"
+    session.emit(text + spared, _summary(done, dry_run=arguments.dry_run))
+    if done.short:
+        keeping.note(
+            f"still {format_size(done.short)} over the limit: what is left may not be purged"
+        )
+    return 0
+
+
+def _policy(session: Session, arguments: Namespace) -> Policy | None:
+    from fscache.admin.room import Limits
+
+    config = session.config
+    asked = (arguments.older_than, arguments.max_size, arguments.min_free)
+    by_itself = asked == (None, None, None)
+    if by_itself and config.max_size is None and config.min_free is None:
+        return None
+    low_water = arguments.low_water
+    if low_water is None:
+        low_water = config.low_water if by_itself else 1.0
+    system = os.statvfs(session.cache.root.path)
+    limits = Limits(
+        max_size=config.max_size if by_itself else arguments.max_size,
+        min_free=config.min_free if by_itself else arguments.min_free,
+        low_water=low_water,
+        grace=config.grace if arguments.grace is None else arguments.grace,
+        older_than=arguments.older_than,
+    )
+    return limits.policy(system.f_blocks * system.f_frsize)
+
+
+def _fields(candidate: Candidate, name: str) -> dict[str, object]:
+    return {
+        "address": candidate.address,
+        "size": candidate.size,
+        "accessed": round(candidate.accessed, 3),
+        "name": name or None,
+    }
+
+
+def _summary(done: Purged, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "objects": done.taken,
+        "freed": done.freed,
+        "used": done.used,
+        "short": done.short,
+        "spared": done.spared,
+    }
