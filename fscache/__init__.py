@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any, BinaryIO
 
-    from fscache.cache import Cache, Source
+    from fscache.cache import Cache
+    from fscache.urls.resolver import Source
     from stager.request import FetchRequest
 
 __version__ = "0.1.0"

@@ -1,8 +1,7 @@
 """`Cache`: everything that is kept, on one root of this machine.
 
-A hit that this object has handed out before costs one `stat` (2 µs for both); it is looked up anew in
-the root once a second, so what another process forgot or fetched again is seen within that time. A
-hit needs no network, no server, no lock, and none of the modules that fetching needs.
+A hit needs no network, no server, no lock, and none of the modules that fetching needs; what it costs
+and when it is looked up anew is told in `urls.resolver`.
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ from fscache.fs.atomic import Modes
 from fscache.objects.layout import OBJECT_SPLIT, Split
 from fscache.paths import as_path
 from fscache.records.root import Root, translated
-from fscache.urls import freshness
 from fscache.urls.index import URLIndex
 from fscache.urls.names import plain
+from fscache.urls.resolver import Resolver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,32 +30,10 @@ if TYPE_CHECKING:
     from credentials.model import Credential
     from fscache.config import Config
     from fscache.kv.local import LocalStore
-    from fscache.urls.entry import URLEntry
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.index import Hit
+    from fscache.urls.resolver import Miss, Source
     from stager.request import FetchRequest
-
-    Source = str | list[str] | tuple[str, ...]
-    Miss = tuple[list[str], str | None, URLEntry | None]
-    """URL and mirrors; the checksum asked for; what is here and only has to be asked about."""
-
-_RECHECK = 1.0  # seconds for which a hit in memory is not looked up anew
-_REMEMBERED = 100_000  # hits; about 60 MB at most
-
-
-class _Remembered:
-    """A hit as it was handed out last; see `Cache.get`."""
-
-    __slots__ = ("inode", "mtime_ns", "path", "since", "size", "text", "until")
-
-    def __init__(self, hit: Hit, path: Path, now: float) -> None:
-        self.text = hit.path
-        self.path = path
-        self.inode = hit.status.st_ino
-        self.size = hit.status.st_size
-        self.mtime_ns = hit.status.st_mtime_ns
-        self.since = now
-        self.until = now + _RECHECK
 
 
 class Cache:
@@ -97,8 +74,11 @@ class Cache:
             self.root.make_room = _room_maker(self.root, self.config)
         self._roots = [*(Root(tier, now=now) for tier in self.config.tiers), self.root]
         self._own = URLIndex(self.root)
-        self._indexes = [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own]
-        self._memory: dict[str, _Remembered] = {}
+        self._resolver = Resolver(
+            [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own],
+            now=now,
+            offline=self.config.offline,
+        )
         self._fetcher_made: Fetcher | None = None
         self._kv: LocalStore | None = None
         self._make_fetcher = fetcher
@@ -149,20 +129,10 @@ class Cache:
             and not verify
             and type(url) is str
         ):
-            known = self._memory.get(url)
-            if known is not None and known.since <= self._now() < known.until:
-                try:
-                    status = os.stat(known.text)
-                except OSError:
-                    pass
-                else:
-                    if (
-                        status.st_ino == known.inode
-                        and status.st_mtime_ns == known.mtime_ns
-                        and status.st_size == known.size
-                    ):
-                        return known.path
-        fresh, miss = self._find_fresh(
+            known = self._resolver.remembered(url)
+            if known is not None:
+                return known
+        fresh, miss = self._resolve(
             url,
             checksum=checksum,
             max_age=max_age,
@@ -210,7 +180,7 @@ class Cache:
         for request in requests:
             try:
                 paths.append(request.result())
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the others' paths come first
                 failure = failure or exc
         if failure is not None:
             raise failure
@@ -248,7 +218,7 @@ class Cache:
                 options["checksum"] = checksums.get(primary)
             request = None
             try:
-                fresh, miss = self._find_fresh(url, **options)
+                fresh, miss = self._resolve(url, **options)
             except Exception as exc:  # noqa: BLE001 - one bad URL must not lose the others' requests
                 request = settled(primary, error=exc)
             else:
@@ -265,18 +235,17 @@ class Cache:
 
     def lookup(self, url: str) -> Path | None:
         """Return the path of a URL if it is here; never touches the network."""
-        hit, _ = self._find([plain(url)])
+        hit, _ = self._resolver.find([plain(url)])
         return None if hit is None else as_path(hit.path)
 
     def find(self, url: str) -> Hit | None:
         """Return what is recorded of a URL's object, if it is here; as `lookup` otherwise."""
-        return self._find([plain(url)])[0]
+        return self._resolver.find([plain(url)])[0]
 
     def forget(self, url: str) -> bool:
         """Forget a URL: its entry is removed, its object left to a purge. False if unknown."""
         name = plain(url)
-        self._memory.pop(name, None)
-        self._memory.pop(url, None)
+        self._resolver.drop(name, url)
         if not self.root.exists:
             return False
         with translated(self.root.path):
@@ -392,61 +361,9 @@ class Cache:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _find_fresh(
-        self,
-        url: Source,
-        *,
-        checksum: str | None = None,
-        max_age: float | None = None,
-        revalidate: bool = False,
-        offline: bool | None = None,
-        verify: bool = False,
-    ) -> tuple[Path | None, Miss]:
-        """Return the path of what may be handed out as it is, None if it has to be asked for."""
-        given = [url] if isinstance(url, str) else list(url)
-        wanted = None
-        if checksum is not None:
-            from stager.checks import parse_checksum
-
-            promise = parse_checksum(checksum)
-            wanted = (promise.algorithm, promise.expected)
-        hit, own = self._find([plain(each) for each in given], verify=verify, checksum=wanted)
-        action = freshness.decide(
-            cached=hit is not None,
-            checked_at=hit.entry.checked_at if hit is not None else 0.0,
-            now=self._now(),
-            max_age=max_age,
-            revalidate=revalidate,
-            offline=self.config.offline if offline is None else offline,
-        )
-        if action == freshness.HIT and hit is not None:
-            return self._remember(given[0], hit), (given, checksum, None)
-        if action == freshness.REFUSE:
-            from fscache.errors import OfflineError
-
-            raise OfflineError(name=plain(given[0]))
-        # What a tier holds is not ours to call current: fetch it into the own root instead.
-        return None, (given, checksum, hit.entry if hit is not None and own else None)
-
-    def _find(
-        self, urls: list[str], *, verify: bool = False, checksum: tuple[str, str] | None = None
-    ) -> tuple[Hit | None, bool]:
-        """Return the first hit of any mirror in any tier, and whether it lies in the own root."""
-        for index in self._indexes:
-            for url in urls:
-                hit = index.find(url, verify=verify)
-                if hit is not None and (checksum is None or index.has_checksum(hit, *checksum)):
-                    return hit, index is self._own
-        return None, False
-
-    def _remember(self, url: str, hit: Hit) -> Path:
-        known = self._memory.get(url)
-        # The same path object again and again: making one costs more than the hit.
-        path = known.path if known is not None and known.text == hit.path else as_path(hit.path)
-        if len(self._memory) >= _REMEMBERED:
-            self._memory.clear()
-        self._memory[url] = _Remembered(hit, path, self._now())
-        return path
+    def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
+        """Return the path of what may be handed out, or what has to be asked for."""
+        return self._resolver.resolve(url, **options)
 
     @property
     def _fetcher(self) -> Fetcher:

@@ -13,8 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
-    from fscache.cache import Source
     from fscache.cli.session import Session
+    from fscache.urls.resolver import Source
     from stager.request import FetchRequest
 
     # Text and not paths: isinstance() of a path that a hit has handed out imports pathlib.

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from fscache.cache import Miss, Source
     from fscache.config import Config
     from fscache.urls.fetcher import Fetcher
+    from fscache.urls.resolver import Miss, Source
 
 SPOOL = "spool:"
 """Begins the address of a server that can be reached by files only: `spool:/path/of/its/root`."""
@@ -159,12 +159,12 @@ class RemoteCache(Cache):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _find_fresh(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
-        fresh, miss = super()._find_fresh(url, **options)
+    def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
+        fresh, miss = super()._resolve(url, **options)
         if fresh is None and not self._asked:
             _ = self._fetcher  # the first contact may show us the server's own root
             self._asked = True
-            fresh, miss = super()._find_fresh(url, **options)
+            fresh, miss = super()._resolve(url, **options)
         if fresh is None:
             given, checksum, _known = miss
             wish = {
@@ -178,7 +178,9 @@ class RemoteCache(Cache):
 
     def _choose(self, root: Root, index: URLIndex, config: Config) -> Fetcher:
         if self._rpc is None:
-            made: SharedFetcher | PullFetcher = SharedFetcher(self._asker, self._indexes[0])
+            made: SharedFetcher | PullFetcher = SharedFetcher(
+                self._asker, self._resolver.indexes[0]
+            )
         elif self._may_share:
             made = choose(root, index, config, self._rpc, self._share)
         else:
@@ -189,7 +191,7 @@ class RemoteCache(Cache):
         """Search a root that is the server's own, too."""
         if shared.path != self.root.path:
             self._roots.insert(0, shared)
-            self._indexes.insert(0, URLIndex(shared, read_only=True))
+            self._resolver.indexes.insert(0, URLIndex(shared, read_only=True))
 
 
 def _address(text: str, port: int | None, token: str | None, config: Config) -> addresses.Address:
