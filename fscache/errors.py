@@ -7,6 +7,7 @@
     ├── InvalidURLError (ValueError)
     ├── InvalidChecksumError (ValueError)
     ├── InvalidAddressError (ValueError)
+    ├── InvalidFilterError (ValueError)
     ├── ConfigError (ValueError)
     ├── NotCachedError (LookupError)
     │   └── OfflineError
@@ -106,6 +107,17 @@ class InvalidAddressError(FscacheError, ValueError):
     message = "not an address (20 hex digits): {text}"
 
     text: str
+
+
+@dataclass(eq=False)
+class InvalidFilterError(FscacheError, ValueError):
+    """A filter of `admin ls` that cannot be read."""
+
+    code = "invalid-filter"
+    message = "filter {text!r}: {why}"
+
+    text: str
+    why: str
 
 
 @dataclass(eq=False)
@@ -504,6 +516,7 @@ __all__ = [
     "InsecureGridError",
     "InvalidAddressError",
     "InvalidChecksumError",
+    "InvalidFilterError",
     "InvalidQueryError",
     "InvalidRecordError",
     "InvalidURLError",
