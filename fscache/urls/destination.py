@@ -14,8 +14,8 @@ bytes and names them; a purge would take it as the least recently used.
 from __future__ import annotations
 
 import errno
-import getpass
 import os
+import pwd
 import socket
 import threading
 
@@ -262,6 +262,6 @@ def _report_known_bytes(staged: Staged) -> None:
 
 def _user() -> str:
     try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container's numeric user without a name
-        return str(os.getuid())
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:  # a container's numeric user without a name
+        return str(os.geteuid())

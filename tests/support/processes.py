@@ -6,7 +6,6 @@ same reason all that a cache imports on demand is imported here, in the parent.
 
 from __future__ import annotations
 
-import getpass  # noqa: F401
 import logging  # noqa: F401
 import os
 import pickle
