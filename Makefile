@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/stamp
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench soak clean
 
 demo: $(STAMP)
 	@$(BIN)/python -m tests.support.demo
@@ -27,6 +27,10 @@ bench: $(STAMP)
 	$(BIN)/pip install --quiet --group bench
 	for file in benchmarks/[a-z]*.py; do \
 	  case $$file in */harness.py) ;; *) $(BIN)/python $$file || exit 1 ;; esac; done
+
+# 100,000 requests against one daemon, whose memory, threads and descriptors must stay; minutes.
+soak: $(STAMP)
+	$(BIN)/python -m tests.support.soak
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -39,6 +39,9 @@ BEACON = "locks/server"
 _PARK = 20.0
 _LOOK = 1.0  # seconds between two looks at the progress of what is waited for
 _VISIBLE = 5.0  # seconds that a network file system may take to show us what the server has written
+_MANY = 16  # misses from which the server is told of all before the first is pulled
+_BATCH = 10_000  # URLs in one call
+_WAITED = 256  # requests waited for at once; they end roughly in the order they were asked for
 _SHOWN = 64  # requests whose progress is asked for at once
 
 
@@ -80,9 +83,11 @@ class SharedFetcher:
             groups.setdefault(repr(wish), (wish, []))[1].append(number)
         requests: dict[int, FetchRequest] = {}
         for wish, numbers in groups.values():
-            asked = [misses[number] for number in numbers]
-            made = self._ask(asked, {**wish, "headers": sent} if sent else wish)
-            requests.update(zip(numbers, made, strict=True))
+            for start in range(0, len(numbers), _BATCH):
+                some = numbers[start : start + _BATCH]
+                asked = [misses[number] for number in some]
+                made = self._ask(asked, {**wish, "headers": sent} if sent else wish)
+                requests.update(zip(some, made, strict=True))
         return [requests[number] for number in range(len(misses))]
 
     def _ask(self, misses: Sequence[Miss], wish: dict[str, Any]) -> list[FetchRequest]:
@@ -140,7 +145,8 @@ class SharedFetcher:
                     self._thread = None
                     return
             try:
-                ended = self._asker.wait(ids, _LOOK)
+                # A few at a time: each call names all that it waits for.
+                ended = self._asker.wait(ids[:_WAITED], _LOOK)
                 if not ended:
                     self._measure(ids[:_SHOWN])
             except Exception as exc:  # noqa: BLE001 - whatever it is, the waiters must learn of it
@@ -207,6 +213,7 @@ class PullFetcher:
 
     def __init__(self, root: Root, index: URLIndex, config: Config, rpc: RPC) -> None:
         """Pull into `root`, which exists."""
+        self._rpc = rpc
         self._transport = ServerTransport(rpc.client, rpc)
 
         def transport() -> ServerTransport:
@@ -232,6 +239,8 @@ class PullFetcher:
         headers: Mapping[str, str] | None,
     ) -> list[FetchRequest]:
         """Ask for URLs; the results are paths in this machine's root. See `Fetcher.submit`."""
+        if len(misses) >= _MANY and credential is None and not headers:
+            self._stage_ahead(misses)
         # One "mirror": which of them has it is the server's business.
         single = [([urls[0]], checksum, known) for urls, checksum, known in misses]
         requests = self._fetcher.submit(single, credential=credential, headers=headers)
@@ -242,6 +251,15 @@ class PullFetcher:
     def close(self) -> None:
         """Stop; partial files stay."""
         self._fetcher.close()
+
+    def _stage_ahead(self, misses: Sequence[Miss]) -> None:
+        """Let the server see all of them at once, not only those that a thread asks for just now."""
+        new = [list(urls) for urls, checksum, known in misses if checksum is None and known is None]
+        for start in range(0, len(new), _BATCH):
+            try:
+                self._rpc("url.stage", new[start : start + _BATCH])
+            except errors.FscacheError:
+                return  # each pull will say what is wrong
 
     def _forget(self, request: Future[Any]) -> None:
         if isinstance(request, FetchRequest):

@@ -22,16 +22,17 @@ from fscache import errors
 from fscache.remote import faults
 from fscache.server.options import checked_options, checked_urls, without_secrets
 from fscache.server.rpc import SERVER
+from stager.request import FetchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fscache.cache import Cache
     from fscache.server.spool import Asked, Spool
-    from stager.request import FetchRequest
 
 REMEMBERED = 200_000
-"""Requests in memory, of batches that have ended; about 1 KB each."""
+"""Requests of ended batches that are kept in memory: some 200 bytes each, 3 KB if it failed."""
+_MOST_DIGITS = 9
 
 
 class Batch:
@@ -72,7 +73,9 @@ class Board:
         self._stopping = stopping
         self._mutex = threading.Lock()
         self._running: dict[str, Batch] = {}
-        self._ended: OrderedDict[str, Batch] = OrderedDict()
+        self._ended: OrderedDict[str, Sequence[FetchRequest] | Sequence[tuple[str, ...]]] = (
+            OrderedDict()
+        )
         self._remembered = 0
         self.hits = 0
         """URLs asked for that were here."""
@@ -94,7 +97,8 @@ class Board:
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
         batch = self._start(name or secrets.token_hex(8), asked)
-        if batch.spooled:
+        if not all(request.done() for request in batch.requests):
+            batch.spooled = True
             self._spool.accept(batch.name, without_secrets(asked))
         self._follow(batch)
         return [f"{batch.name}.{number}" for number in range(len(batch.requests))]
@@ -128,13 +132,22 @@ class Board:
         Raises:
             UnknownRequestError: there is none.
         """
-        name, dot, number = identity.partition(".")
-        batch = self._batch(name)
-        if batch is None or not dot or not number.isdigit() or len(number) > 9:
-            raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
-        if int(number) >= len(batch.requests):
-            raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
-        return batch.requests[int(number)]
+        return self.requests([identity])[identity]
+
+    def requests(self, ids: Sequence[str]) -> dict[str, FetchRequest]:
+        """Return the requests of ids; raises UnknownRequestError for the first that is none."""
+        batches: dict[str, Sequence[FetchRequest] | None] = {}
+        found = {}
+        for identity in ids:
+            name, _, number = identity.partition(".")
+            if name not in batches:
+                batches[name] = self._requests_of(name)
+            requests = batches[name]
+            good = requests is not None and number.isdigit() and len(number) <= _MOST_DIGITS
+            if requests is None or not good or int(number) >= len(requests):
+                raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
+            found[identity] = requests[int(number)]
+        return found
 
     def wait(self, ids: Sequence[str], timeout: float) -> list[dict[str, Any]]:
         """Return the status of those that have ended; parks until there is one, or `timeout` s.
@@ -143,15 +156,33 @@ class Board:
             UnknownRequestError: there is no such request.
             TryAgainError: the server is stopping.
         """
-        requests = {identity: self.request(identity) for identity in ids}
+        requests = self.requests(ids)
         wait_for(requests.values(), timeout, return_when=FIRST_COMPLETED)
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
         return [self.describe(i, request) for i, request in requests.items() if request.done()]
 
+    def status(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the status of requests."""
+        return [self.describe(i, request) for i, request in self.requests(ids).items()]
+
     def cancel(self, ids: Sequence[str]) -> int:
         """Give requests up; return how many were still under way."""
-        return sum(self.request(identity).cancel() for identity in ids)
+        return sum(request.cancel() for request in self.requests(ids).values())
+
+    def pull(self, asked: Asked, timeout: float) -> FetchRequest:
+        """Stage one URL for a client that holds the line; return its request after `timeout` s.
+
+        Leaves no trace in the spool: when this server ends, the client asks the next one again.
+        """
+        if self._stopping():
+            raise errors.TryAgainError(SERVER, "stopping")
+        batch = self._start(secrets.token_hex(8), asked)
+        self._follow(batch)
+        wait_for(batch.requests, timeout)
+        if self._stopping():
+            raise errors.TryAgainError(SERVER, "stopping")
+        return batch.requests[0]
 
     # -- telling ------------------------------------------------------------------------------
 
@@ -173,7 +204,9 @@ class Board:
                 error = errors.RemoteError(SERVER, "internal error; see the log of the server")
             found["error"] = None if error is None else faults.encode(error)
         elif found["state"] == "done":
-            found.update(self.lookup(url) or {})
+            here = self.lookup(url)
+            if here is not None:
+                found.update(here, done=here["size"], total=here["size"])
         return found
 
     def lookup(self, url: str) -> dict[str, Any] | None:
@@ -216,7 +249,6 @@ class Board:
         missing = sum(not request.done() for request in requests)
         self.misses += missing
         self.hits += len(requests) - missing
-        batch.spooled = missing > 0
         with self._mutex:
             self._running[name] = batch
         return batch
@@ -234,11 +266,13 @@ class Board:
             if self._stopping():
                 return  # cancelled by `close`: the next server goes on with it
             self._running.pop(batch.name, None)
-            self._ended[batch.name] = batch
-            self._remembered += len(batch.requests)
+            # What is here can be looked up again and needs no memory but its URLs.
+            urls = [request.urls for request in batch.requests]
+            self._ended[batch.name] = urls if batch.good else batch.requests
+            self._remembered += len(urls)
             while self._remembered > REMEMBERED and len(self._ended) > 1:
                 _, old = self._ended.popitem(last=False)
-                self._remembered -= len(old.requests)
+                self._remembered -= len(old)
         if batch.spooled:
             answers = None
             if batch.asked.dropped:
@@ -258,16 +292,16 @@ class Board:
             log = logging.getLogger("fscache.server")
             log.warning("the end of request %s is not written down: %s", batch.name, exc)
 
-    def _batch(self, name: str) -> Batch | None:
+    def _requests_of(self, name: str) -> Sequence[FetchRequest] | None:
         with self._mutex:
-            batch = self._running.get(name) or self._ended.get(name)
-        if batch is not None or self._stopping():
-            return batch
-        asked = self._spool.ended(name)
-        if asked is None:
-            return None
-        # It ended before the last restart: what was staged is a hit, what failed is tried again.
-        batch = self._start(name, asked)
-        batch.spooled = False
-        self._follow(batch)
-        return batch
+            running = self._running.get(name)
+            kept = self._ended.get(name)
+        if running is not None:
+            return running.requests
+        if kept is None:
+            # It ended before the last restart: what was staged is a hit, what failed is tried again.
+            asked = self._spool.ended(name)
+            kept = None if asked is None else [tuple(urls) for urls in asked.urls]
+        if kept is None or isinstance(kept[0], FetchRequest):
+            return kept  # type: ignore[return-value]  # one kind all through
+        return self._cache.prefetch(kept)  # type: ignore[arg-type]  # as above

@@ -82,8 +82,7 @@ class Calls:
 
     def status(self, _caller: Caller, ids: list[str]) -> list[dict[str, Any]]:
         """Return the status of requests: state, done, total, rate; what came of it, or the error."""
-        board = self._board
-        return [board.describe(i, board.request(i)) for i in _checked_ids(ids)]
+        return self._board.status(_checked_ids(ids))
 
     def cancel(self, _caller: Caller, ids: list[str]) -> int:
         """Give requests up; a transfer ends when nobody else waits for it. Return how many."""

@@ -56,11 +56,9 @@ class Pulls:
         hit = None if options else self._cache.find(url)
         if hit is None:
             asked = Asked([[url, *mirrors]], options, request.client, self._now())
-            (identity,) = self._board.stage(asked)
-            self._board.wait([identity], PARK)
-            staged = self._board.request(identity)
+            staged = self._board.pull(asked, PARK)
             if not staged.done():
-                return json_reply(self._board.describe(identity, staged), 202)
+                return json_reply({"url": url, "state": staged.state}, 202)
             error = staged.exception()
             if error is not None:
                 if not faults.is_ours(error):

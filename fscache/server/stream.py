@@ -8,9 +8,9 @@ a thread for ever.
 from __future__ import annotations
 
 import os
-import select
 import socket
 import ssl
+import struct
 import time
 from typing import TYPE_CHECKING
 
@@ -153,23 +153,17 @@ class Stream:
         end = offset + count
         out = self.socket.fileno()
         try:
+            # Blocking, so that one call sends it all; the kernel keeps the time instead of a poll.
+            self.socket.setblocking(True)
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(self._stall))
             while offset < end:
-                try:
-                    sent = os.sendfile(out, fd, offset, min(end - offset, _SENDFILE))
-                except BlockingIOError:
-                    self._wait_writable()
-                    continue
+                sent = os.sendfile(out, fd, offset, min(end - offset, _SENDFILE))
                 if not sent:
                     raise ConnectionClosedError  # the file became shorter: never pretend otherwise
                 offset += sent
+            self.socket.settimeout(self._stall)
         except OSError as exc:
             raise ConnectionClosedError from exc
-
-    def _wait_writable(self) -> None:
-        poll = select.poll()
-        poll.register(self.socket, select.POLLOUT)
-        if not poll.poll(self._stall * 1000):
-            raise ConnectionClosedError
 
     def _copy_file(self, fd: int, offset: int, count: int) -> None:
         buffer = memoryview(bytearray(_COPY))
@@ -205,3 +199,7 @@ class Stream:
             self.socket.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+
+
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))

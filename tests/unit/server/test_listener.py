@@ -148,6 +148,20 @@ def test_a_file_is_sent_whole_or_in_part_and_closed(tmp_path: Path) -> None:
             os.fstat(fd)
 
 
+def test_a_client_that_stops_reading_a_file_is_dropped(
+    tmp_path: Path, until: Callable[..., None]
+) -> None:
+    with (tmp_path / "f").open("wb") as file:
+        file.truncate(64 << 20)
+
+    def handler(_request: Request) -> Response:
+        return Response(200, FilePart(os.open(tmp_path / "f", os.O_RDONLY), 0, 64 << 20))
+
+    with listening(handler, stall=0.2) as listener, closing(connect(listener)) as sock:
+        sock.sendall(GET)
+        until(lambda: listener.accepted == 1 and listener.connections == 0, "the end")
+
+
 def test_a_file_that_shrank_breaks_the_connection_instead_of_sending_less(tmp_path: Path) -> None:
     (tmp_path / "f").write_bytes(b"0123456789")
 
