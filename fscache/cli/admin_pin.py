@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from fscache.cli.keeping import keeper
 
 TYPE_CHECKING = False
