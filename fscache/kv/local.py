@@ -249,7 +249,7 @@ class LocalStore(KeyValues):
             return [key for key, at in found if at is not None and tag in at[0].tags]
 
     def watch(self, prefix: str = "", timeout: float | None = None) -> Watch:
-        from fscache.kv.watch import DirectoryWatch
+        from fscache.kv.watching import DirectoryWatch
 
         shelf = self._shelf
         with translated(self._root.path):

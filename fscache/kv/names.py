@@ -71,7 +71,7 @@ class NameLog:
         """Yield what was appended, by anybody, since the last call; the last line comes again."""
         try:
             names = os.listdir(self._directory)
-        except FileNotFoundError:
+        except OSError:
             return
         for name in names:
             path = f"{self._directory}/{name}"
