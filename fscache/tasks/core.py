@@ -5,6 +5,7 @@ All methods expect the caller (`fscache.tasks.database`) to hold the lock.
 
 from __future__ import annotations
 
+import os
 from typing import TypeVar
 
 from fscache.errors import NoSuchTaskError
@@ -54,6 +55,9 @@ if TYPE_CHECKING:
 
         def is_own(self, number: int) -> bool:
             """Whether this process writes to a segment."""
+
+        def owner(self, where: int) -> int:
+            """Return the user who has written a frame."""
 
         def forked(self) -> None:
             """Go on as a child process."""
@@ -176,6 +180,15 @@ class Core:
             return self.reader.frame(where, meta)
         except FileNotFoundError:
             return None
+
+    def is_own(self, row: int) -> bool:
+        """Whether all that is kept of a record was written by this user, or by root."""
+        index = self.index
+        trusted = {os.getuid(), 0}
+        owners = {self.log.owner(where) for where, *_ in index.fragments.chain(index.head[row])}
+        for reference in index.named_by(row):
+            owners.add(self.keeper.owner(*frames.unpack_reference(reference)))
+        return owners <= trusted
 
     # -- writing --------------------------------------------------------------------------------
 

@@ -272,6 +272,13 @@ class TaskDatabase:
         self._bell()
         return dropped
 
+    def is_own(self, msg_id: str) -> bool:
+        """Whether all that is kept of a record was written by this user, or by root."""
+        core = self._core
+        with self._lock:
+            core.refresh()
+            return core.is_own(core.row(msg_id))
+
     def compact(self) -> None:
         """Free now what nobody needs any more; this may take a while."""
         with self._lock:

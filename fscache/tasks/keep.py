@@ -37,6 +37,9 @@ if TYPE_CHECKING:
         def read(self, address: str, slot: int) -> bytes:
             """Return the bytes; raises CorruptObjectError where they are gone."""
 
+        def owner(self, address: str, slot: int) -> int:
+            """Return the user who has written an object, -1 where it is gone."""
+
         def unname(self, msg_id: str, address: str, slot: int) -> None:
             """Note that a record no longer names an object."""
 
@@ -98,6 +101,13 @@ class RootKeeper:
             )
         return data
 
+    def owner(self, address: str, slot: int) -> int:
+        """Return the user who has written an object, -1 where it is gone."""
+        try:
+            return os.stat(self._objects.locate(address, slot)).st_uid
+        except FileNotFoundError:
+            return -1
+
     def unname(self, msg_id: str, address: str, slot: int) -> None:
         """Note that a record no longer names an object."""
         text = format_address(address, slot)
@@ -136,6 +146,10 @@ class MemoryKeeper:
             return self._data[format_address(address, slot)]
         except KeyError:
             raise CorruptObjectError(path=address, why="a task's buffer is gone") from None
+
+    def owner(self, address: str, slot: int) -> int:  # noqa: ARG002 - as RootKeeper's
+        """Return the user who has written bytes: this one."""
+        return os.getuid()
 
     def unname(self, msg_id: str, address: str, slot: int) -> None:
         """Nothing to note."""

@@ -206,6 +206,13 @@ class FileLog:
         found = [self.segments[number] for number in numbers]
         return [segment.name for segment in found if segment is not None]
 
+    def owner(self, where: int) -> int:
+        """Return the user who has written a frame; raises FileNotFoundError where it is gone."""
+        segment = self.segments[where >> OFFSET_BITS]
+        if segment is None:
+            raise FileNotFoundError(f"segment of {where:#x} is gone")
+        return segment.status().st_uid
+
     def lost(self) -> set[int]:
         """Return the segments with live bytes that have gone; for the caller to empty."""
         return self._lost

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -49,6 +51,10 @@ class MemoryLog:
     def names(self, numbers: Iterable[int] | None) -> list[str]:  # noqa: ARG002 - as FileLog's
         """Return nothing: there are no segments."""
         return []
+
+    def owner(self, where: int) -> int:  # noqa: ARG002 - as FileLog's
+        """Return the user who has written a frame: this one."""
+        return os.getuid()
 
     def lost(self) -> set[int]:
         """Return nothing: nothing is lost."""

@@ -1,0 +1,352 @@
+"""The embedded executor: runs functions in threads of this process, once what they need is there.
+
+The whole life of a task is recorded: added when submitted, updated when it starts and when it ends.
+Nobody waits for needs: a task enters the queue of the threads when the last of them has come.
+
+A function, its arguments and its result are kept as pickles, so that another process can run the task
+again and read the result. A pickle runs code when it is loaded: only those are loaded that this user
+(or root) has written, unless the caller says that the others are to be trusted. What cannot be pickled
+is run all the same, and its result is there for this process only.
+
+Not promised: that a task whose process ends is run by another; it stays pending. `resubmit` it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import pwd
+import threading
+import traceback
+import uuid
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from fscache.errors import (
+    FscacheError,
+    NeedFailedError,
+    NoSuchTaskError,
+    ResultUnavailableError,
+    TaskFailedError,
+)
+from fscache.tasks.model import to_datetime
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from fscache.tasks.database import TaskDatabase
+    from fscache.tasks.model import Record
+
+    Need = str | Future[Any]
+    Resolve = Callable[[str], Future[Any] | None]
+    Call = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+class Task(Future[Any]):
+    """A submitted task: a future, with the id of its record."""
+
+    def __init__(self, msg_id: str) -> None:
+        super().__init__()
+        self.msg_id = msg_id
+
+    def __repr__(self) -> str:
+        return f"<Task {self.msg_id} {self._state.lower()}>"
+
+
+class Executor:
+    """Runs the tasks of one database."""
+
+    def __init__(
+        self,
+        database: TaskDatabase,
+        *,
+        now: Callable[[], float],
+        resolve: Resolve,
+        workers: int,
+    ) -> None:
+        """Run tasks; no thread before the first.
+
+        Args:
+            database: Where they are recorded.
+            now: The clock, seconds since the epoch.
+            resolve: Returns a future that ends when a need is met, None if it is met already.
+            workers: The most threads.
+        """
+        self._database = database
+        self._now = now
+        self._resolve = resolve
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+        self._tasks: dict[str, Task] = {}
+        self._pid = 0
+        self.session = ""
+
+    def submit(self, call: Call, needs: Iterable[Need], label: str | None) -> Task:
+        """Record a task, and run it when its needs are met."""
+        self._begin()
+        function, _, _ = call
+        buffer = _pickled(call)
+        wanted = list(needs)
+        content: Record = {
+            "function": _name_of(function),
+            "needs": [_text(each) for each in wanted],
+        }
+        return self._enter(call, content, [] if buffer is None else [buffer], wanted, label)
+
+    def resubmit(self, msg_id: str, *, trust: bool) -> Task:
+        """Run a task again under a new id, which its record is told.
+
+        Raises:
+            NoSuchTaskError: there is no record of this id.
+            ResultUnavailableError: its function cannot be had, or may not be loaded.
+        """
+        self._begin()
+        record = self._database.get_record(msg_id)
+        content: Any = record["content"]
+        if not isinstance(content, dict) or "function" not in content:
+            raise ResultUnavailableError(msg_id, "was not submitted by fscache.tasks.submit")
+        if not record["buffers"]:
+            raise ResultUnavailableError(msg_id, "its function could not be kept as a pickle")
+        call: Call = self._unpickle(record, "buffers", trust=trust)
+        buffers: Any = record["buffers"]
+        label: Any = record["label"]
+        task = self._enter(call, content, buffers, content.get("needs", []), label)
+        self._database.update_record(msg_id, {"resubmitted": task.msg_id})
+        return task
+
+    def result(self, msg_id: str, timeout: float | None, *, trust: bool) -> Any:
+        """Return a task's result, or raise what it raised; wait for it, whoever runs it.
+
+        Raises:
+            NoSuchTaskError: there is no record of this id.
+            TimeoutError: it did not complete in time.
+            TaskFailedError: it failed, and its exception cannot be had.
+            ResultUnavailableError: its result cannot be had, or may not be loaded.
+        """
+        task = self._tasks.get(msg_id)
+        if task is not None and self._pid == os.getpid():
+            return task.result(timeout)
+        if not self._database.wait([msg_id], timeout):
+            raise TimeoutError(f"task {msg_id} has not completed after {timeout} s")
+        record = self._database.get_record(msg_id)
+        outcome: Any = record["result_content"] or {}
+        kept: Any = record["result_metadata"] or {}
+        if kept.get("format") == "pickle":
+            found = self._unpickle(record, "result_buffers", trust=trust)
+            if outcome.get("status") == "ok":
+                return found
+            raise found
+        if outcome.get("status") in ("error", "aborted"):
+            trace = outcome.get("traceback") or ()
+            raise TaskFailedError(
+                *(msg_id, str(outcome.get("ename")), str(outcome.get("evalue"))),
+                "".join(trace) if isinstance(trace, list) else str(trace),
+            )
+        raise ResultUnavailableError(msg_id, "its result is not one that fscache has kept")
+
+    def close(self) -> None:
+        """Cancel what has not begun, and wait for what has."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            tasks = list(self._tasks.values())
+        for task in tasks:
+            if task.cancel():
+                self._record_cancelled(task)
+        if pool is not None:
+            pool.shutdown()
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._pid != os.getpid():  # the first call, or in a forked child: no threads there
+                self._pid = os.getpid()
+                self._pool = None
+                self._tasks = {}
+                self.session = str(uuid.uuid4())
+
+    def _enter(
+        self,
+        call: Call,
+        content: Record,
+        buffers: Sequence[bytes],
+        needs: Sequence[Need],
+        label: str | None,
+    ) -> Task:
+        task = Task(str(uuid.uuid4()))
+        now = self._date()
+        self._database.add_record(
+            task.msg_id,
+            {
+                "header": {
+                    "msg_id": task.msg_id,
+                    "msg_type": "apply_request",
+                    "username": _user(),
+                    "session": self.session,
+                    "date": now,
+                },
+                "metadata": {"label": label},
+                "content": content,
+                "buffers": buffers,
+                "submitted": now,
+                "client_uuid": self.session,
+                "queue": "task",
+                "label": label,
+                "stdout": "",
+                "stderr": "",
+            },
+        )
+        with self._lock:
+            self._tasks[task.msg_id] = task
+        self._when_met(task, call, needs)
+        return task
+
+    def _when_met(self, task: Task, call: Call, needs: Sequence[Need]) -> None:
+        """Run a task when all its needs are met, or end it when one fails."""
+        waiting: list[tuple[Need, Future[Any]]] = []
+        try:
+            for need in needs:
+                future = self._resolve(need) if isinstance(need, str) else need
+                if future is not None:
+                    waiting.append((need, future))
+        except FscacheError as exc:
+            self._fail(task, exc)
+            return
+        left = len(waiting)
+        lock = threading.Lock()
+
+        def met(need: Need, future: Future[Any]) -> None:
+            nonlocal left
+            failure = None if future.cancelled() else future.exception()
+            with lock:
+                if left <= 0:
+                    return  # another need has failed
+                bad = future.cancelled() or failure is not None
+                left = -1 if bad else left - 1
+                last = left == 0
+            if bad:
+                error = NeedFailedError(_text(need), str(failure or "cancelled"))
+                error.__cause__ = failure
+                self._fail(task, error)
+            elif last:
+                self._queue(task, call)
+
+        if not waiting:
+            self._queue(task, call)
+        for need, future in waiting:
+            future.add_done_callback(partial(met, need))
+
+    def _queue(self, task: Task, call: Call) -> None:
+        with self._lock:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="fscache-task")
+            self._pool.submit(self._run, task, call)
+
+    def _run(self, task: Task, call: Call) -> None:
+        function, arguments, options = call
+        if not task.set_running_or_notify_cancel():
+            self._record_cancelled(task)
+            return
+        engine = f"{os.uname().nodename}:{os.getpid()}:{threading.get_ident()}"
+        started = self._date()
+        self._note(task, {"started": started, "engine_uuid": engine})
+        try:
+            result = function(*arguments, **options)
+        except BaseException as exc:  # noqa: BLE001 - it is the task's outcome, whatever it is
+            self._end(task, exc, _failure(exc))
+        else:
+            self._end(task, result, {"status": "ok"})
+
+    def _fail(self, task: Task, error: BaseException) -> None:
+        if task.set_running_or_notify_cancel():
+            self._end(task, error, _failure(error))
+        else:
+            self._record_cancelled(task)
+
+    def _end(self, task: Task, outcome: Any, content: Record) -> None:
+        """Record how a task ended, then tell who waits for it in this process."""
+        buffer = _pickled(outcome)
+        changes: dict[str, Any] = {
+            "completed": self._date(),
+            "result_header": {"msg_type": "apply_reply", "status": content["status"]},
+            "result_metadata": {"format": "pickle" if buffer is not None else None},
+            "result_content": content,
+            "result_buffers": [] if buffer is None else [buffer],
+        }
+        if content["status"] != "ok":
+            changes["error"] = content
+        self._note(task, changes)
+        with self._lock:
+            self._tasks.pop(task.msg_id, None)
+        if content["status"] == "ok":
+            task.set_result(outcome)
+        else:
+            task.set_exception(outcome)
+
+    def _record_cancelled(self, task: Task) -> None:
+        with self._lock:
+            if self._tasks.pop(task.msg_id, None) is None:
+                return
+        content = {"status": "aborted", "ename": "CancelledError", "evalue": "", "traceback": []}
+        self._note(task, {"completed": self._date(), "result_content": content})
+
+    def _note(self, task: Task, changes: Mapping[str, Any]) -> None:
+        try:
+            self._database.update_record(task.msg_id, changes)
+        except NoSuchTaskError:
+            pass  # dropped while it ran
+        except FscacheError as exc:
+            import logging
+
+            logging.getLogger("fscache").error("task %s is not recorded: %s", task.msg_id, exc)  # noqa: TRY400
+
+    def _unpickle(self, record: Record, key: str, *, trust: bool) -> Any:
+        msg_id = str(record["msg_id"])
+        if not trust and not self._database.is_own(msg_id):
+            why = "its pickle was written by another user; pass trust=True to load it all the same"
+            raise ResultUnavailableError(msg_id, why)
+        buffers: Any = record[key]
+        try:
+            return pickle.loads(buffers[0])  # noqa: S301 - of this user's, or trusted; see above
+        except Exception as exc:
+            raise ResultUnavailableError(msg_id, f"its pickle cannot be loaded: {exc}") from exc
+
+    def _date(self) -> Any:
+        return to_datetime(int(self._now() * 1e6))
+
+
+def _pickled(value: object) -> bytes | None:
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - whatever a foreign __reduce__ raises: it cannot be pickled
+        return None
+
+
+def _failure(error: BaseException) -> Record:
+    return {
+        "status": "error",
+        "ename": type(error).__name__,
+        "evalue": str(error),
+        "traceback": traceback.format_exception(error),
+    }
+
+
+def _name_of(function: object) -> str:
+    module = getattr(function, "__module__", None)
+    name = getattr(function, "__qualname__", None)
+    return f"{module}:{name}" if module and name else repr(function)
+
+
+def _text(need: Need) -> str:
+    return need if isinstance(need, str) else repr(need)
+
+
+def _user() -> str:
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    return f"{name}@{os.uname().nodename}"
