@@ -5,10 +5,8 @@ and `socket_action`, so that a wait costs nothing whatever the number of sockets
 can wake it. Switched off in libcurl is all that is decided elsewhere: redirects, proxies from the
 environment, netrc, cookies, decoding, every protocol but HTTP; HTTP/1.1 only, as with `requests`.
 
-Two things differ from `http_requests`. Silence is noticed up to 6 s late: libcurl's speed, which must
-be under 1 byte/s for the stall timeout, is an average over 5 s. And bytes that a server sends beyond
-the announced length are dropped (with the connection) without a word: they never become part of the
-body, and nobody is told.
+One thing differs from `http_requests`: silence is noticed up to 6 s late, because libcurl's speed,
+which must be under 1 byte/s for the stall timeout, is an average over 5 s.
 """
 
 from __future__ import annotations
@@ -22,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from stager.errors import ConnectionFailedError, InvalidURLError
+from stager.errors import ConnectionFailedError, InvalidURLError, LengthError
 from stager.heads import content_length
 from stager.transports import translate
 from stager.transports.base import Head
@@ -182,8 +180,11 @@ class _Line:
         while self._opened:
             self._opened.pop().close()
         failure = self._failure
-        if failure is None and ask is not None and not self._is_fine(code):
-            failure = self._translate(ask, code)
+        if failure is None and ask is not None:
+            if not self._is_fine(code):
+                failure = self._translate(ask, code)
+            elif code == pycurl.E_OK and self._wanted:
+                failure = self._look_behind(ask)
         self._ask = self._sink = self._failure = None
         return failure
 
@@ -196,6 +197,23 @@ class _Line:
             and self._head is not None
             and content_length(self._head.headers) is not None
         )
+
+    def _look_behind(self, ask: Ask) -> LengthError | None:
+        """Tell whether the server sent more than it announced.
+
+        libcurl drops such bytes without a word, but it drops the connection with them; otherwise it
+        keeps one that the server did not say it would close.
+        """
+        headers = self._head.headers if self._head is not None else {}
+        length = content_length(headers)
+        if (
+            length is None
+            or self.curl.getinfo(pycurl.ACTIVESOCKET) >= 0
+            or "close" in headers.get("connection", "").lower()
+            or self.curl.getinfo(pycurl.INFO_HTTP_VERSION) < pycurl.CURL_HTTP_VERSION_1_1
+        ):
+            return None
+        return LengthError(redact(ask.url), length, length + 1)  # or more: nobody counted them
 
     def _translate(self, ask: Ask, code: int) -> Exception:
         if code == pycurl.E_OPERATION_TIMEDOUT:
@@ -329,9 +347,9 @@ class _Loop:
             ended += [(curl, code) for curl, code, _ in bad]
             for curl, code in ended:
                 line = live.pop(curl)
-                multi.remove_handle(curl)
                 exchange, line.exchange = line.exchange, None
-                failure = line.end(code)
+                failure = line.end(code)  # first: a removed handle does not know its connection
+                multi.remove_handle(curl)
                 give_back(line)
                 if exchange is not None:
                     exchange.on_end(failure)
