@@ -8,11 +8,8 @@ whole; on any error, a full disk above all, it is removed and nothing has change
 from __future__ import annotations
 
 import os
-import re
-import stat
 
-from fscache.fs.ahead import ahead
-from fscache.objects.layout import is_hex
+from fscache.objects.walk import Walk
 from fscache.records import schema
 from fscache.records.fold import (
     ADD_ENTRY,
@@ -27,15 +24,12 @@ from fscache.records.segments import ends, journal_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
-    from fscache.objects.layout import Split
     from fscache.records.root import Root
     from fscache.records.sources import Source
 
     Progress = Callable[[str, int, int], None]
-
-_BRANCHES = 64  # directories that one thread reads at a time
 
 
 class Survey:
@@ -124,64 +118,20 @@ _ADD_ENTRY_NEW = ADD_ENTRY.partition("ON CONFLICT")[0]
 
 def _objects(root: Root, survey: Survey, progress: Progress | None) -> Iterator[tuple[object, ...]]:
     """Yield a row for every object, in the order of addresses: rows in order cost half."""
-    top = f"{root.path}/objects"
-    walk = _Walk(root.object_split, survey)
-    try:
-        names = sorted(os.listdir(top))
-    except FileNotFoundError:
-        return
-    parts = [names[start : start + _BRANCHES] for start in range(0, len(names), _BRANCHES)]
-    for done, rows in enumerate(ahead(lambda part: sorted(walk.rows(top, part, "", 0)), parts)):
-        if progress:
-            progress("objects", done + 1, len(parts))
-        yield from rows
-
-
-class _Walk:
-    """Reads `objects/` by its split: names tell directories from files, and save looking at them."""
-
-    def __init__(self, split: Split, survey: Survey) -> None:
-        self._parts = split.parts
-        self._leaf = re.compile(f"[0-9a-f]{{{split.parts[-1]}}}(-[1-9][0-9]?)?", re.ASCII)
-        self._survey = survey
-
-    def rows(
-        self, path: str, names: Iterable[str], digits: str, depth: int
-    ) -> Iterator[tuple[object, ...]]:
-        """Yield the rows of these names in a directory, `depth` levels below the top."""
-        if depth == len(self._parts) - 1:
-            yield from self._leaves(path, names, digits)
-            return
-        for name in names:
-            below = f"{path}/{name}"
-            if len(name) != self._parts[depth] or not is_hex(name):
-                self._stray(below)
-                continue
-            try:
-                inside = os.listdir(below)
-            except FileNotFoundError:
-                continue  # purged meanwhile
-            except NotADirectoryError:
-                self._stray(below)
-                continue
-            yield from self.rows(below, inside, digits + name, depth + 1)
-
-    def _leaves(self, path: str, names: Iterable[str], digits: str) -> Iterator[tuple[object, ...]]:
-        for name in names:
-            try:
-                status = os.stat(f"{path}/{name}", follow_symlinks=False)
-            except FileNotFoundError:
-                continue
-            if self._leaf.fullmatch(name) and stat.S_ISREG(status.st_mode):
-                yield (
-                    *(digits + name, status.st_size, status.st_blocks * 512),
-                    *(status.st_atime, status.st_mtime),
-                )
-            else:
-                self._stray(f"{path}/{name}")
-
-    def _stray(self, path: str) -> None:
-        self._survey.strays.append(path)
+    walk = Walk(
+        f"{root.path}/objects",
+        root.object_split,
+        left=root.left_splits,
+        stray=survey.strays.append,
+    )
+    show = None if progress is None else lambda done, total: progress("objects", done, total)
+    for batch in walk.objects(show):
+        for found in batch:
+            status = found.status
+            yield (
+                *(found.address, status.st_size, status.st_blocks * 512),
+                *(status.st_atime, status.st_mtime),
+            )
 
 
 def _match(db: schema.Connection, survey: Survey, block: int) -> None:

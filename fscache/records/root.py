@@ -51,6 +51,7 @@ class Root:
         "_ready",
         "_shared",
         "entry_split",
+        "left_splits",
         "make_room",
         "modes",
         "now",
@@ -87,6 +88,8 @@ class Root:
         self.writer = atomic.Writer(f"{path}/partial", self.modes, durable=durable)
         self.object_split = object_split
         self.entry_split = ENTRY_SPLIT
+        # Splits that the objects had before: their directories are there until somebody clears them.
+        self.left_splits: tuple[Split, ...] = ()
         self._grouped: atomic.Writer | None = None
         # Called with the bytes of an object about to be written; set by who knows the limits.
         self.make_room: Callable[[int], None] | None = None
@@ -204,6 +207,7 @@ class Root:
             splits = dict(line.split(" ", 1) for line in lines)
             self.object_split = Split.parse(splits["objects"])
             self.entry_split = Split.parse(splits["entries"])
+            self.left_splits = tuple(map(Split.parse, splits.get("left", "").split()))
         except (ValueError, KeyError):
             version = ""
         if version != str(FORMAT_VERSION):
