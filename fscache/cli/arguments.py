@@ -32,6 +32,7 @@ COMMANDS = {
     "admin pin": "keep objects from being purged",
     "admin unpin": "let pinned objects be purged again",
     "admin reindex": "make the catalog anew from the files",
+    "admin verify": "hash objects again, and find what is not where it belongs",
     "workers init": "make the certificates of a grid",
     "workers head": "be the head of a grid, in the foreground",
     "workers run": "be a worker, in the foreground",
