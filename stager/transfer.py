@@ -195,7 +195,7 @@ class Transfer:
         setup = self._setup
         if setup.target_policy is not None:
             setup.target_policy(self.target.url)
-        resume = self._body.resume_from(self._source())
+        resume = self._body.resume_from(self._source()) if self._body.at else None
         self._asked_from = None if resume is None else resume[0]
         self._answer = None
         return ask_for(
