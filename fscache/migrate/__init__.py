@@ -1,0 +1,1 @@
+"""From older layouts and foreign stores into a root, and back."""

@@ -1,0 +1,45 @@
+"""The original metastore's SQLite files, into a root and back out of it."""
+
+from __future__ import annotations
+
+from fscache.kv import sdb
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fscache.kv import KeyValues
+
+
+def recognises(path: str) -> bool:
+    """Whether there is an SQLite file at a path."""
+    return sdb.is_sqlite(path)
+
+
+def import_file(path: str, store: KeyValues) -> int:
+    """Put every key of a file into a store; return how many. Doing it twice does no harm.
+
+    Raises:
+        StoreError: it is no file of a metastore, or a key could not be kept.
+    """
+    count = 0
+
+    def counted() -> Iterator[tuple[str, object]]:
+        nonlocal count
+        for pair in sdb.read(path):
+            count += 1
+            yield pair
+
+    store.multiput(counted())
+    return count
+
+
+def export_file(store: KeyValues, path: str, prefix: str = "") -> int:
+    """Write a new file, for the original, of the keys that begin with `prefix`; return how many.
+
+    Raises:
+        FileExistsError: there is something at the path.
+        TypeError: a value is neither text, bytes, number nor None; the message names its key.
+        StoreError: the file cannot be written.
+    """
+    return sdb.write(path, store.items(prefix))
