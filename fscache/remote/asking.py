@@ -58,7 +58,7 @@ class WireAsker:
 
     def wait(self, ids: list[str], timeout: float) -> list[dict[str, Any]]:
         """Park on the server; see `Asker`."""
-        found: list[dict[str, Any]] = self._rpc("url.wait", ids, timeout, parked=timeout)
+        found: list[dict[str, Any]] = self._rpc("url.wait", ids, timeout, True, parked=timeout)
         return found
 
     def status(self, ids: list[str]) -> list[dict[str, Any]]:

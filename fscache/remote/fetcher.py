@@ -179,7 +179,7 @@ class SharedFetcher:
             return
         path = self._visible(found[0].urls)
         if path is None:
-            why = f"{status.get('path')} is staged and cannot be seen from here"
+            why = f"{status.get('url')} is staged and cannot be seen from here"
             self._end(identity, error=errors.RemoteError(self._asker.name, why))
         else:
             self._end(identity, path=path)

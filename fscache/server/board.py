@@ -30,9 +30,14 @@ if TYPE_CHECKING:
     from fscache.cache import Cache
     from fscache.server.spool import Asked, Spool
 
+    _Kept = Sequence[FetchRequest] | Sequence[tuple[str, ...]]
+    """What is left of a batch: its requests, or the URLs (and mirrors) of what is here."""
+
 REMEMBERED = 200_000
 """Requests of ended batches that are kept in memory: some 200 bytes each, 3 KB if it failed."""
 _MOST_DIGITS = 9
+_MANY = 16  # requests waited for at once from which a moment is spent on gathering
+_GATHER = 0.05
 
 
 class Batch:
@@ -73,9 +78,7 @@ class Board:
         self._stopping = stopping
         self._mutex = threading.Lock()
         self._running: dict[str, Batch] = {}
-        self._ended: OrderedDict[str, Sequence[FetchRequest] | Sequence[tuple[str, ...]]] = (
-            OrderedDict()
-        )
+        self._ended: OrderedDict[str, _Kept] = OrderedDict()
         self._remembered = 0
         self.hits = 0
         """URLs asked for that were here."""
@@ -132,43 +135,46 @@ class Board:
         Raises:
             UnknownRequestError: there is none.
         """
-        return self.requests([identity])[identity]
+        item = self._items([identity])[identity]
+        return item if isinstance(item, FetchRequest) else self._cache.prefetch([list(item)])[0]
 
-    def requests(self, ids: Sequence[str]) -> dict[str, FetchRequest]:
-        """Return the requests of ids; raises UnknownRequestError for the first that is none."""
-        batches: dict[str, Sequence[FetchRequest] | None] = {}
-        found = {}
-        for identity in ids:
-            name, _, number = identity.partition(".")
-            if name not in batches:
-                batches[name] = self._requests_of(name)
-            requests = batches[name]
-            good = requests is not None and number.isdigit() and len(number) <= _MOST_DIGITS
-            if requests is None or not good or int(number) >= len(requests):
-                raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
-            found[identity] = requests[int(number)]
-        return found
-
-    def wait(self, ids: Sequence[str], timeout: float) -> list[dict[str, Any]]:
+    def wait(
+        self, ids: Sequence[str], timeout: float, *, brief: bool = False
+    ) -> list[dict[str, Any]]:
         """Return the status of those that have ended; parks until there is one, or `timeout` s.
+
+        Args:
+            ids: Of requests.
+            timeout: Seconds.
+            brief: Leave out what is recorded of what is here: for who sees the root.
 
         Raises:
             UnknownRequestError: there is no such request.
             TryAgainError: the server is stopping.
         """
-        requests = self.requests(ids)
-        wait_for(requests.values(), timeout, return_when=FIRST_COMPLETED)
+        items = self._items(ids)
+        requests = [item for item in items.values() if isinstance(item, FetchRequest)]
+        if len(requests) == len(items):  # else some have ended long ago
+            wait_for(requests, timeout, return_when=FIRST_COMPLETED)
+            if len(requests) >= _MANY:
+                # Small files end by the hundred: one call tells of many for the price of one.
+                wait_for(requests, min(timeout, _GATHER))
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
-        return [self.describe(i, request) for i, request in requests.items() if request.done()]
+        return [
+            self._describe(identity, item, brief=brief)
+            for identity, item in items.items()
+            if not isinstance(item, FetchRequest) or item.done()
+        ]
 
     def status(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the status of requests."""
-        return [self.describe(i, request) for i, request in self.requests(ids).items()]
+        """Return the status of requests; raises UnknownRequestError."""
+        return [self._describe(i, item, brief=False) for i, item in self._items(ids).items()]
 
     def cancel(self, ids: Sequence[str]) -> int:
         """Give requests up; return how many were still under way."""
-        return sum(request.cancel() for request in self.requests(ids).values())
+        items = self._items(ids).values()
+        return sum(item.cancel() for item in items if isinstance(item, FetchRequest))
 
     def pull(self, asked: Asked, timeout: float) -> FetchRequest:
         """Stage one URL for a client that holds the line; return its request after `timeout` s.
@@ -188,26 +194,7 @@ class Board:
 
     def describe(self, identity: str, request: FetchRequest) -> dict[str, Any]:
         """Return a request's status: id, url, state, done, total, rate, and what came of it."""
-        progress = request.progress
-        url = request.urls[0]
-        found: dict[str, Any] = {
-            "id": identity,
-            "url": url,
-            "state": request.state,
-            "done": progress.done,
-            "total": progress.total,
-            "rate": progress.rate,
-        }
-        if found["state"] == "failed":
-            error = request.exception()
-            if error is not None and not faults.is_ours(error):
-                error = errors.RemoteError(SERVER, "internal error; see the log of the server")
-            found["error"] = None if error is None else faults.encode(error)
-        elif found["state"] == "done":
-            here = self.lookup(url)
-            if here is not None:
-                found.update(here, done=here["size"], total=here["size"])
-        return found
+        return self._describe(identity, request, brief=False)
 
     def lookup(self, url: str) -> dict[str, Any] | None:
         """Return what is here of a URL: address, digest, size, checksums, path; None for nothing."""
@@ -241,7 +228,7 @@ class Board:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _start(self, name: str, asked: Asked) -> Batch:
+    def _start(self, name: str, asked: Asked, *, revived: bool = False) -> Batch:
         urls = checked_urls(asked.urls)
         options = checked_options(asked.options)
         requests = self._cache.prefetch(urls, **options)
@@ -251,6 +238,8 @@ class Board:
         self.hits += len(requests) - missing
         with self._mutex:
             self._running[name] = batch
+        if revived:
+            self._follow(batch)
         return batch
 
     def _follow(self, batch: Batch) -> None:
@@ -292,7 +281,50 @@ class Board:
             log = logging.getLogger("fscache.server")
             log.warning("the end of request %s is not written down: %s", batch.name, exc)
 
-    def _requests_of(self, name: str) -> Sequence[FetchRequest] | None:
+    def _describe(
+        self, identity: str, item: FetchRequest | tuple[str, ...], *, brief: bool
+    ) -> dict[str, Any]:
+        if isinstance(item, FetchRequest):
+            progress = item.progress
+            url = item.urls[0]
+            found: dict[str, Any] = {
+                "id": identity,
+                "url": url,
+                "state": item.state,
+                "done": progress.done,
+                "total": progress.total,
+                "rate": progress.rate,
+            }
+        else:
+            url = item[0]
+            found = {"id": identity, "url": url, "state": "done"}
+        if found["state"] == "failed" and isinstance(item, FetchRequest):
+            error = item.exception()
+            if error is not None and not faults.is_ours(error):
+                error = errors.RemoteError(SERVER, "internal error; see the log of the server")
+            found["error"] = None if error is None else faults.encode(error)
+        elif found["state"] == "done" and not brief:
+            here = self.lookup(url)
+            if here is not None:
+                found.update(here, done=here["size"], total=here["size"])
+        return found
+
+    def _items(self, ids: Sequence[str]) -> dict[str, FetchRequest | tuple[str, ...]]:
+        """Return what is left of requests; raises UnknownRequestError for the first that is none."""
+        batches: dict[str, _Kept | None] = {}
+        found: dict[str, FetchRequest | tuple[str, ...]] = {}
+        for identity in ids:
+            name, _, number = identity.partition(".")
+            if name not in batches:
+                batches[name] = self._kept(name)
+            kept = batches[name]
+            good = kept is not None and number.isdigit() and len(number) <= _MOST_DIGITS
+            if kept is None or not good or int(number) >= len(kept):
+                raise errors.UnknownRequestError(SERVER, f"no request {identity[:80]}")
+            found[identity] = kept[int(number)]
+        return found
+
+    def _kept(self, name: str) -> _Kept | None:
         with self._mutex:
             running = self._running.get(name)
             kept = self._ended.get(name)
@@ -301,7 +333,5 @@ class Board:
         if kept is None:
             # It ended before the last restart: what was staged is a hit, what failed is tried again.
             asked = self._spool.ended(name)
-            kept = None if asked is None else [tuple(urls) for urls in asked.urls]
-        if kept is None or isinstance(kept[0], FetchRequest):
-            return kept  # type: ignore[return-value]  # one kind all through
-        return self._cache.prefetch(kept)  # type: ignore[arg-type]  # as above
+            kept = None if asked is None else self._start(name, asked, revived=True).requests
+        return kept

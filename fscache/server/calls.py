@@ -76,9 +76,14 @@ class Calls:
             Asked(checked_urls(urls), options or {}, caller.client, self._now())
         )
 
-    def wait(self, _caller: Caller, ids: list[str], timeout: float = 30.0) -> list[dict[str, Any]]:
-        """Wait until a request has ended; return the status of all that have, perhaps none."""
-        return self._board.wait(_checked_ids(ids), checked_timeout(timeout))
+    def wait(
+        self, _caller: Caller, ids: list[str], timeout: float = 30.0, brief: bool = False
+    ) -> list[dict[str, Any]]:
+        """Wait until a request has ended; return the status of all that have, perhaps none.
+
+        Brief, it leaves out what `url.lookup` tells.
+        """
+        return self._board.wait(_checked_ids(ids), checked_timeout(timeout), brief=brief)
 
     def status(self, _caller: Caller, ids: list[str]) -> list[dict[str, Any]]:
         """Return the status of requests: state, done, total, rate; what came of it, or the error."""
