@@ -126,6 +126,12 @@ class _WorkerLink:
         question = self._worker.rpc(address).fscache_ask(what=what, message=message)
         return opened(asyncio.run_coroutine_threadsafe(question, self.loop).result())
 
+    def peers(self) -> list[str]:
+        """Return the addresses of the other nodes that are there now; not from the event loop."""
+        question = self._worker.scheduler.fscache_ask(what="workers", message={})
+        found = asyncio.run_coroutine_threadsafe(question, self.loop).result()
+        return [address for address in found if address != self.address]
+
     def tell(self, client: str, message: Message) -> None:
         """Send a client a message; from any thread."""
         letter = {"op": "fscache_tell", "client": client, "message": message}

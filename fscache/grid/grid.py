@@ -269,7 +269,11 @@ class Grid(Services):
                 number,
                 url,
                 "",
-                [at for at, here in found.items() if isinstance(here, list) and here[number]],
+                [
+                    at
+                    for at, here in found.items()
+                    if not isinstance(here, BaseException) and here[number]
+                ],
             )
             for number, url in enumerate(listed)
         ]

@@ -11,6 +11,7 @@ import asyncio
 import os
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 from fscache.errors import CorruptObjectError, FscacheError, NotCachedError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 CHUNK = 4 << 20
 """Bytes in one message: 1 MiB has half the rate on loopback, 16 MiB gains no more."""
 _AHEAD = 4  # chunks that may wait for the disk
+_PATIENCE = 15.0  # s to wait for a node that is said to hold an object and is not there
+_STEP = 0.2
 
 
 class Holdings:
@@ -162,24 +165,34 @@ class Holdings:
             return None
 
     def _bring(self, address: str, holders: Iterable[str]) -> None:
+        said = set(holders)
+        deadline = time.monotonic() + (_PATIENCE if said else 0.0)
+        while (reasons := self._try(address, said)) is not None:
+            if time.monotonic() > deadline:
+                why = "; ".join(reasons) or "no other node has it"
+                raise NotCachedError(name=f"{address} ({why})")
+            time.sleep(_STEP)  # a worker that was killed comes back, and its root with it
+
+    def _try(self, address: str, said: set[str]) -> list[str] | None:
+        """Bring an object here; return why that did not work, None if it did."""
         reasons = []
-        for holder in holders:
-            if holder == self._link.address:
-                continue
+        # Who is there is asked first: to connect to one that has died takes the engine half a minute.
+        # And all who are there: a worker that was started again has another address and the same root.
+        for peer in sorted(self._link.peers(), key=lambda peer: peer not in said):
             try:
-                self._keep_checked(_Remote(self._link, holder, address), address)
+                if self._link.ask(peer, "has", addresses=[address])[0]:
+                    self._keep_checked(_Remote(self._link, peer, address), address)
+                    return None
             except (OSError, FscacheError) as exc:
-                reasons.append(f"{holder}: {exc}")
-            else:
-                return
+                reasons.append(f"{peer}: {exc}")
         if self._pull is not None:
             try:
                 self._pull(address)
             except FscacheError as exc:
                 reasons.append(f"data server: {exc}")
             else:
-                return
-        raise NotCachedError(name=f"{address} ({'; '.join(reasons) or 'no other node has it'})")
+                return None
+        return reasons
 
     def _keep(self, source: _Pushed, address: str) -> str:
         try:

@@ -73,6 +73,9 @@ class NodeLink(Protocol):
     def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask another node and wait; not from the event loop. Raises what it raised, OSError if gone."""
 
+    def peers(self) -> list[str]:
+        """Return the addresses of the other nodes that are there now; not from the event loop."""
+
     def tell(self, client: str, message: Message) -> None:
         """Send a client a message, if it is still there; from any thread."""
 

@@ -209,6 +209,9 @@ class Run:
                 )
                 for number, group in enumerate(groups)
             ]
+            for _future, error in self._cluster.finished(futures, values=False):
+                if error is not None:
+                    raise error
             level += 1
         return [stretch for part in self._cluster.gather(futures) for stretch in part]
 

@@ -39,6 +39,10 @@ class Cancelled(BaseException):  # no error, and no `except Exception` must catc
 class ShardFailedError(Exception):
     """Carries what a mapper raised, as `failure.pack` made it."""
 
+    def __repr__(self) -> str:
+        message = self.args[0]
+        return f"{message['kind']}: {message['text']} ({'; '.join(message['notes'])})"
+
 
 class Job(NamedTuple):
     """What every node needs to know of a run."""

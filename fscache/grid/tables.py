@@ -284,7 +284,7 @@ class Tables:
         """Return all tables that this program or any node knows, by name."""
         names = set(self._manifests.names())
         for answer in self._cluster.ask_all("tables").values():
-            if isinstance(answer, list):
+            if not isinstance(answer, BaseException):
                 names.update(answer)
         return [table for table in map(self._look, sorted(names)) if table is not None]
 
