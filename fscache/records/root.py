@@ -167,6 +167,12 @@ class Root:
             return
         for name in _DIRECTORIES:
             self.writer.make_directories(f"{self.path}/{name}")
+        # All others appear with their modes; these two may come from one who was killed, or from
+        # the user who made an empty directory and then said which group it is for.
+        for path in (self.path, self.writer.temp_dir):
+            self.writer.share(path)
+        with self.shared:
+            pass  # makes the lock files, as above: later, a killed maker's might lock others out
         if not os.path.exists(f"{self.path}/CACHEDIR.TAG"):
             self.writer.write(f"{self.path}/CACHEDIR.TAG", _CACHEDIR_TAG)
         # From here on the journal tells of every change: there was nothing before (records.journal).

@@ -18,8 +18,9 @@ import os
 import pwd
 import socket
 import threading
+from contextlib import suppress
 
-from fscache.fs.atomic import reader, remove
+from fscache.fs.atomic import Writer, reader, remove
 from fscache.records.root import translated
 from fscache.urls.entry import URLEntry
 from fscache.urls.partials import Partial, Partials
@@ -87,7 +88,8 @@ class CacheClaim:
 
     def _close(self) -> None:
         self._open = False
-        os.close(self._partial.fd)
+        with suppress(OSError):  # what there was to tell, sealing the file has told
+            os.close(self._partial.fd)
 
 
 class SpaceReservation:
@@ -127,7 +129,9 @@ class CacheDestination:
         self._root = root
         self._index = index
         self._objects = root.objects()
-        self._partials = Partials(f"{root.path}/partial", root.writer, root.now)
+        # What can be fetched again, half of it or a note about it, is worth no sync.
+        writer = Writer(root.writer.temp_dir, root.modes)
+        self._partials = Partials(f"{root.path}/partial", writer, root.now)
         self._max_size = max_size
         self._make_room = make_room
         self._reserved = 0

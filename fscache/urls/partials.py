@@ -65,8 +65,8 @@ class Partial:
         )
         payload = "\n".join(field.replace("\n", " ") for field in fields).encode("utf-8", "replace")
         name = self.url.encode("utf-8", "surrogateescape")
+        self.validator = validator  # before it is there: what fails half-way is removed, too
         self._writer.write(self.note_path, encode(_KIND, name, payload))
-        self.validator = validator
 
     def restart(self) -> None:
         """Drop the bytes."""

@@ -39,5 +39,15 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 def test_what_cannot_be_read_raises_and_leaves_nothing_open(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         hash_file(str(tmp_path / "nowhere"), new_hasher)
-    with pytest.raises(IsADirectoryError):
-        hash_file(str(tmp_path), new_hasher)
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(OSError, match="not a regular file"):
+            hash_file(str(path), new_hasher)
+
+
+def test_verifying_is_no_access(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"bytes")
+    os.utime(path, (1, 2))  # older than its mtime: `relatime` would renew it
+    hash_file(str(path), new_hasher)
+    assert os.stat(path).st_atime == 1
