@@ -1,12 +1,12 @@
 """The requests of all clients: staged by one cache, waited for, reported, resumed after a restart.
 
-An id is `<batch>.<number>`: the URLs of one call are a batch, which has one spool file, and none at
-all where every URL was a hit. Each asker has an id of its own; that several of them wait for one
-transfer is the stager's business (single flight), as is giving a transfer up when the last one
-cancels.
+An id is `<batch>.<number>`: the URLs of one call are a batch, which has one spool file. Where every URL
+was a hit there is neither, and the id holds the URL. Each asker has an id of its own; that several of
+them wait for one transfer is the stager's business (single flight), as is giving a transfer up when
+the last one cancels.
 
-Ids stay good over a restart, and for `KEEP` seconds after their batch has ended; then they are
-unknown, and whoever asks for the URL again finds it there.
+Ids stay good over a restart, and while their spool file is kept (a day); then they are unknown, and
+whoever asks for the URL again finds it there.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
     _Kept = Sequence[FetchRequest] | Sequence[tuple[str, ...]]
     """What is left of a batch: its requests, or the URLs (and mirrors) of what is here."""
 
-REMEMBERED = 200_000
+REMEMBERED = 20_000
 """Requests of ended batches that are kept in memory: some 200 bytes each, 3 KB if it failed."""
+_HIT = "hit-"
 _MOST_DIGITS = 9
 _MANY = 16  # requests waited for at once from which a moment is spent on gathering
 _GATHER = 0.05
@@ -77,6 +78,7 @@ class Board:
         self._now = now
         self._stopping = stopping
         self._mutex = threading.Lock()
+        self._reviving = threading.Lock()
         self._running: dict[str, Batch] = {}
         self._ended: OrderedDict[str, _Kept] = OrderedDict()
         self._remembered = 0
@@ -100,6 +102,11 @@ class Board:
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
         batch = self._start(name or secrets.token_hex(8), asked)
+        if all(request.state == "done" for request in batch.requests):
+            # Ids that say all there is to say: a hit leaves nothing in memory or in the spool.
+            with self._mutex:
+                self._running.pop(batch.name, None)
+            return [f"{_HIT}{secrets.token_hex(4)}:{each.urls[0]}" for each in batch.requests]
         if not all(request.done() for request in batch.requests):
             batch.spooled = True
             self._spool.accept(batch.name, without_secrets(asked))
@@ -108,16 +115,7 @@ class Board:
 
     def resume(self) -> int:
         """Go on with what was under way when the last server ended; return how many URLs."""
-        count = 0
-        for name, asked in self._spool.accepted():
-            with self._mutex:
-                if name in self._running:
-                    continue
-            batch = self._start(name, asked)
-            batch.spooled = True
-            self._follow(batch)
-            count += len(batch.requests)
-        return count
+        return sum(len(self._revive(name) or ()) for name in self._spool.accepted())
 
     def take_dropped(self, name: str, asked: Asked) -> None:
         """Start a batch that a node dropped as a file; its answer becomes a file."""
@@ -228,7 +226,7 @@ class Board:
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _start(self, name: str, asked: Asked, *, revived: bool = False) -> Batch:
+    def _start(self, name: str, asked: Asked) -> Batch:
         urls = checked_urls(asked.urls)
         options = checked_options(asked.options)
         requests = self._cache.prefetch(urls, **options)
@@ -238,8 +236,6 @@ class Board:
         self.hits += len(requests) - missing
         with self._mutex:
             self._running[name] = batch
-        if revived:
-            self._follow(batch)
         return batch
 
     def _follow(self, batch: Batch) -> None:
@@ -314,6 +310,9 @@ class Board:
         batches: dict[str, _Kept | None] = {}
         found: dict[str, FetchRequest | tuple[str, ...]] = {}
         for identity in ids:
+            if identity.startswith(_HIT):
+                found[identity] = (identity.partition(":")[2],)
+                continue
             name, _, number = identity.partition(".")
             if name not in batches:
                 batches[name] = self._kept(name)
@@ -330,8 +329,21 @@ class Board:
             kept = self._ended.get(name)
         if running is not None:
             return running.requests
-        if kept is None:
-            # It ended before the last restart: what was staged is a hit, what failed is tried again.
-            asked = self._spool.ended(name)
-            kept = None if asked is None else self._start(name, asked, revived=True).requests
-        return kept
+        return self._revive(name) if kept is None else kept
+
+    def _revive(self, name: str) -> _Kept | None:
+        """Go on with a batch of an earlier server: the keeper's scan, or an asker who came first."""
+        with self._reviving:
+            with self._mutex:
+                running = self._running.get(name)
+            if running is not None:
+                return running.requests
+            pending = self._spool.pending(name)
+            # Of one that has ended: what was staged is a hit, what failed is tried again.
+            asked = pending or self._spool.ended(name)
+            if asked is None:
+                return None
+            batch = self._start(name, asked)
+            batch.spooled = pending is not None
+            self._follow(batch)
+            return batch.requests

@@ -24,8 +24,6 @@ from fscache.fs import atomic
 from fscache.records.root import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fscache.records.root import Root
 
 MAX_FILE = 4 * 1024 * 1024
@@ -171,16 +169,16 @@ class Spool:
         with translated(self.path):
             return self._writer.write(f"{self.path}/{CUR}/{batch}", encode(asked), replace=False)
 
-    def accepted(self) -> Iterator[tuple[str, Asked]]:
-        """Yield what is under way; what cannot be read is moved to `failed`."""
+    def accepted(self) -> list[str]:
+        """Return the ids of what is under way."""
         try:
-            names = os.listdir(f"{self.path}/{CUR}")
+            return sorted(name for name in os.listdir(f"{self.path}/{CUR}") if valid_name(name))
         except FileNotFoundError:
-            return
-        for name in sorted(names):
-            asked = self._read(CUR, name)
-            if asked is not None:
-                yield name, asked
+            return []
+
+    def pending(self, batch: str) -> Asked | None:
+        """Return a batch that is under way; one that cannot be read is moved to `failed`."""
+        return self._read(CUR, batch)
 
     def ended(self, batch: str) -> Asked | None:
         """Return a batch that has ended, if its file is still there."""
