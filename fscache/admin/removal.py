@@ -139,15 +139,21 @@ class Remover:
             if not try_flock(fd):
                 return plan.LEASED
             try:
-                atomic.remove(path)
+                for name in (path, *self._other_names(address)):
+                    atomic.remove(name)
+                    remove_empty(os.path.dirname(name), self._objects.top)
             except PermissionError:
                 return plan.FORBIDDEN
         finally:
             os.close(fd)
-        remove_empty(os.path.dirname(path), self._objects.top)
         self._root.journal.append(PURGE, OBJECT, address, address, status.st_size)
         self._forget(address)
         return None
+
+    def _other_names(self, address: str) -> list[str]:
+        """Return where an object lies besides, while a change of split is not cleared away."""
+        place = parse_address(address)
+        return [f"{self._objects.top}/{split.relative(*place)}" for split in self._root.left_splits]
 
     def _forget(self, address: str) -> None:
         names = self._catalog.db.execute(

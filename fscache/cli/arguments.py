@@ -21,6 +21,14 @@ COMMANDS = {
     "cat": "write what a URL or an address stands for to standard output",
     "path": "print the path of a URL or an address that is in the cache; never fetch",
     "forget": "remove URLs from the cache",
+    "kv get": "print the values of keys",
+    "kv put": "keep a value under a key",
+    "kv ls": "list keys, or stores",
+    "kv rm": "remove keys",
+    "kv incr": "add to a number",
+    "kv watch": "print keys as they change",
+    "kv export": "write keys and values as a table",
+    "kv import": "read keys and values from a table",
     "auth login": "keep a credential for a host in the keyring",
     "auth ls": "list the hosts that the keyring has a credential for",
     "auth logout": "remove a host's credential from the keyring",
@@ -33,6 +41,7 @@ COMMANDS = {
     "admin unpin": "let pinned objects be purged again",
     "admin reindex": "make the catalog anew from the files",
     "admin verify": "hash objects again, and find what is not where it belongs",
+    "admin migrate": "bring older stores into the cache, or change its split",
     "workers init": "make the certificates of a grid",
     "workers head": "be the head of a grid, in the foreground",
     "workers run": "be a worker, in the foreground",
@@ -51,6 +60,7 @@ COMMANDS = {
 """What can be called; `auth login` is done by the module `fscache.cli.auth_login`, and so on."""
 
 GROUPS = {
+    "kv": "key-values",
     "auth": "credentials for hosts",
     "config": "settings",
     "admin": "look after the cache",

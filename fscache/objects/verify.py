@@ -35,13 +35,8 @@ def hash_file(
         for feed in feeds:
             feed(view)
 
-    # Non-blocking: a pipe in its place is not waited for.
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        # Verifying is no use: on a mount with `relatime` it would make every object the newest.
-        fd = os.open(path, flags | os.O_NOATIME)
-    except PermissionError:  # for a file's owner only
-        fd = os.open(path, flags)
+    # Verifying is no use: on a mount with `relatime` it would make every object the newest.
+    fd = atomic.open_quietly(path)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)

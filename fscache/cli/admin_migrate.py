@@ -1,0 +1,231 @@
+"""`fscache admin migrate`: bring older stores into the cache, or change how it splits addresses.
+
+MIGRATION.md says for each format what moves, how to resume and how to go back.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from fscache.cli import keeping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Iterator
+
+    from fscache.cli.session import Session
+    from fscache.migrate.item import Found, Item, Passed
+    from fscache.migrate.transfer import Moved
+    from fscache.migrate.urls import URLList
+    from fscache.records.root import Root
+
+_SHOWN = 20
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    from fscache.migrate.readers import READERS
+
+    parser.add_argument(
+        "source",
+        metavar="SOURCE",
+        nargs="?",
+        help="the old store: a directory, or a metastore's file",
+    )
+    parser.add_argument(
+        "--from", dest="format", choices=list(READERS), help="its format (default: found out)"
+    )
+    parser.add_argument(
+        "--urls", metavar="FILE", help="what its files stand for: lines of [NAME [CHECKSUM]] URL"
+    )
+    parser.add_argument(
+        "--base-url", metavar="URL", default="", help="for names in --urls that have no URL"
+    )
+    parser.add_argument("--copy", action="store_true", help="make no hard links")
+    parser.add_argument(
+        "--split",
+        metavar="N+N",
+        help="without SOURCE: change the split of the root's objects, in place",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would move; change nothing"
+    )
+    parser.add_argument(
+        "--remove-source",
+        action="store_true",
+        help="then remove from the old place what was brought over",
+    )
+
+
+def execute(session: Session, arguments: Namespace) -> int:
+    """Run the command."""
+    from fscache.cli.exits import UsageError
+
+    if (arguments.source is None) == (arguments.split is None):
+        raise UsageError("fscache admin migrate", "give either SOURCE or --split")
+    if arguments.source is None:
+        return _resplit(session, arguments)
+    source = os.path.abspath(arguments.source)
+    from fscache.migrate import metastore
+    from fscache.migrate.readers import READERS, detect
+
+    if arguments.format is None and metastore.recognises(source):
+        return _import(session, source, arguments)
+    form = arguments.format or detect(source)
+    urls = _urls(arguments)
+    if not session.json:
+        keeping.note(f"{source} is read as {form}")
+    found = READERS[form](source, urls)
+    if arguments.dry_run:
+        return _plan(session, found)
+    return _migrate(session, source, found, arguments)
+
+
+def _migrate(session: Session, source: str, found: Iterator[Found], arguments: Namespace) -> int:
+    from fscache.cli.exits import OK, UNEXPECTED
+    from fscache.migrate import item
+    from fscache.migrate.log import Log
+    from fscache.migrate.transfer import Transfer
+    from fscache.records.root import translated
+    from fscache.urls.index import URLIndex
+
+    root = session.cache.root
+    moved: list[Item] = []
+    passed = 0
+    with translated(root.path):
+        root.ensure()
+        with Log(root, source) as log:
+            transfer = Transfer(
+                root, URLIndex(root), source, log, by=_user(), link=not arguments.copy
+            )
+            for each in found:
+                why = each if isinstance(each, item.Passed) else transfer.take(each)
+                if why is not None:
+                    passed += 1
+                    _report(session, why)
+                elif arguments.remove_source and not isinstance(each, item.Passed):
+                    moved.append(each)
+            transfer.remove(moved)
+    _summary(session, transfer.moved, passed)
+    return UNEXPECTED if passed else OK
+
+
+def _import(session: Session, source: str, arguments: Namespace) -> int:
+    from fscache.migrate import metastore
+
+    if arguments.dry_run:
+        session.emit(f"{source} would be imported as key-values", {"dry_run": True})
+        return 0
+    count = metastore.import_file(source, session.cache.kv)
+    session.emit(f"{count} keys from {source}", {"keys": count})
+    if arguments.remove_source:
+        from fscache.fs.atomic import remove
+
+        remove(source)
+    return 0
+
+
+def _plan(session: Session, found: Iterator[Found]) -> int:
+    from fscache.migrate import item
+    from fscache.units import format_size
+
+    files = size = urls = passed = 0
+    for each in found:
+        if isinstance(each, item.Passed):
+            passed += 1
+            _report(session, each)
+            continue
+        files += 1
+        size += os.stat(each.path).st_size
+        urls += len(each.urls)
+        if session.json:
+            session.emit("", {"path": each.path, "urls": list(each.urls)})
+        elif files <= _SHOWN or not sys.stdout.isatty():
+            session.emit(f"{each.path}  {' '.join(each.urls) or '(no URL)'}", {})
+    text = f"{files} files ({format_size(size)}) would move, with {urls} URLs; {passed} would stay"
+    session.emit(
+        text,
+        {"dry_run": True, "files": files, "bytes": size, "urls": urls, "passed": passed},
+    )
+    return 0
+
+
+def _resplit(session: Session, arguments: Namespace) -> int:
+    from fscache.cli.exits import OK, UsageError
+    from fscache.migrate.resplit import Resplit
+    from fscache.objects.layout import Split
+
+    try:
+        split = Split.parse(arguments.split)
+    except ValueError as exc:
+        raise UsageError("fscache admin migrate", f"--split: {exc}") from exc
+    hand = keeping.keeper(session)
+    root: Root = hand.root
+    work = Resplit(root, split, progress=hand.progress)
+    old = str(root.object_split)
+    if arguments.dry_run:
+        count = work.count()
+        text = f"{count} objects would move from {old} to {split}"
+        session.emit(text, {"dry_run": True, "objects": count, "from": old, "to": str(split)})
+        return OK
+    work.run()
+    if arguments.remove_source:
+        work.remove_old()
+    text = f"objects are split {split} (before: {old}); {work.linked} new names"
+    text += f", {work.removed} old ones removed" if arguments.remove_source else ", old ones kept"
+    fields = {"from": old, "to": str(split), "linked": work.linked, "removed": work.removed}
+    session.emit(text, fields)
+    return OK
+
+
+def _urls(arguments: Namespace) -> URLList:
+    from fscache.migrate.urls import URLList
+
+    if arguments.urls is None:
+        return URLList()
+    with open(arguments.urls, encoding="utf-8", errors="surrogateescape") as file:
+        try:
+            return URLList.parse(file, arguments.base_url)
+        except ValueError as exc:
+            from fscache.cli.exits import UsageError
+
+            raise UsageError("fscache admin migrate", f"{arguments.urls}: {exc}") from exc
+
+
+def _report(session: Session, passed: Passed) -> None:
+    if session.json:
+        session.emit("", {"path": passed.path, "passed": passed.why})
+    else:
+        keeping.note(f"stays: {passed.path}: {passed.why}")
+
+
+def _summary(session: Session, moved: Moved, passed: int) -> None:
+    from fscache.units import format_size
+
+    how = ", ".join(f"{count} by {way}" for way, count in sorted(moved.how.items()))
+    text = f"{moved.files} files ({format_size(moved.bytes)}), {moved.urls} URLs"
+    text += f"; {how}" if how else ""
+    text += f"; {moved.again} had been brought over before" if moved.again else ""
+    text += f"; {passed} stay" if passed else ""
+    text += f"; {moved.removed} removed from the old place" if moved.removed else ""
+    session.emit(
+        text,
+        {
+            "files": moved.files,
+            "bytes": moved.bytes,
+            "urls": moved.urls,
+            "how": moved.how,
+            "again": moved.again,
+            "passed": passed,
+            "removed": moved.removed,
+        },
+    )
+
+
+def _user() -> str:
+    import getpass
+    import socket
+
+    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -1,0 +1,49 @@
+"""The formats that can be brought over, and which of them a directory is."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from fscache.migrate import astropy, directory, huggingface, own, pooch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fscache.migrate.item import Found
+    from fscache.migrate.urls import URLList
+
+    Reader = Callable[[str, URLList], Iterator[Found]]
+
+READERS: dict[str, Reader] = {
+    "directory": directory.read,
+    "pooch": pooch.read,
+    "astropy": astropy.read,
+    "huggingface": huggingface.read,
+    "fscache": own.read,
+}
+_LOOKED_AT = 1000
+_POOCH = re.compile(r"[0-9a-f]{32}-.+", re.DOTALL)
+_HUB = re.compile(r"(models|datasets|spaces)--.+", re.DOTALL)
+
+
+def detect(top: str) -> str:
+    """Return the format of a directory, by what lies in it.
+
+    Raises:
+        NotADirectoryError, FileNotFoundError, PermissionError: it cannot be read.
+    """
+    with os.scandir(top) as scan:
+        names = [entry.name for entry, _ in zip(scan, range(_LOOKED_AT), strict=False)]
+    if "FORMAT" in names and "objects" in names:
+        return "fscache"
+    if any(map(_HUB.fullmatch, names)) or _HUB.fullmatch(os.path.basename(top)):
+        return "huggingface"
+    if os.path.isdir(f"{top}/download/url") or any(
+        os.path.isfile(f"{top}/{name}/contents") for name in names[:10]
+    ):
+        return "astropy"
+    if any(map(_POOCH.fullmatch, names)):
+        return "pooch"
+    return "directory"
