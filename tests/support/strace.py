@@ -28,7 +28,7 @@ CHANGES = (
     "open openat creat write pwrite64 writev pwritev close ftruncate truncate fsync fdatasync flock "
     "fchmod chmod fchmodat fchown chown lchown fchownat link linkat symlink symlinkat "
     "unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir utimensat copy_file_range"
-).split()
+)
 """All calls by which a process can change what lies on a disk, and those around them."""
 _END = "/nonexistent/end-of-what-is-tested"
 _SECONDS = 60.0
@@ -89,7 +89,12 @@ def traced(function: Callable[[], Any], inject: str | None = None) -> Run:
     os.close(out_write)
     with tempfile.NamedTemporaryFile("r", prefix="fscache-strace-") as log:
         command = ["strace", "-f", "-y", "-s", "0", "-o", log.name, "-p", str(pid)]
-        command += ["-e", "trace=" + ",".join(f"?{name}" for name in CHANGES), "-e", "signal=none"]
+        command += [
+            "-e",
+            "trace=" + ",".join(f"?{name}" for name in CHANGES.split()),
+            "-e",
+            "signal=none",
+        ]
         if inject is not None:
             command += ["-e", f"inject={inject}"]
         tracer = subprocess.Popen(command, stderr=subprocess.PIPE)
