@@ -153,8 +153,11 @@ class KVService:
             raise KeyError from None  # without the key, as the metastore raised it
 
     def old_put(self, _caller: Caller, key: str, value: Any) -> bool:
-        """Keep a value, as the metastore did."""
-        self._store(DEFAULT).put(key, value)
+        """Keep a value, as the metastore did: in a column of text, so that numbers become text."""
+        from fscache.kv.sdb import as_column
+
+        kept = as_column(value) if isinstance(value, int | float) else value
+        self._store(DEFAULT).put(key, kept)
         return True
 
     def old_multiget(self, caller: Caller, keys: list[str]) -> dict[str, Any]:
