@@ -270,6 +270,13 @@ class KeyValues(_Mapping):
         return len(self.keys())
 
 
+def tag_words(tags: Iterable[str]) -> tuple[str, ...]:
+    """Return tags as they are kept: each once, sorted; raises TypeError."""
+    if isinstance(tags, str):
+        raise TypeError("tags are a list of words, not one word")
+    return tuple(sorted(set(tags)))
+
+
 def store_name(name: object) -> str:
     """Return a store's name if it is one: what it is called on disk, without escaping.
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 
 from fscache.kv import record, values
-from fscache.kv.face import ABSENT, NOTHING, REQUIRED, KeyValues, Version, store_name
+from fscache.kv.face import ABSENT, NOTHING, REQUIRED, KeyValues, Version, store_name, tag_words
 from fscache.kv.shelf import Shelf, encode_name
 from fscache.records.entries import name_hash
 from fscache.records.root import translated
@@ -333,11 +333,7 @@ class LocalStore(KeyValues):
             if not 0 < ttl < 1e11:
                 raise ValueError(f"a ttl is a positive number of seconds: {ttl!r}")
             expires = int((self._root.now() + ttl) * 1e6)
-        if not tags:
-            return expires, ()
-        if isinstance(tags, str):
-            raise TypeError("tags are a list of words, not one word")
-        return expires, tuple(sorted(set(tags)))
+        return expires, tag_words(tags) if tags else ()
 
 
 def _missing(key: str, default: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fscache.kv import values
-from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version, store_name
+from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version, store_name, tag_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _KIND = b"\r\nFscache-Kind: "
 _PARK = 30.0
+_LONGEST_IN_PATH = 1000  # characters of a key; a server takes 8 KiB of a request line
 
 
 class RemoteStore(KeyValues):
@@ -52,6 +53,8 @@ class RemoteStore(KeyValues):
     # -- one value ----------------------------------------------------------------------------
 
     def get(self, key: str, default: Any = REQUIRED) -> Any:
+        if _is_long(key):
+            return self.multiget([key], default)[key]
         try:
             answer = self._client.call("GET", self._path(key))
         except KeyError:
@@ -63,9 +66,12 @@ class RemoteStore(KeyValues):
     def put(
         self, key: str, value: object, *, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> None:
+        if _is_long(key):
+            self.multiput([(key, value)], ttl=ttl, tags=tags)
+            return
         letter, pieces = values.encode(value, self._serializer)
         headers = {"Fscache-Kind": letter.decode("ascii")}
-        marks = list(tags)
+        marks = list(tag_words(tags))
         if ttl is not None:
             headers["Fscache-TTL"] = repr(float(ttl))
         if marks:
@@ -74,6 +80,9 @@ class RemoteStore(KeyValues):
         self._client.call("PUT", self._path(key), bytes(body), headers)
 
     def delete(self, key: str) -> bool:
+        if _is_long(key):
+            done: bool = self._rpc("kv.delete", key, self.name, repeatable=False)
+            return done
         answer = self._client.call("DELETE", self._path(key), repeatable=False)
         return answer.body == b"true"
 
@@ -91,7 +100,7 @@ class RemoteStore(KeyValues):
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
         items: Any = pairs.items() if hasattr(pairs, "items") else pairs
         packed = [[_checked(key), self._packed(value)] for key, value in items]
-        self._rpc("kv.multiput", packed, self.name, ttl, list(tags), True)
+        self._rpc("kv.multiput", packed, self.name, ttl, list(tag_words(tags)), True)
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         try:
@@ -120,7 +129,7 @@ class RemoteStore(KeyValues):
     ) -> bool:
         terms = {
             "ttl": ttl,
-            "tags": list(tags),
+            "tags": list(tag_words(tags)),
             "once": once or secrets.token_hex(8),
             "packed": True,
         }
@@ -228,6 +237,10 @@ class RemoteWatch:
             )
             if found or (until is not None and time.monotonic() >= until):
                 return found
+
+
+def _is_long(key: object) -> bool:
+    return isinstance(key, str) and len(key) > _LONGEST_IN_PATH
 
 
 def _checked(key: object) -> str:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import tempfile
 import threading
 from collections.abc import MutableMapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 from fscache.cache import Cache
 from fscache.kv import ABSENT, Version
+from tests.support.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +35,15 @@ def local(directory: str, clock: Clock) -> Iterator[Open]:
     yield lambda: Cache(directory, now=clock).kv
 
 
-MAKERS = {"local": local}
+@contextmanager
+def remote(directory: str, clock: Clock) -> Iterator[Open]:
+    with ExitStack() as stack:
+        server = stack.enter_context(serving(directory, now=clock))
+        own = stack.enter_context(tempfile.TemporaryDirectory())
+        yield lambda: stack.enter_context(server.remote(own)).kv
+
+
+MAKERS = {"local": local, "remote": remote}
 
 
 @pytest.fixture(params=MAKERS)
