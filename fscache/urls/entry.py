@@ -107,7 +107,8 @@ class URLEntry:
             f"inode {self.inode}",
             f"mtime_ns {self.mtime_ns}",
             f"fetched_at {self.fetched_at:.3f}",
-            f"checked_at {self.checked_at:.3f}",
+            # Cut, not rounded: a check half a millisecond ahead would be one in the future.
+            f"checked_at {int(self.checked_at * 1000) / 1000:.3f}",
         ]
         for name in ("fetched_from", "staged_by", "etag", "last_modified"):
             value = getattr(self, name)
