@@ -44,8 +44,11 @@ def stage_into(root: Root, url: str, data: bytes, **changes: object) -> str:
     destination = CacheDestination(root, URLIndex(root), max_size=None)
     claim = destination.claim(url)
     assert claim is not None
-    os.write(claim.fd, data)
-    return claim.commit(staged(url, data, **changes))
+    try:
+        os.write(claim.fd, data)
+        return claim.commit(staged(url, data, **changes))
+    finally:
+        claim.release(keep=False)
 
 
 @pytest.fixture
