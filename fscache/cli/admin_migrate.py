@@ -84,6 +84,8 @@ def execute(session: Session, arguments: Namespace) -> int:
 
 
 def _migrate(session: Session, source: str, found: Iterator[Found], arguments: Namespace) -> int:
+    import socket
+
     from fscache.cli.exits import OK, UNEXPECTED
     from fscache.migrate import item
     from fscache.migrate.log import Log
@@ -98,7 +100,12 @@ def _migrate(session: Session, source: str, found: Iterator[Found], arguments: N
         root.ensure()
         with Log(root, source) as log:
             transfer = Transfer(
-                root, URLIndex(root), source, log, by=_user(), link=not arguments.copy
+                root,
+                URLIndex(root),
+                source,
+                log,
+                by=f"{keeping.user()}@{socket.gethostname()}",
+                link=not arguments.copy,
             )
             for each in found:
                 why = each if isinstance(each, item.Passed) else transfer.take(each)
@@ -222,10 +229,3 @@ def _summary(session: Session, moved: Moved, passed: int) -> None:
             "removed": moved.removed,
         },
     )
-
-
-def _user() -> str:
-    import getpass
-    import socket
-
-    return f"{getpass.getuser()}@{socket.gethostname()}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from fscache.cli.keeping import keeper
+from fscache.cli import keeping
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,12 +31,14 @@ def change(session: Session, names: list[str], *, pinned: bool) -> int:
     from fscache.errors import FscacheError
     from fscache.records.root import translated
 
-    hand = keeper(session)
+    hand = keeping.keeper(session)
     for name in names:
         try:
             known = _plain(session, name, must_exist=pinned)
             with translated(hand.root.path):
-                changed = hand.pins.add(known, by=_user()) if pinned else hand.pins.remove(known)
+                changed = (
+                    hand.pins.add(known, by=keeping.user()) if pinned else hand.pins.remove(known)
+                )
         except FscacheError as exc:
             session.fail(exc)
             continue
@@ -62,12 +62,3 @@ def _plain(session: Session, name: str, *, must_exist: bool) -> str:
     from fscache.urls.names import plain
 
     return plain(name)
-
-
-def _user() -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container's numeric user without a name
-        return str(os.geteuid())

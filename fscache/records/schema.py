@@ -1,4 +1,4 @@
-"""The tables of `catalog.sqlite`, and how the file is opened. The only module that imports sqlite3.
+"""The tables of `catalog.sqlite`, and how the file is opened: what is of SQLite alone.
 
 The catalog is derived, so its schema needs no migrations: a file of another version, or one that is no
 database at all, is set aside and made anew from the files.
