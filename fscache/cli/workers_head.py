@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -27,6 +29,9 @@ def execute(session: Session, arguments: Namespace) -> int:
         "host": arguments.host,
         "port": arguments.port,
     }
-    return daemon.serve(
-        orders, lambda address: session.emit(address, {"address": address}), lifeline=False
-    )
+
+    def ready(address: str) -> None:
+        session.emit(address, {"address": address})
+        sys.stdout.flush()  # whoever started us waits for this line
+
+    return daemon.serve(orders, ready, lifeline=False)

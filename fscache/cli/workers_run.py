@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -24,6 +26,9 @@ def execute(session: Session, arguments: Namespace) -> int:
     orders = orders_of(session, arguments)
     orders["role"] = "worker"
     orders["pair"] = list(tls.load(orders.pop("tls")))
-    return daemon.serve(
-        orders, lambda address: session.emit(address, {"address": address}), lifeline=False
-    )
+
+    def ready(address: str) -> None:
+        session.emit(address, {"address": address})
+        sys.stdout.flush()  # whoever started us waits for this line
+
+    return daemon.serve(orders, ready, lifeline=False)

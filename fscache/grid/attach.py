@@ -49,8 +49,13 @@ class Head:
         scheduler.handlers["fscache_ask"] = _answering(self._side)
         scheduler.stream_handlers["fscache_tell"] = self._pass_on
 
-    def add_worker(self, scheduler: Any, worker: str) -> None:  # noqa: ARG002 - the engine's hook
+    def add_worker(self, scheduler: Any, worker: str) -> None:
         """A worker has registered."""
+        # Where all workers died at once, the engine waits for the very addresses that were preferred,
+        # for ever: no worker comes back at its old one.
+        for task in scheduler.unrunnable:
+            if task.loose_restrictions:
+                task.worker_restrictions = None
         self._side.worker_came(worker)
 
     def remove_worker(self, scheduler: Any, worker: str, **_rest: Any) -> None:  # noqa: ARG002

@@ -12,7 +12,8 @@ What is known of the engine (measured, see docs/grid.md), and what follows:
   the least, so channels set a shorter time of their own, in the kernel.
 - Raw actors reorder pipelined calls and share one thread, so services use channels; `actor` is for
   state that tolerates both.
-- Restriction is by address with other workers allowed: a preference that outlives its worker.
+- Restriction is by address with other workers allowed: a preference that outlives its worker; not
+  quite, if all workers die at once, so `attach` helps.
 - Running tasks are not interrupted by `cancel`; `fscache.grid.runner` sees to that.
 """
 

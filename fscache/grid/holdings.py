@@ -165,20 +165,24 @@ class Holdings:
             return None
 
     def _bring(self, address: str, holders: Iterable[str]) -> None:
-        said = set(holders)
-        deadline = time.monotonic() + (_PATIENCE if said else 0.0)
-        while (reasons := self._try(address, said)) is not None:
-            if time.monotonic() > deadline:
+        said = set(holders) - {self._link.address}
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            # Who is there is asked first: to connect to one that died takes the engine half a minute.
+            peers = self._link.peers()
+            reasons = self._try(address, sorted(peers, key=lambda peer: peer not in said))
+            if reasons is None:
+                return
+            if said.issubset(peers) or time.monotonic() > deadline:
                 why = "; ".join(reasons) or "no other node has it"
                 raise NotCachedError(name=f"{address} ({why})")
             time.sleep(_STEP)  # a worker that was killed comes back, and its root with it
 
-    def _try(self, address: str, said: set[str]) -> list[str] | None:
+    def _try(self, address: str, peers: list[str]) -> list[str] | None:
         """Bring an object here; return why that did not work, None if it did."""
         reasons = []
-        # Who is there is asked first: to connect to one that has died takes the engine half a minute.
-        # And all who are there: a worker that was started again has another address and the same root.
-        for peer in sorted(self._link.peers(), key=lambda peer: peer not in said):
+        # All who are there: a worker that was started again has another address and the same root.
+        for peer in peers:
             try:
                 if self._link.ask(peer, "has", addresses=[address])[0]:
                     self._keep_checked(_Remote(self._link, peer, address), address)

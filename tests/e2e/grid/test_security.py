@@ -1,0 +1,78 @@
+"""Who may join a grid: whoever has its certificates, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fscache import Cache
+from fscache.errors import ClusterError, InsecureGridError
+from fscache.grid import Grid, tls
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def parts(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    return host, int(port)
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(str(tmp_path / "root"))
+
+
+@pytest.mark.parametrize("address", ["tcp://head:8786", "192.168.1.7:8786", "tcp://10.0.0.1:8786"])
+def test_another_host_without_certificates_is_refused_unasked(cache: Cache, address: str) -> None:
+    with pytest.raises(InsecureGridError, match="workers init"):
+        Grid(address, cache=cache)
+
+
+def test_tls_without_certificates_says_which_are_missing(cache: Cache, tmp_path: Path) -> None:
+    with pytest.raises(InsecureGridError, match=r"ca\.pem"):
+        Grid("tls://head:8786", tls=str(tmp_path / "none"), cache=cache)
+
+
+def test_a_client_of_another_authority_is_refused(two: Grid, cache: Cache) -> None:
+    with pytest.raises(ClusterError):
+        Grid(two.cluster.address, tls=tls.temporary(), cache=cache, timeout=2)
+
+
+def test_a_client_without_encryption_is_refused(two: Grid, cache: Cache) -> None:
+    address = two.cluster.address.replace("tls://", "tcp://")
+    with pytest.raises(ClusterError):
+        Grid(address, cache=cache, timeout=2)
+
+
+def test_nobody_listens_in_the_clear(two: Grid) -> None:
+    """Head and workers alike end a connection that shows no certificate, before any message."""
+
+    async def knock(address: str) -> bytes:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        host, port = parts(address)
+        reader, writer = await asyncio.open_connection(host, port, ssl=context)
+        try:
+            return await asyncio.wait_for(reader.read(1000), 10)
+        except (ssl.SSLError, ConnectionResetError):
+            return b""
+        finally:
+            writer.close()
+
+    for address in [two.cluster.address, *(worker.address for worker in two.workers())]:
+        assert address.startswith("tls://127.0.0.1:")
+        assert asyncio.run(knock(address)) == b""
+        with socket.create_connection(parts(address), timeout=10) as plain:
+            plain.sendall(b"\x00" * 64)
+            try:
+                answer = plain.recv(1000)
+            except ConnectionResetError:
+                answer = b""
+            assert b"Scheduler" not in answer
+            assert answer[:1] in (b"", b"\x15")  # closed, or a TLS alert

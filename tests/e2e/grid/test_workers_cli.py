@@ -1,0 +1,142 @@
+"""`fscache workers …` and `fscache tables …`, as they are run: in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.commands import PROGRAM, Shell
+from tests.support.gridwork import is_running, make_source, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("workers")
+
+
+@pytest.fixture(scope="module")
+def shell(place: Path) -> Iterator[Shell]:
+    """A shell that knows a head, which runs in the foreground as under systemd."""
+    made = Shell(str(place))
+    assert made.run("workers", "init").code == 0
+    head = subprocess.Popen(
+        [PROGRAM, "workers", "head", "--host", "127.0.0.1", "--port", "0"],
+        env=made.environ,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert head.stdout is not None
+    address = head.stdout.readline().strip()
+    assert address.startswith("tls://127.0.0.1:")
+    made.environ["FSCACHE_GRID"] = address
+    made.environ["FSCACHE_ROOT"] = str(place / "root")
+    yield made
+    made.run("workers", "stop")
+    head.terminate()
+    head.stdout.close()
+    assert head.wait(20) == 0
+
+
+def status(shell: Shell) -> list[dict[str, Any]]:
+    return shell.run("--json", "workers", "status").objects
+
+
+def test_init_refuses_to_lock_everybody_out(shell: Shell) -> None:
+    again = shell.run("workers", "init")
+    assert again.code != 0
+    assert "certificates already" in again.err
+
+
+def test_a_worker_lives_through_its_life(shell: Shell) -> None:
+    started = shell.run("--json", "workers", "start", "--name", "w1", "--threads", "1")
+    assert started.code == 0, started.err
+    first = started.objects[0]["pid"]
+    until(lambda: status(shell)[0]["state"] == "working", "the worker to join")
+    assert shell.run("workers", "status").code == 0
+
+    again = shell.run("workers", "start", "--name", "w1")
+    assert "runs already" in again.err
+
+    os.kill(first, 9)  # it is started again
+    until(lambda: status(shell)[0]["pid"] not in (0, first), "another process")
+    until(lambda: status(shell)[0]["state"] == "working", "the worker to come back")
+    second = status(shell)[0]["pid"]
+
+    assert shell.run("--json", "workers", "restart", "w1").objects[0]["pid"] != second
+    until(lambda: status(shell)[0]["state"] == "working", "the worker to come back")
+    keeper, third = status(shell)[0]["keeper"], status(shell)[0]["pid"]
+    assert "is there" in shell.run("workers", "logs").out.decode()
+
+    assert shell.run("workers", "stop").code == 0
+    assert not is_running(keeper)
+    assert not is_running(third)
+    dead = shell.run("--json", "workers", "status")
+    assert dead.objects[0]["state"] == "dead"
+    assert dead.code == 1
+
+
+def test_a_killed_keeper_takes_its_worker_along_and_is_not_taken_for_alive(shell: Shell) -> None:
+    shell.run("workers", "start", "--name", "w2", "--threads", "1")
+    state = shell.run("--json", "workers", "status", "w2").objects[0]
+    os.kill(state["keeper"], 9)
+    until(lambda: not is_running(state["pid"]), "the worker to end")
+    assert shell.run("--json", "workers", "status", "w2").objects[0]["state"] == "dead"
+    assert shell.run("workers", "start", "--name", "w2").code == 0  # nothing stale is in the way
+    assert shell.run("workers", "stop", "w2").code == 0
+
+
+def test_a_worker_that_was_never_started_is_said(shell: Shell) -> None:
+    for word in ("stop", "restart", "logs", "status"):
+        ran = shell.run("workers", word, "mars")
+        assert ran.code != 0
+        assert "no worker mars" in ran.err
+
+
+def test_no_head_is_a_usage_error(place: Path) -> None:
+    ran = Shell(str(place)).run("workers", "start")
+    assert ran.code == 2
+    assert "FSCACHE_GRID" in ran.err
+
+
+def test_tables_from_the_command_line(shell: Shell, place: Path) -> None:
+    make_source(str(place / "source"))
+    assert shell.run("workers", "start", "--name", "w3", "--threads", "1").code == 0
+    until(
+        lambda: [each["state"] for each in status(shell) if each["name"] == "w3"] == ["working"],
+        "the worker to join",
+    )
+    made = shell.run(
+        "--json",
+        "tables",
+        "deploy",
+        str(place / "source"),
+        "sky",
+        "--partition-by",
+        "x",
+        "--shards",
+        "4",
+    )
+    assert made.code == 0, made.err
+    assert made.objects[0]["rows"] == 4000
+    assert [each["name"] for each in shell.run("--json", "tables", "ls").objects] == ["sky"]
+    assert "sky" in shell.run("tables", "ls").out.decode()
+    shown = shell.run("--json", "tables", "show", "sky").objects[0]
+    assert len(shown["shards"]) == 4
+    assert shown["columns"]["word"] == "string"
+    assert "SHARD" in shell.run("tables", "show", "sky").out.decode()
+    assert shell.run("tables", "verify", "sky").code == 0
+    lost = shown["shards"][0]["address"]
+    os.unlink(place / "root/objects" / lost[:4] / lost[4:8] / lost[8:])
+    bad = shell.run("--json", "tables", "verify", "sky")
+    assert bad.code == 5
+    assert bad.objects[0]["why"] == "missing"
+    assert shell.run("tables", "drop", "sky").code == 0
+    assert shell.run("tables", "show", "sky").code == 3
+    assert shell.run("workers", "stop").code == 0
