@@ -22,8 +22,8 @@ from fscache.urls.index import URLIndex
 from stager.destination import Validator
 from tests.crash.conftest import faults, read, sweep
 from tests.support.processes import ALICE, BOB, LAB, in_child
+from tests.support.staging import URL, staged
 from tests.support.strace import traced
-from tests.unit.urls.conftest import URL, staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,7 +19,7 @@ from tests.support.listing import files
 from tests.support.mounts import with_tmpfs
 from tests.support.origin import Origin, Page
 from tests.support.processes import in_child
-from tests.unit.urls.conftest import URL, stage_into
+from tests.support.staging import URL, stage_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable

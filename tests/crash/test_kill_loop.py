@@ -21,7 +21,7 @@ from fscache.urls.index import URLIndex
 from stager.destination import Validator
 from tests.crash.conftest import faults, read, sweep
 from tests.support.processes import fork
-from tests.unit.urls.conftest import staged
+from tests.support.staging import staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable

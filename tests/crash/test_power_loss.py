@@ -16,8 +16,8 @@ from fscache.objects.digest import digest_of
 from fscache.records.root import Root
 from fscache.urls.index import URLIndex
 from tests.support.power import Disk, Losses, losses
+from tests.support.staging import URL, stage_into
 from tests.support.strace import traced
-from tests.unit.urls.conftest import URL, stage_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable

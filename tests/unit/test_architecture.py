@@ -28,15 +28,13 @@ DOORS = {
     "watchdog": "fscache/server/watch.py",
     "requests": "stager/transports/",
     "pycurl": "stager/transports/",
-    "fsspec": "stager/transports/",
+    "fsspec": ("stager/transports/", "fscache/bridges/"),
     "xmlrpc": ("fscache/remote/", "fscache/server/"),
     "dask": "fscache/grid/",
     "distributed": "fscache/grid/",
     "duckdb": "fscache/grid/",
     "sqlglot": "fscache/grid/",
     "filelock": "fscache/fs/",
-    "sqlite3": ("fscache/records/", "fscache/tasks/"),
-    "ipyparallel": "fscache/bridges/",
 }
 """Module → the only place that may import it."""
 NAMES_FILES = {

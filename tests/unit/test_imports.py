@@ -11,7 +11,7 @@ import pytest
 
 from fscache.records.root import Root
 from tests.support.listing import files
-from tests.unit.urls.conftest import URL, stage_into
+from tests.support.staging import URL, stage_into
 
 REPOSITORY = Path(__file__).parents[2]
 HEAVY = {

@@ -9,7 +9,7 @@ import pytest
 import fscache
 from fscache.cache import Cache
 from fscache.remote.cache import RemoteCache
-from tests.unit.urls.conftest import URL
+from tests.support.staging import URL
 
 PACKAGE = [
     "Cache",

@@ -20,13 +20,13 @@ from fscache.urls.index import URLIndex
 from stager.destination import Validator
 from tests.support.listing import files
 from tests.support.processes import ALICE, BOB, LAB, in_child
-from tests.unit.urls.conftest import URL, stage_into, staged
+from tests.support.staging import URL, stage_into, staged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.conftest import Clock
-    from tests.unit.urls.conftest import Stage
+    from tests.support.staging import Stage
 
 DATA = b"the bytes of a file\n"
 

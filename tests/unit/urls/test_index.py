@@ -18,13 +18,13 @@ from tests.support import damage
 from tests.support.listing import files, listing
 from tests.support.mounts import with_read_only
 from tests.support.processes import ALICE, in_child
-from tests.unit.urls.conftest import URL, stage_into
+from tests.support.staging import URL, stage_into
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.conftest import Clock
-    from tests.unit.urls.conftest import Stage
+    from tests.support.staging import Stage
 
 DATA = b"the bytes of a file\n"
 

@@ -1,12 +1,10 @@
-"""For tests of URLs in a root: something that stages without any network."""
+"""Staging into a root without any network: what the stager does at the end of a transfer."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from typing import TYPE_CHECKING, Protocol
-
-import pytest
 
 from fscache.objects.digest import digest_of
 from fscache.urls.destination import CacheDestination
@@ -49,16 +47,3 @@ def stage_into(root: Root, url: str, data: bytes, **changes: object) -> str:
         return claim.commit(staged(url, data, **changes))
     finally:
         claim.release(keep=False)
-
-
-@pytest.fixture
-def stage(root: Root) -> Stage:
-    def run(url: str, data: bytes, into: Root | None = None, **changes: object) -> str:
-        return stage_into(into or root, url, data, **changes)
-
-    return run
-
-
-@pytest.fixture
-def index(root: Root) -> URLIndex:
-    return URLIndex(root)
