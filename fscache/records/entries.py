@@ -166,8 +166,8 @@ class EntryStore:
         try:
             fd = os.open(path, _READ)
             try:
-                data = os.read(fd, _FIRST_READ)
                 status = os.fstat(fd)
+                data = os.read(fd, status.st_size)
             finally:
                 os.close(fd)
         except FileNotFoundError:
@@ -180,7 +180,6 @@ class EntryStore:
         if (
             data[:9] == self._head
             and rest.startswith(head)
-            and len(data) < _FIRST_READ
             and data[_SUM] == xxh3_64_hexdigest(rest).encode("ascii")
         ):
             return rest[len(head) :], path, status
