@@ -160,6 +160,8 @@ class Purge:
                 while result.complete and batch:
                     with self.keeper.root.exclusive(timeout=self.timeout):
                         result.complete = self._remove(batch, remover, purger)
+            if remover.gone and not catalog.private:
+                catalog.look_at(remover.gone)
             return _end(purger, result)
         finally:
             catalog.close()

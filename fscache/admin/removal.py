@@ -51,6 +51,7 @@ class Remover:
         self._follower = Follower(
             f"{keeper.root.path}/journal", catalog.positions(), catalog.journal_id
         )
+        self.gone: list[str] = []  # what the catalog has and the disk has not
         self._used_since: set[str] = set()
         self._pins_seen = -1
         self._pinned: set[str] = set()
@@ -101,6 +102,7 @@ class Remover:
         try:
             status = os.stat(self.path(candidate.address))
         except FileNotFoundError:
+            self.gone.append(candidate.address)
             return plan.GONE
         return Candidate(
             candidate.address,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
+from fscache.errors import FscacheError
 from fscache.fs import atomic
 from fscache.fs.lock import guard
 from fscache.records import schema
@@ -74,6 +75,8 @@ class Opener:
         try:
             with self._lock():
                 return self._refresh()
+        except FscacheError:
+            raise
         except OSError as exc:
             if exc.errno not in _CANNOT_WRITE:
                 raise translate(exc, self._root.path) from exc
@@ -92,6 +95,8 @@ class Opener:
         try:
             with self._lock():
                 return self._rebuild()
+        except FscacheError:
+            raise
         except OSError as exc:
             raise translate(exc, self._path) from exc
         except schema.Error as exc:

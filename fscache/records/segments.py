@@ -176,15 +176,17 @@ def decode(piece: bytes) -> Record | None:
 
 
 def ends(directory: str) -> dict[str, Position]:
-    """Return a position at the last record of every segment: for a reader that begins now."""
+    """Return a position at the end of every segment: for a reader that begins now."""
     found = {}
     for name, status in segments(directory).items():
         start = max(0, status.st_size - _TAIL)
         with open(f"{directory}/{name}", "rb", buffering=0) as file:
             file.seek(start)
-            tail = file.read(_TAIL)
-        # At the last record and not behind it: that one may be half written.
-        found[name] = Position(status.st_ino, max(0, start + tail.rfind(b"\n")))
+            tail = file.read(status.st_size - start)
+        last = tail.rfind(b"\n")
+        # Behind the last record if it is whole, and before it while it is being written.
+        whole = last >= 0 and decode(tail[last + 1 :]) is not None
+        found[name] = Position(status.st_ino, start + (len(tail) if whole else max(last, 0)))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fscache.fs.walk import files
+from fscache.fs.walk import branches, files, remove_empty
 from tests.support.processes import ALICE, in_child
 
 if TYPE_CHECKING:
@@ -66,3 +66,25 @@ def test_a_directory_that_may_not_be_read_is_an_error_and_not_an_empty_one(open_
     os.mkdir(f"{open_tmp}/closed", 0o700)
     with pytest.raises(PermissionError):
         in_child(paths, open_tmp, uid=ALICE)
+
+
+def test_branches_are_what_files_yields_in_parts(tmp_path: Path) -> None:
+    for name in ("a/1", "a/b/2", "c/3", "4", "5"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    parts = [sorted(entry.name for entry in part) for part in branches(str(tmp_path))]
+    assert sorted(parts) == [["1", "2"], ["3"], ["4", "5"]]
+    assert list(branches(str(tmp_path / "nowhere"))) == []
+
+
+def test_empty_directories_are_removed_up_to_the_top(tmp_path: Path) -> None:
+    (tmp_path / "top/a/b/c").mkdir(parents=True)
+    (tmp_path / "top/a/file").write_bytes(b"")
+    remove_empty(str(tmp_path / "top/a/b/c"), str(tmp_path / "top"))
+    assert sorted(os.listdir(tmp_path / "top/a")) == ["file"]
+    (tmp_path / "top/a/file").unlink()
+    remove_empty(str(tmp_path / "top/a"), str(tmp_path / "top"))
+    assert os.listdir(tmp_path / "top") == []
+    remove_empty(str(tmp_path / "top"), str(tmp_path / "top"))
+    assert (tmp_path / "top").is_dir()
