@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "making the environment in $(VENV) (once)"
 	@$(BIN)/pip install --quiet --upgrade pip
-	@$(BIN)/pip install --quiet --editable '.[fast,grid]' --group dev
+	@$(BIN)/pip install --quiet --editable '.[fast,grid,metrics]' --group dev
 	@touch $@
 
 clean:

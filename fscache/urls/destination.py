@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from stager.destination import Staged, Validator
 
 _HEADROOM = 16 * 1024 * 1024  # entries, directories and other users' small writes
-_SMALL = 1024 * 1024  # bytes not worth a look at the file system (12 µs): the write itself will tell
+_SMALL = 1024 * 1024  # bytes not worth a look at the file system (12 µs): the write will tell
 
 
 class CacheClaim:

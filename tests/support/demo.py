@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 from fscache import Cache, config
@@ -80,8 +81,7 @@ def _serve(origin: Origin, bodies: dict[str, bytes]) -> dict[str, str]:
     for name, body in bodies.items():
         page = Page(body)
         if name == "slow.bin":
-            pause = threading.Event()
-            page = Page(body, step=64 << 10, gate=lambda: pause.wait(0.05))
+            page = Page(body, step=64 << 10, gate=partial(threading.Event().wait, 0.05))
         if name == "secret.bin":
             page = Page(body, auth="Basic ZGVtbzpkZW1v")
         pages = [Page(body, cut_at=len(body) // 2), page] if name == "drops.bin" else [page]
