@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from fscache.kv.face import Pairs, Watch
+    from fscache.kv.values import Serializer
 
 __all__ = [
     "ABSENT",
@@ -189,9 +190,9 @@ def memoize(
     return decorate(default, function, ttl=ttl, version=version, name=name)
 
 
-def store(name: str) -> KeyValues:
+def store(name: str, *, serializer: Serializer | None = None) -> KeyValues:
     """Return another store of the same root or server; see `KeyValues.store`."""
-    return _factory().store(name)
+    return _factory().store(name, serializer=serializer)
 
 
 def stores() -> list[str]:

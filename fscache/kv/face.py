@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Protocol
 
+    from fscache.kv.values import Serializer
+
     Pairs = Mapping[str, object] | Iterable[tuple[str, object]]
     _Mapping = MutableMapping[str, Any]
 
@@ -193,8 +195,13 @@ class KeyValues(_Mapping):
         """
         raise NotImplementedError
 
-    def store(self, name: str) -> KeyValues:
+    def store(self, name: str, *, serializer: Serializer | None = None) -> KeyValues:
         """Return another store of the same root or server; made when something is put.
+
+        Args:
+            name: Its name.
+            serializer: For values of other types than `kv.values` lists, such as the module
+                `pickle`. What it reads it may run: for stores to which only the trusted write.
 
         Raises:
             ValueError: not a name for a store: 1–100 bytes, no `/`, no control characters, no dot

@@ -16,6 +16,7 @@ How the files are written is told in `kv.shelf`.
 from __future__ import annotations
 
 import os
+from itertools import islice
 
 from fscache.kv import record, values
 from fscache.kv.face import ABSENT, NOTHING, REQUIRED, KeyValues, Version, store_name, tag_words
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from fscache.records.entries import Place
     from fscache.records.root import Root
 
+_BATCH = 100  # puts for which the root's shared lock is held at once
 MEMORY = 32 * 1024 * 1024  # bytes of recent values that a store remembers
 
 
@@ -120,18 +122,20 @@ class LocalStore(KeyValues):
         self.multiput(((key, value),), ttl=ttl, tags=tags)
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
-        items: Any = pairs.items() if hasattr(pairs, "items") else pairs
+        items: Any = iter(pairs.items() if hasattr(pairs, "items") else pairs)
         expires, marks = self._terms(ttl, tags)
         shelf = self._shelf
         with translated(self._root.path):
             self._root.ensure()
-            with self._root.shared:
-                for key, value in items:
-                    name = encode_name(key)
-                    letter, pieces = values.encode(value, self._serializer)
-                    new = record.Record(letter, b"", expires=expires, tags=marks)
-                    with shelf.turn(name):
-                        shelf.write(key, name, new, pieces, value)
+            # What gives the pairs may take its time, and a purge must not wait for it.
+            while batch := list(islice(items, _BATCH)):
+                with self._root.shared:
+                    for key, value in batch:
+                        name = encode_name(key)
+                        letter, pieces = values.encode(value, self._serializer)
+                        new = record.Record(letter, b"", expires=expires, tags=marks)
+                        with shelf.turn(name):
+                            shelf.write(key, name, new, pieces, value)
 
     def delete(self, key: str) -> bool:
         return self._take(key, lambda _found: True) is not NOTHING
@@ -259,15 +263,6 @@ class LocalStore(KeyValues):
             )
 
     def store(self, name: str, *, serializer: Serializer | None = None) -> LocalStore:
-        """Return another store of the same root.
-
-        Args:
-            name: Its name.
-            serializer: For values of other types, such as the module `pickle`; see the class.
-
-        Raises:
-            ValueError: not a name for a store.
-        """
         known = self._siblings.get(name)
         if known is None or serializer is not None:
             known = LocalStore(

@@ -274,7 +274,7 @@ class Names:
         self.special.intersection_update(keys)
         addresses = [self._address(key.encode("utf-8", "surrogateescape")) for key in keys]
         self._known = dict(zip(addresses, keys, strict=True))
-        for address in self._ambiguous:
+        for address in list(self._ambiguous):
             self._known.pop(address, None)
 
 
