@@ -119,7 +119,14 @@ class LocalStore(KeyValues):
     def put(
         self, key: str, value: object, *, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> None:
-        self.multiput(((key, value),), ttl=ttl, tags=tags)
+        name = encode_name(key)
+        letter, pieces = values.encode(value, self._serializer)
+        expires, marks = self._terms(ttl, tags)
+        new = record.Record(letter, b"", expires=expires, tags=marks)
+        with translated(self._root.path):
+            self._root.ensure()
+            with self._root.shared, self._shelf.turn(name):
+                self._shelf.write(key, name, new, pieces, value)
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
         items: Any = iter(pairs.items() if hasattr(pairs, "items") else pairs)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     bytes that all this takes."""
 
 OVERHEAD = 500  # bytes of bookkeeping for one key, roughly
+_ONCE_KEPT = 50_000  # keys read once
 _MASK = 0xFFFFF  # 20 bits: a millisecond
 _SPREAD = 0x9E3779B1
 _count = count(int.from_bytes(os.urandom(4), "little"))
@@ -35,7 +36,7 @@ _count = count(int.from_bytes(os.urandom(4), "little"))
 class Memory:
     """Recent keys of one store, within a number of bytes."""
 
-    __slots__ = ("_half", "_old", "_weight", "_young")
+    __slots__ = ("_half", "_old", "_once", "_weight", "_young")
 
     def __init__(self, limit: int) -> None:
         """Remember `limit` bytes at most; 0 remembers nothing."""
@@ -43,6 +44,20 @@ class Memory:
         self._young: dict[str, Known] = {}
         self._old: dict[str, Known] = {}
         self._weight = 0
+        self._once: set[str] = set()
+
+    def admits(self, key: str) -> bool:
+        """Whether a key that was read is worth remembering: from the second time on.
+
+        A process that reads every key once (an export) pays for no memory it does not use: the status
+        of the file and the entry here are a fifth of such a get.
+        """
+        if key in self._once:
+            return True
+        if len(self._once) >= _ONCE_KEPT:
+            self._once = set()
+        self._once.add(key)
+        return False
 
     def get(self, key: str) -> Known | None:
         """Return what is known of a key."""

@@ -93,25 +93,22 @@ class Shelf:
         """Return a key's value, NOTHING where there is none; raises as `find`."""
         name = encode_name(key)
         try:
+            if not self.memory.admits(key):
+                payload = self.entries.read(name)
+                if payload is None:
+                    return NOTHING
+                if payload[:1] == record.PLAIN:
+                    return self.decode(payload[1:2], payload[2:], self.entries.top)
             found = self.entries.find(name)
         except OSError as exc:
             raise translate(exc, self.root.path) from exc
         if found is None:
             return NOTHING
         payload, path, status = found
-        if payload[:1] != record.PLAIN:
-            known = self._decode_record(payload, path)
-            at = Place.of(path, status)
-            return self.value(key, known, at) if known.is_alive(self.root.now()) else NOTHING
-        # Nearly every record is only a value: no object is made of it.
-        letter, body = payload[1:2], payload[2:]
-        value = self.decode(letter, body, path)
-        frozen = type(value) in _FROZEN
-        kept = value if frozen else body
-        file = (path, status.st_ino, status.st_size, status.st_mtime_ns)
-        weight = OVERHEAD + len(key) + len(body)
-        self.memory.keep(key, (*file, letter, kept, frozen, None, weight))
-        return value
+        known = self._decode_record(payload, path)
+        if not known.is_alive(self.root.now()):
+            return NOTHING
+        return self.value(key, known, Place.of(path, status))
 
     def find(self, key: str, *, dead: bool = False) -> Found | None:
         """Return a key's record and place, None where there is none.

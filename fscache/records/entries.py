@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _MAGIC = b"fse1 "
 _SUM = slice(9, 25)
-_FIRST_READ = 4096  # most entries in one read; asking for 64 KiB at once triples a get's time
+_FIRST_READ = 8192  # most entries in one read, those of 4 KiB values among them
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe is not waited for
 TOMBSTONE = b"del"
