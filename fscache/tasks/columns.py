@@ -26,10 +26,6 @@ class TextColumn:
         self.has_elsewhere = False
         """Whether any row's value is not known here."""
 
-    def append(self) -> None:
-        """Make room for one more row; its value is None."""
-        self.codes.append(NONE_CODE)
-
     def assign(self, row: int, value: str | int | None) -> None:
         """Set a row's value: a text, None or ELSEWHERE."""
         code = self._codes_of.get(value)

@@ -311,7 +311,9 @@ class Core:
 
     def _stamp(self) -> int:
         # Later than whatever anybody has seen, also where the clocks of two hosts differ.
-        return max(int(self.now() * 1e6), self.index.newest_stamp + 1)
+        stamp = int(self.now() * 1e6)
+        newest = self.index.newest_stamp
+        return stamp if stamp > newest else newest + 1
 
     def _has(self, row: int, field: str) -> bool:
         return bool(self.index.present[row] & _BITS[field])
@@ -338,7 +340,7 @@ class Core:
     def cull_if_due(self, msg_id: str) -> None:
         """Cull where a limit is exceeded, ages once a minute."""
         limits = self.limits
-        if not limits.any:
+        if limits.records is None and limits.size is None and limits.age is None:
             return
         now = int(self.now())
         index = self.index

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from struct import Struct
+from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
@@ -39,11 +40,19 @@ MAX_TEXT = 0xFFF0
 REFERENCE_BYTES = 11  # an address and its slot
 
 
+POSITIONS = [
+    [position for position in range(8) if mask >> position & 1]
+    for mask in range(1 << max(len(INTS), len(TEXTS)))
+]
+"""The bits that are set in a mask, ascending."""
+_NO_TEXTS = [0] * len(TEXTS)
+
+
 class BadFrameError(ValueError):
     """Bytes are no whole frame; the message says why. Never leaves this package."""
 
 
-class Frame:
+class Frame(NamedTuple):
     """One change.
 
     Attributes:
@@ -52,94 +61,56 @@ class Frame:
         msg_id: The record's; empty for DROP.
         fields: A bit for each key that the frame sets; see `fscache.tasks.model.FIELDS`.
         nulls: Those of them that it sets to None.
-        numbers: Pairs of a position in `INTS`, ascending, and its value, NULL for None.
-        texts: Pairs of a position in `TEXTS`, ascending, and its value; ELSEWHERE: in the JSON.
+        number_mask: A bit for each position in `INTS` that it sets.
+        numbers: Their values in that order, NULL for None.
+        text_mask: A bit for each position in `TEXTS` that it sets.
+        texts: Their values in that order; ELSEWHERE says that it is in the JSON.
         references: Addresses of objects, as 11 bytes each.
         json: The other values, encoded.
         blob: The inline buffers; empty in a frame that was read without them.
         added: For WHOLE, when the record was added; else 0.
     """
 
-    __slots__ = (
-        "added",
-        "blob",
-        "fields",
-        "json",
-        "kind",
-        "msg_id",
-        "nulls",
-        "numbers",
-        "references",
-        "stamp",
-        "texts",
-    )
-
-    def __init__(  # noqa: PLR0917 - keywords would cost a change a microsecond
-        self,
-        kind: int,
-        stamp: int,
-        msg_id: str,
-        fields: int = 0,
-        nulls: int = 0,
-        numbers: Sequence[tuple[int, int]] = (),
-        texts: Sequence[tuple[int, str | int | None]] = (),
-        references: Sequence[bytes] = (),
-        json: bytes = b"",
-        blob: bytes = b"",
-        added: int = 0,
-    ) -> None:
-        self.kind = kind
-        self.stamp = stamp
-        self.msg_id = msg_id
-        self.fields = fields
-        self.nulls = nulls
-        self.numbers = numbers
-        self.texts = texts
-        self.references = references
-        self.json = json
-        self.blob = blob
-        self.added = added
+    kind: int
+    stamp: int
+    msg_id: str
+    fields: int = 0
+    nulls: int = 0
+    number_mask: int = 0
+    numbers: Sequence[int] = ()
+    text_mask: int = 0
+    texts: Sequence[str | int | None] = ()
+    references: Sequence[bytes] = ()
+    json: bytes = b""
+    blob: bytes = b""
+    added: int = 0
 
 
 def encode(frame: Frame) -> tuple[bytes, int]:
     """Return a frame's bytes, and how many of them come before the blob part."""
-    blob = frame.blob
-    number_mask = 0
-    values = []
-    for position, number in frame.numbers:
-        number_mask |= 1 << position
-        values.append(number)
     name = _utf8(frame.msg_id)
     parts = [b"", name]
-    text_mask = 0
-    lengths = [0, 0, 0, 0]
-    for position, text in frame.texts:
-        text_mask |= 1 << position
-        if text is None:
-            lengths[position] = _NONE
-        elif text.__class__ is int:
-            lengths[position] = ELSEWHERE
-        else:
-            data = _utf8(text)  # type: ignore[arg-type]
-            lengths[position] = len(data)
-            parts.append(data)
+    lengths = _NO_TEXTS
+    if frame.text_mask:
+        lengths = [0, 0, 0, 0]
+        for position, text in zip(POSITIONS[frame.text_mask], frame.texts, strict=True):
+            if text is None:
+                lengths[position] = _NONE
+            elif isinstance(text, int):
+                lengths[position] = ELSEWHERE
+            else:
+                data = _utf8(text)
+                lengths[position] = len(data)
+                parts.append(data)
     if frame.references:
         parts += frame.references
     parts.append(frame.json)
-    parts[0] = _HEADS[len(values)].pack(
-        frame.kind,
-        number_mask,
-        text_mask,
-        0,
-        len(name),
-        *lengths,
-        len(frame.references),
-        frame.stamp,
-        frame.added,
-        xxh3_64_intdigest(blob) if blob else 0,
-        frame.fields,
-        frame.nulls,
-        *values,
+    blob = frame.blob
+    parts[0] = _HEADS[len(frame.numbers)].pack(
+        *(frame.kind, frame.number_mask, frame.text_mask, 0),
+        *(len(name), *lengths, len(frame.references)),
+        *(frame.stamp, frame.added, xxh3_64_intdigest(blob) if blob else 0),
+        *(frame.fields, frame.nulls, *frame.numbers),
     )
     meta = b"".join(parts)
     prefix = PREFIX.pack(MARKER, len(meta), len(blob), xxh3_64_intdigest(meta))
@@ -176,25 +147,23 @@ def decode_meta(meta: bytes) -> Frame:
     lengths = head[5:9]
     count, stamp, added, _, fields, nulls = head[9:]
     at = _HEAD.size
-    numbers: Sequence[tuple[int, int]] = ()
+    numbers: Sequence[int] = ()
     if number_mask:
-        positions = _POSITIONS[number_mask]
-        packed = _NUMBERS[len(positions)]
-        numbers = list(zip(positions, packed.unpack_from(meta, at), strict=True))
+        packed = _NUMBERS[number_mask.bit_count()]
+        numbers = packed.unpack_from(meta, at)
         at += packed.size
     end = at + id_size
     msg_id = meta[at:end].decode("utf-8", "surrogatepass")
-    texts: list[tuple[int, str | int | None]] = []
-    if text_mask:
-        for position in _POSITIONS[text_mask]:
-            length = lengths[position]
-            if length == _NONE:
-                texts.append((position, None))
-            elif length == ELSEWHERE:
-                texts.append((position, ELSEWHERE))
-            else:
-                at, end = end, end + length
-                texts.append((position, meta[at:end].decode("utf-8", "surrogatepass")))
+    texts: list[str | int | None] = []
+    for position in POSITIONS[text_mask]:
+        length = lengths[position]
+        if length == _NONE:
+            texts.append(None)
+        elif length == ELSEWHERE:
+            texts.append(ELSEWHERE)
+        else:
+            at, end = end, end + length
+            texts.append(meta[at:end].decode("utf-8", "surrogatepass"))
     references: Sequence[bytes] = ()
     if count:
         at, end = end, end + count * REFERENCE_BYTES
@@ -202,7 +171,8 @@ def decode_meta(meta: bytes) -> Frame:
             meta[start : start + REFERENCE_BYTES] for start in range(at, end, REFERENCE_BYTES)
         ]
     return Frame(
-        kind, stamp, msg_id, fields, nulls, numbers, texts, references, meta[end:], b"", added
+        *(kind, stamp, msg_id, fields, nulls, number_mask, numbers, text_mask, texts),
+        *(references, meta[end:], b"", added),
     )
 
 
@@ -219,12 +189,6 @@ def pack_reference(address: str, slot: int) -> bytes:
 def unpack_reference(reference: bytes) -> tuple[str, int]:
     """Return address and slot."""
     return reference[:10].hex(), reference[10]
-
-
-_POSITIONS = [
-    [position for position in range(8) if mask >> position & 1]
-    for mask in range(1 << max(len(INTS), len(TEXTS)))
-]
 
 
 def checksum(data: bytes) -> int:

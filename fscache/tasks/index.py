@@ -15,6 +15,7 @@ from array import array
 from fscache.tasks import frames
 from fscache.tasks.columns import TextColumn
 from fscache.tasks.fragments import OFFSET_BITS, Fragments
+from fscache.tasks.frames import POSITIONS
 from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL, TEXTS
 from fscache.tasks.timeline import Timeline
 
@@ -32,6 +33,11 @@ SUBMITTED, COMPLETED = INTS.index("submitted"), INTS.index("completed")
 _FIRST_SIZE = INTS.index(BUFFERS[0])
 _MAX_DEPTH = 0xFFFF
 _WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
+_GROWTH = 256  # rows
+_NO_IDS = [None] * _GROWTH
+_NULLS = array("q", [NULL] * _GROWTH).tobytes()
+_NO_HEADS = array("i", [-1] * _GROWTH).tobytes()
+_ZEROS = bytes(8 * _GROWTH)
 OTHER_FIELDS = 1 << 31
 """The bit for keys that are not in FIELDS."""
 
@@ -54,6 +60,8 @@ class Index:
         self._load = load
         self.rows: dict[str, int] = {}
         self.ids: list[str | None] = []
+        self.top = 0
+        """Rows that have ever been used; those above it are empty."""
         self.numbers = [array("q") for _ in INTS]
         self.texts = [TextColumn() for _ in TEXTS]
         self.present = array("I")
@@ -87,8 +95,8 @@ class Index:
 
     def live_rows(self) -> Sequence[int]:
         """Return all rows."""
-        if len(self.ids) == len(self.rows):
-            return range(len(self.ids))
+        if self.top == len(self.rows):
+            return range(self.top)
         return [row for row, msg_id in enumerate(self.ids) if msg_id is not None]
 
     # -- frames in --------------------------------------------------------------------------------
@@ -108,7 +116,7 @@ class Index:
             and frame.added == self.added[row]
         ):
             self._release(row)
-            self._clear(row, frame.numbers)
+            self._clear(row, frame.number_mask)
             self._link(row, frame, where, meta, blob)
         else:
             self._merge(row, (frame, where, meta, blob))
@@ -215,6 +223,7 @@ class Index:
         self.fragments.restore(list(rest))
         self.referring = referring
         self.ids = ids
+        self.top = header["top"]
         self.rows = {msg_id: row for row, msg_id in enumerate(ids) if msg_id is not None}
         self.free = header["free"]
         self.extras = set(header["extras"])
@@ -228,10 +237,8 @@ class Index:
         self.timeline = Timeline(self.numbers[SUBMITTED])
         self.timeline.rebuild()
         free = set(self.free)
-        if len(free) + len(self.rows) < len(ids):
-            self.unreaped = [
-                row for row, msg_id in enumerate(ids) if msg_id is None and row not in free
-            ]
+        if len(free) + len(self.rows) < self.top:
+            self.unreaped = [row for row in range(self.top) if ids[row] is None and row not in free]
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -267,36 +274,45 @@ class Index:
                 texts.assign(row, None)
             self.present[row] = self.depth[row] = self.referring[row] = 0
         else:
-            row = len(self.ids)
-            self.ids.append(msg_id)
-            for column in self.numbers:
-                column.append(NULL)
-            for texts in self.texts:
-                texts.append()
-            self.present.append(0)
-            self.added.append(0)
-            self.last.append(0)
-            self.head.append(-1)
-            self.depth.append(0)
-            self.referring.append(0)
+            row = self.top
+            if row == len(self.ids):
+                self._grow()
+            self.top += 1
+            self.ids[row] = msg_id
         self.rows[msg_id] = row
         return row
+
+    def _grow(self) -> None:
+        """Make room for more rows, many at a time: adding one to each of twenty arrays takes 3 µs."""
+        self.ids += _NO_IDS
+        for column in self.numbers:
+            column.frombytes(_NULLS)
+        for texts in self.texts:
+            texts.codes.frombytes(_ZEROS[: _GROWTH * texts.codes.itemsize])
+        for column in (self.present, self.added, self.last, self.depth):
+            column.frombytes(_ZEROS[: _GROWTH * column.itemsize])
+        self.head.frombytes(_NO_HEADS)
+        self.referring += _ZEROS[:_GROWTH]
 
     def _link(self, row: int, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Make a frame the newest of a row."""
         self.head[row] = self.fragments.add(where, meta, blob, self.head[row])
         self.last[row] = frame.stamp
-        if self.depth[row] < _MAX_DEPTH:
-            self.depth[row] += 1
-        self.present[row] = self.present[row] & ~frame.fields | (frame.fields & ~frame.nulls)
-        numbers = self.numbers
-        for position, value in frame.numbers:
-            if position in _WATCHED:
-                self._set_number(row, position, value)
-            else:
-                numbers[position][row] = value
-        for position, text in frame.texts:
-            self.texts[position].assign(row, text)
+        depth = self.depth[row]
+        if depth < _MAX_DEPTH:
+            self.depth[row] = depth + 1
+        fields = frame.fields
+        self.present[row] = self.present[row] & ~fields | (fields & ~frame.nulls)
+        if frame.number_mask:
+            columns = self.numbers
+            for position, value in zip(POSITIONS[frame.number_mask], frame.numbers, strict=True):
+                if position in _WATCHED:
+                    self._set_number(row, position, value)
+                else:
+                    columns[position][row] = value
+        if frame.text_mask:
+            for position, text in zip(POSITIONS[frame.text_mask], frame.texts, strict=True):
+                self.texts[position].assign(row, text)
         if frame.references:
             self.referring[row] = 1
             for reference in frame.references:
@@ -318,11 +334,10 @@ class Index:
         elif position >= _FIRST_SIZE:
             self.size += max(value, 0) - max(old, 0)
 
-    def _clear(self, row: int, numbers: Sequence[tuple[int, int]]) -> None:
-        """Set all of a row to None; but not `numbers`, which are about to be set."""
-        named = {position for position, _ in numbers}
+    def _clear(self, row: int, number_mask: int) -> None:
+        """Set all of a row to None; but not the numbers of a mask, which are about to be set."""
         for position in range(len(INTS)):
-            if position not in named:
+            if not number_mask >> position & 1:
                 self._set_number(row, position, NULL)
         for texts in self.texts:
             texts.assign(row, None)
@@ -367,7 +382,7 @@ class Index:
         """Make a row from `alive` alone, which are some of its `known` frames and `new`."""
         self.fragments.free_chain(self.head[row])
         self.head[row] = -1
-        self._clear(row, ())
+        self._clear(row, 0)
         places = {where for _, where, _, _ in alive}
         for _, where, meta, blob in [*known, new]:
             if where not in places:

@@ -35,6 +35,7 @@ SUFFIX = ".log"
 SEGMENT_BYTES = 32 * 1024 * 1024
 MAX_OPEN = 64
 IDLE_SECONDS = 3600.0  # after which a segment is taken for abandoned if nobody holds its lock
+_SILENCE = int(IDLE_SECONDS / 2 * 1e6)  # microseconds
 _SETTLED_SECONDS = 5.0
 _TICK = 0.05  # longest that two changes of a directory may have one mtime (10 ms at HZ=100)
 _FEW = 16  # segments that are looked at on every poll, however old
@@ -60,7 +61,7 @@ class FileLog:
         self._group: Group | None = None
         self._fd = -1
         self._own: Segment | None = None
-        self._checked = 0.0
+        self._last_stamp = 0
         self._mtime = -1
         self._mtime_since = 0.0
         self._cold_until = 0.0
@@ -75,14 +76,16 @@ class FileLog:
             StoreError: it could not be written, and nothing was.
         """
         own = self._own
-        if own is None or own.end + len(data) > SEGMENT_BYTES or self._is_lost():
+        if own is None or own.end + len(data) > SEGMENT_BYTES or self._is_lost(stamp):
             with translated(self.directory):
                 own = self._start(stamp)
         if own.end == 0:
             data = HEADER + data
         offset = own.end
         try:
-            atomic.write_all(self._fd, data)
+            written = os.write(self._fd, data)
+            if written != len(data):
+                atomic.write_all(self._fd, memoryview(data)[written:])
         except OSError as exc:
             # Perhaps half a frame: nothing may follow it.
             self._abandon(offset)
@@ -121,19 +124,17 @@ class FileLog:
         os.fchmod(self._fd, self._writer.modes.object | 0o200)
         try_flock(self._fd)
         self._own = self._adopt(name)
-        self._checked = self._now()
+        self._last_stamp = stamp
         if self._writer.durable and self._group is None:
             # Made here: its thread must not be there when a controller forks its schedulers.
             self._group = self._writer.group or Group()
         return self._own
 
-    def _is_lost(self) -> bool:
+    def _is_lost(self, stamp: int) -> bool:
         """Whether others took the segment for abandoned: possible only after a long silence."""
-        now = self._now()
-        if 0 <= now - self._checked < IDLE_SECONDS / 2:
-            return False
-        self._checked = now
-        return os.fstat(self._fd).st_nlink == 0
+        silence = stamp - self._last_stamp
+        self._last_stamp = stamp
+        return silence > _SILENCE and os.fstat(self._fd).st_nlink == 0
 
     def _abandon(self, size: int) -> None:
         try:

@@ -22,13 +22,14 @@ _MIN_STALE = 1024
 class Timeline:
     """The rows whose instant is not NULL, by that instant; equal ones in the order of insertion."""
 
-    __slots__ = ("_instants", "_rows", "_stale", "_truth")
+    __slots__ = ("_instants", "_newest", "_rows", "_stale", "_truth")
 
     def __init__(self, truth: array[int]) -> None:
         """Order rows by `truth`, the column with the instant of each row."""
         self._truth = truth
         self._instants = array("q")
         self._rows = array("I")
+        self._newest = NULL
         self._stale = 0
 
     def change(self, row: int, old: int) -> None:
@@ -38,7 +39,8 @@ class Timeline:
         instant = self._truth[row]
         if instant == NULL:
             return
-        if not self._instants or instant >= self._instants[-1]:
+        if instant >= self._newest:
+            self._newest = instant
             self._instants.append(instant)
             self._rows.append(row)
         else:
@@ -62,6 +64,7 @@ class Timeline:
         )
         self._rows = array("I", rows)
         self._instants = array("q", map(truth.__getitem__, rows))
+        self._newest = self._instants[-1] if rows else NULL
         self._stale = 0
 
     def between(self, low: int | None, upper: int | None) -> list[int]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from fscache.errors import InvalidRecordError
 from fscache.tasks import values
 from fscache.tasks.buffers import Buffers
-from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, UPDATE, Frame, pack_reference
+from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, POSITIONS, UPDATE, Frame, pack_reference
 from fscache.tasks.model import BUFFERS, DATES, FIELDS, INTS, NULL, TEXTS, date_instant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from typing import Any
 
     from fscache.tasks.keep import Keeper
@@ -77,9 +77,9 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
     Raises:
         InvalidRecordError: a date is none, or a buffer is.
     """
-    fields = nulls = 0
-    numbers: list[tuple[int, int]] = []
-    texts: list[tuple[int, str | int | None]] = []
+    fields = nulls = number_mask = text_mask = 0
+    numbers: dict[int, int] = {}
+    texts: dict[int, str | int | None] = {}
     body: dict[str, object] = {}
     blobs: list[bytes] = []
     references: list[bytes] = []
@@ -89,40 +89,47 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
             continue  # what a new record does not say is None
         role, bit, position = _ROLE(key, _OTHER)
         fields |= bit
-        if value is None:
-            nulls |= bit
-            if role == _PLAIN:
-                body[key] = None
-            elif role == _TEXT:
-                texts.append((position, None))
-            elif role != _ID:
-                numbers.append((position, NULL))
-        elif role == _PLAIN:
+        if role == _PLAIN:
             body[key] = value
+            if value is None:
+                nulls |= bit
         elif role == _DATE:
-            numbers.append((position, date_instant(msg_id, key, value)))
-        elif role == _TEXT:
-            if value.__class__ is str and len(value) <= _MAX_CHARACTERS:
-                texts.append((position, value))
+            number_mask |= 1 << position
+            if value is None:
+                nulls |= bit
+                numbers[position] = NULL
             else:
-                texts.append((position, ELSEWHERE))
+                numbers[position] = date_instant(msg_id, key, value)
+        elif role == _TEXT:
+            text_mask |= 1 << position
+            if value is None:
+                nulls |= bit
+                texts[position] = None
+            elif value.__class__ is str and len(value) <= _MAX_CHARACTERS:
+                texts[position] = value
+            else:
+                texts[position] = ELSEWHERE
                 body[key] = value
         elif role == _BUFFERS:
-            parts, size = _place(msg_id, value, keeper, blobs, references)
-            numbers.append((position, size))
-            body[key] = parts
+            number_mask |= 1 << position
+            if value is None:
+                nulls |= bit
+                numbers[position] = NULL
+            else:
+                body[key], numbers[position] = _place(msg_id, value, keeper, blobs, references)
     if appended:
         body[APPENDED] = appended
         for key in appended:
             fields |= ROLES[key][1]
-    numbers.sort()
-    texts.sort()
     json = values.encode(body) if body else b""
     if len(json) > MAX_JSON:
         json = _shorten(msg_id, body, keeper, references)
     return Frame(
-        *(kind, stamp, msg_id, fields, nulls, numbers, texts, references),
-        *(json, b"".join(blobs), added),
+        *(kind, stamp, msg_id, fields, nulls, number_mask),
+        [numbers[position] for position in POSITIONS[number_mask]] if numbers else (),
+        text_mask,
+        [texts[position] for position in POSITIONS[text_mask]] if texts else (),
+        *(references, json, b"".join(blobs), added),
     )
 
 
@@ -134,7 +141,7 @@ def _place(
     parts: list[object] = []
     total = 0
     for piece in _pieces(msg_id, value, keeper):
-        if isinstance(piece, tuple):
+        if piece.__class__ is tuple:
             _refer(references, piece)
             parts.append(piece)
             total += piece[2]
@@ -143,36 +150,37 @@ def _place(
         total += size
         if size <= MAX_INLINE and inline + size <= MAX_BLOB:
             inline += size
-            blobs.append(piece)
+            blobs.append(piece)  # type: ignore[arg-type]
             parts.append(size)
         else:
-            parts.append(_keep(msg_id, piece, keeper, references))
+            parts.append(_keep(msg_id, piece, keeper, references))  # type: ignore[arg-type]
     return parts, total
 
 
-def _pieces(msg_id: str, value: object, keeper: Keeper) -> Iterator[bytes | tuple[str, int, int]]:
-    """Yield buffers: their bytes, or address, slot and bytes of an object that has them already."""
-    if not isinstance(value, Buffers) or value.keeper is not keeper:
-        yield from as_bytes(msg_id, value)
-        return
-    for number, place in enumerate(value.places):
-        size = value.sizes[number]
-        if place is not None and (value.named_by == msg_id or keeper.name(msg_id, *place, size)):
-            yield *place, size
-        else:
-            yield value[number]
-
-
-def as_bytes(msg_id: str, value: object) -> Iterator[bytes]:
-    """Yield the buffers of a record as bytes; raises InvalidRecordError."""
-    if isinstance(value, str | bytes | bytearray | memoryview):
-        raise InvalidRecordError(msg_id, f"buffers must be a list, not {type(value).__name__}")
-    try:
-        for each in value:  # type: ignore[attr-defined]
+def _pieces(msg_id: str, value: object, keeper: Keeper) -> list[bytes | tuple[str, int, int]]:
+    """Return buffers: their bytes, or address, slot and bytes of an object that has them already."""
+    if not isinstance(value, Buffers):
+        if isinstance(value, str | bytes | bytearray | memoryview):
+            raise InvalidRecordError(msg_id, f"buffers must be a list, not {type(value).__name__}")
+        try:
             # Whatever has a buffer; its items may be of more than one byte.
-            yield each if type(each) is bytes else memoryview(each).tobytes()
-    except TypeError as exc:
-        raise InvalidRecordError(msg_id, f"buffers: {exc}") from exc
+            return [
+                each if each.__class__ is bytes else memoryview(each).tobytes()
+                for each in value  # type: ignore[attr-defined]
+            ]
+        except TypeError as exc:
+            raise InvalidRecordError(msg_id, f"buffers: {exc}") from exc
+    buffers = value
+    if buffers.keeper is not keeper:
+        return list(buffers)
+    pieces: list[bytes | tuple[str, int, int]] = []
+    for number, place in enumerate(buffers.places):
+        size = buffers.sizes[number]
+        if place is not None and (buffers.named_by == msg_id or keeper.name(msg_id, *place, size)):
+            pieces.append((*place, size))
+        else:
+            pieces.append(buffers[number])
+    return pieces
 
 
 def _keep(
