@@ -375,6 +375,7 @@ class Grid(Services):
             for child in self._children:
                 child.stop()
             self.cluster.close()
+            self._log_dir.cleanup()
             raise
 
     def _last_words(self) -> str:
