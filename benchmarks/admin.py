@@ -184,9 +184,12 @@ def million(bench: Bench, rounds: int) -> dict:
     db.close()
     print(f"\n{rows:,} rows, {size >> 20} MiB")
     cases = [
-        Case(f"ls --limit 20 --sort {order}", lambda order=order: bench.admin("ls", "--limit", "20", "--sort", order))
+        Case(
+            f"ls --limit 20 --sort {order}",
+            lambda order=order: bench.admin("ls", "--limit", "20", "--sort", order),
+        )
         for order in ("atime", "size", "name", "hits")
-    ]  # fmt: skip
+    ]
     cases.append(
         Case(
             "ls --kind url --limit 20", lambda: bench.admin("ls", "--kind", "url", "--limit", "20")
