@@ -14,6 +14,7 @@ from fscache import config as configuration
 from fscache.fs.atomic import Modes
 from fscache.objects.layout import OBJECT_SPLIT, Split
 from fscache.paths import as_path
+from fscache.records.access import Accesses
 from fscache.records.root import Root, translated
 from fscache.urls.index import URLIndex
 from fscache.urls.names import plain
@@ -74,6 +75,7 @@ class Cache:
             self.root.make_room = _room_maker(self.root, self.config)
         self._roots = [*(Root(tier, now=now) for tier in self.config.tiers), self.root]
         self._own = URLIndex(self.root)
+        self._accesses = Accesses(self.root)
         self._resolver = Resolver(
             [*(URLIndex(tier, read_only=True) for tier in self._roots[:-1]), self._own],
             now=now,
@@ -307,8 +309,14 @@ class Cache:
             address, slot = parse_address(name)
             for root in self._roots:
                 path = root.objects().locate(address, slot)
-                if os.path.exists(path):
-                    return as_path(path)
+                try:
+                    status = os.stat(path)
+                except OSError:
+                    continue
+                # A tier is never written to.
+                if root is self.root and self._accesses.is_due(status):
+                    self._accesses.touch("object", name, name, path, status)
+                return as_path(path)
         # only now: importing the exception tree costs more than the hit
         from fscache.errors import NotCachedError
 

@@ -12,6 +12,10 @@ Promises, with any number of readers and writers at work:
 
 What key-values and tasks name is never offered to the plan: nobody could fetch it again.
 
+The last access is known to the hour (`records.access`), so that hour is added to the grace time: what
+somebody was given a minute ago may have an atime of an hour before. With a grace time of 0 there is
+nothing to keep, and nothing is added.
+
 Killed between an object and its URL entries, those dangle: a miss, and `admin verify` reports them.
 """
 
@@ -20,7 +24,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from fscache.admin.look import LOOKED_AT, is_leased
@@ -28,6 +32,7 @@ from fscache.admin.removal import Remover
 from fscache.fs.lock import guard
 from fscache.objects import purge as plan
 from fscache.objects.purge import Candidate, Policy, Purger, Room
+from fscache.records import access
 from fscache.records.root import translated
 from fscache.records.segments import JournalGapError
 
@@ -191,7 +196,9 @@ class Purge:
         used = remover.used()
         root = self.keeper.root
         objects, disk = plan.needed(self.policy, room(root, used, self.incoming))
-        return Purger(self.policy, root.now(), objects, disk), Purged(used=used)
+        grace = self.policy.grace and self.policy.grace + access.INTERVAL
+        policy = replace(self.policy, grace=grace)
+        return Purger(policy, root.now(), objects, disk), Purged(used=used)
 
 
 def _end(purger: Purger, result: Purged) -> Purged:

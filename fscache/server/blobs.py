@@ -11,7 +11,6 @@ import os
 from typing import TYPE_CHECKING
 
 from fscache import errors
-from fscache.fs.atomic import set_access_time
 from fscache.objects.digest import new_hasher
 from fscache.objects.layout import format_address, parse_address
 from fscache.server import ranges
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from fscache.server.connection import Request
     from stager.destination import Reservation
 
-_TOUCH_INTERVAL = 3600.0
 _BYTES = "application/octet-stream"
 DIGEST_HEADER = "x-fscache-digest"
 """`xxh3_128:<hex>`: what our own client sends with an upload."""
@@ -40,7 +38,6 @@ class Blobs:
         self,
         cache: Cache,
         *,
-        now: Callable[[], float],
         reserve: Callable[[str, int], Reservation],
         limit: int | None,
     ) -> None:
@@ -48,12 +45,10 @@ class Blobs:
 
         Args:
             cache: Its root and tiers are read, uploads go to its root.
-            now: The clock, seconds since the epoch.
             reserve: Sets space aside for an upload.
             limit: Of one upload, in bytes.
         """
         self._cache = cache
-        self._now = now
         self._reserve = reserve
         self._limit = limit
 
@@ -71,7 +66,7 @@ class Blobs:
         except FileNotFoundError:
             raise errors.NotCachedError(name=name) from None
         try:
-            response = self._describe(request, fd, path, format_address(address, slot))
+            response = self._describe(request, fd, format_address(address, slot))
         except BaseException:
             os.close(fd)
             raise
@@ -79,11 +74,8 @@ class Blobs:
             os.close(fd)
         return response
 
-    def _describe(self, request: Request, fd: int, path: str, address: str) -> Response:
+    def _describe(self, request: Request, fd: int, address: str) -> Response:
         status = os.fstat(fd)
-        now = self._now()
-        if abs(now - status.st_atime) > _TOUCH_INTERVAL:
-            set_access_time(path, status, now)
         etag = f'"{address}"'
         headers = (
             ("ETag", etag),

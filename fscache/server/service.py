@@ -104,7 +104,7 @@ class Server:
         self.board = Board(self.cache, self._spool, now=now, stopping=stopping)
         self._preconditions = Preconditions(root, self.board.request, stopping)
         space = CacheDestination(root, URLIndex(root), max_size=config.max_size)
-        blobs = Blobs(self.cache, now=now, reserve=space.reserve, limit=settings.limits.upload)
+        blobs = Blobs(self.cache, reserve=space.reserve, limit=settings.limits.upload)
         pulls = Pulls(self.cache, self.board, blobs, now=now)
         calls = Calls(
             self.cache, self.board, self._preconditions, now=now, identity=beacon.light(root)

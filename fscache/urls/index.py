@@ -11,9 +11,9 @@ from __future__ import annotations
 import errno
 import os
 
-from fscache.fs.atomic import set_access_time
 from fscache.objects.digest import address_of
 from fscache.objects.layout import format_address
+from fscache.records.access import Accesses
 from fscache.records.root import translate
 from fscache.urls.entry import URLEntry
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from fscache.objects.digest import Hasher
     from fscache.records.root import Root
 
-TOUCH_INTERVAL = 3600.0  # a write per file and hour at most; purge ages are counted in days
-_TOUCHED = 100_000  # objects of other users whose last touch is remembered; some 20 MB at most
 _DIGEST_ALGORITHM = "xxh3_128"
 _NOT_THE_BYTES = (errno.EIO, errno.EISDIR, errno.ELOOP, errno.EINVAL)  # bad disk, no file
 
@@ -51,7 +49,7 @@ class Hit:
 class URLIndex:
     """The URL entries of one root."""
 
-    __slots__ = ("_entries", "_objects", "_read_only", "_root", "_touched")
+    __slots__ = ("_accesses", "_entries", "_objects", "_read_only", "_root")
 
     def __init__(self, root: Root, *, read_only: bool = False) -> None:
         """Use the entries of `root`; a `read_only` one (a tier) is never written to."""
@@ -59,7 +57,7 @@ class URLIndex:
         self._entries = root.entries("urls", b"url", read_only=read_only)
         self._objects = root.objects()
         self._read_only = read_only
-        self._touched: dict[str, float] = {}
+        self._accesses = Accesses(root)
 
     def find(self, url: str, *, verify: bool = False, touch: bool = True) -> Hit | None:
         """Return the trusted object of a URL, None for a miss.
@@ -162,22 +160,10 @@ class URLIndex:
             if checked is None:
                 return None
             status = checked
-        if touch and not self._read_only:
-            now = self._root.now()
-            if abs(now - status.st_atime) > TOUCH_INTERVAL:
-                self._touch(entry, path, status, now)
+        if touch and not self._read_only and self._accesses.is_due(status):
+            address = format_address(address_of(entry.digest), entry.slot)
+            self._accesses.touch("url", entry.url, address, path, status)
         return Hit(entry, path, status)
-
-    def _touch(self, entry: URLEntry, path: str, status: os.stat_result, now: float) -> None:
-        if not set_access_time(path, status, now):
-            # Another user's file: the journal alone will know, and must not at every hit.
-            if abs(now - self._touched.get(path, 0.0)) <= TOUCH_INTERVAL:
-                return
-            if len(self._touched) >= _TOUCHED:
-                self._touched.clear()
-            self._touched[path] = now
-        address = format_address(address_of(entry.digest), entry.slot)
-        self._root.journal.append("touch", "url", entry.url, address, entry.size)
 
     def _verify(
         self, entry: URLEntry, path: str, also: tuple[Hasher, ...] = ()

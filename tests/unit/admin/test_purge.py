@@ -112,6 +112,17 @@ def test_the_young_the_pinned_and_the_leased_stay(live: Root) -> None:
     assert objects_on_disk(live).keys() == {stored[1].address, young.address}
 
 
+def test_the_grace_time_counts_from_the_last_access_not_from_the_last_touch(live: Root) -> None:
+    """A hit sets the time at most once an hour: what was given out just now may look that old."""
+    stored = [old(live, number) for number in range(3)]
+    for each, ago in zip(stored, (7300.0, 5400.0, 3601.0), strict=True):
+        age(live, each.path, ago)
+    policy = Policy(max_size=0, grace=3600.0)
+    assert purge(live, policy).spared == {YOUNG: 1}
+    assert objects_on_disk(live).keys() == {each.address for each in stored[1:]}
+    assert purge(live, Policy(max_size=0, grace=0.0)).taken == 2
+
+
 def test_a_lease_of_another_process_counts(live: Root) -> None:
     stored = old(live, 0)
     read, write = os.pipe()

@@ -12,8 +12,9 @@ import pytest
 
 from fscache.errors import RootPermissionError, StoreError
 from fscache.objects.digest import digest_of
+from fscache.records.access import INTERVAL
 from fscache.records.root import Root
-from fscache.urls.index import TOUCH_INTERVAL, URLIndex
+from fscache.urls.index import URLIndex
 from tests.support import damage
 from tests.support.listing import files, listing
 from tests.support.mounts import with_read_only
@@ -88,7 +89,7 @@ def test_an_access_is_recorded_at_most_once_an_hour(
     first = clock.now
     index.find(URL)
     assert os.stat(path).st_atime == first
-    clock.advance(TOUCH_INTERVAL - 1)
+    clock.advance(INTERVAL - 1)
     index.find(URL)
     assert os.stat(path).st_atime == first
     clock.advance(2)
