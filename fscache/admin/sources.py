@@ -7,6 +7,7 @@ a purge: whoever adds a kind adds it here.
 from __future__ import annotations
 
 from fscache.kv.source import KVSource
+from fscache.tasks.source import TaskSource
 from fscache.urls.source import URLSource
 
 TYPE_CHECKING = False
@@ -17,4 +18,4 @@ if TYPE_CHECKING:
 
 def sources(root: Root) -> dict[str, Source]:
     """Return the sources of a root by kind."""
-    return {"url": URLSource(root), "kv": KVSource(root)}
+    return {"url": URLSource(root), "kv": KVSource(root), "task": TaskSource(root)}

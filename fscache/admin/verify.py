@@ -110,6 +110,7 @@ class Verifier:
     def _all(self, catalog: Catalog) -> Iterator[Finding]:
         yield from self._objects(catalog)
         yield from self._entries()
+        yield from self._tasks()
         yield from self._partials()
 
     def _objects(self, catalog: Catalog) -> Iterator[Finding]:
@@ -219,6 +220,17 @@ class Verifier:
             if not address or os.path.exists(objects.locate(*parse_address(address))):
                 return None
         return Finding(findings.DANGLING, path, (name,), f"object {address} is not there")
+
+    def _tasks(self) -> Iterator[Finding]:
+        objects = self._root.objects()
+        source = self._keeper.sources["task"]
+        for named in source.scan():
+            self.done.entries += 1
+            path = objects.locate(*parse_address(named.address))
+            # Looked for again: the record may have been dropped meanwhile, its object with it.
+            if not os.path.exists(path) and source.look(named.name) is not None:
+                detail = f"object {named.address}, which a task's record names, is not there"
+                yield Finding(findings.DANGLING, path, (named.name,), detail)
 
     def _partials(self) -> Iterator[Finding]:
         directory = f"{self._root.path}/partial"

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fscache import errors
 from fscache.tasks import backends
+from tests.unit.tasks.conftest import START
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fscache.records.root import Root
     from fscache.tasks.face import Tasks
-    from tests.conftest import Clock
-
-START = datetime(2025, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(params=["files", "memory"])
-def tasks(request: pytest.FixtureRequest, root: Root, clock: Clock) -> Iterator[Tasks]:
-    made = backends.in_files(root) if request.param == "files" else backends.in_memory(clock)
-    yield made
-    made.close()
 
 
 def fill(tasks: Tasks, count: int = 10) -> None:
