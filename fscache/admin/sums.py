@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from fscache.fs.walk import files
 from fscache.records.usage import Usage, directories, usage
 
 TYPE_CHECKING = False
@@ -23,7 +24,8 @@ class Disk:
     Attributes:
         objects: Blocks of the objects.
         directories: Of the directories above them: their expected number times what some take.
-        entries: Of the entries, a block each.
+        entries: Of the entries' own files: a block each, or as many as the value needs.
+        tasks: Of the task records.
         derived: Of catalog and journal.
         partial: Of what is being written, or was when somebody died.
         quarantine: Of what was found bad.
@@ -32,6 +34,7 @@ class Disk:
     objects: int
     directories: int
     entries: int
+    tasks: int
     derived: int
     partial: int
     quarantine: int
@@ -40,7 +43,7 @@ class Disk:
     def total(self) -> int:
         """All together."""
         stored = self.objects + self.directories + self.entries
-        return stored + self.derived + self.partial + self.quarantine
+        return stored + self.tasks + self.derived + self.partial + self.quarantine
 
 
 def measure(keeper: Keeper) -> tuple[Usage, Disk]:
@@ -58,7 +61,8 @@ def measure(keeper: Keeper) -> tuple[Usage, Disk]:
         directories=round(
             directories(root.object_split, sums.objects.count) * _directory(root, sample)
         ),
-        entries=sums.entries * block,
+        entries=(sums.entries - sums.values.count) * block + sums.values.disk,
+        tasks=_content(f"{root.path}/tasks"),
         derived=_blocks(f"{root.path}/catalog.sqlite") + _content(f"{root.path}/journal"),
         partial=_content(f"{root.path}/partial"),
         quarantine=_content(f"{root.path}/quarantine"),
@@ -77,10 +81,7 @@ def _directory(root: Root, sample: list[str]) -> float:
 
 
 def _content(path: str) -> int:
-    try:
-        return sum(_blocks(f"{path}/{name}") for name in os.listdir(path))
-    except OSError:
-        return 0
+    return sum(_blocks(file.path) for file in files(path))
 
 
 def _blocks(path: str) -> int:

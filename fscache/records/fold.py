@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 RETIRE_AGE = 3600.0  # seconds of silence after which no process writes to a full segment any more
 DEAD_AGE = 30 * 86400.0  # the same for a segment that is not full: of a host that is no more
+_HEAD = 32  # bytes of an entry's file before its name
 BATCH_RECORDS = 100_000  # some 60 MB
 ADD_ENTRY = """
 INSERT INTO entries (kind, name, host, address, size, disk, accessed, stored, by)
@@ -202,9 +203,11 @@ class Folder:
 
 def entry_row(kind: str, named: Named, block: int) -> tuple[object, ...]:
     """Return what `ADD_ENTRY` takes; `block` is the file system's."""
+    # A value that is no object lies in the entry's own file, behind a head and the name.
+    held = named.size if named.address else named.size + len(named.name) + _HEAD
     return (
         *(kind, named.name, host_of(kind, named.name), named.address or None),
-        *(named.size, round_up(named.size, block) if named.address else 0),
+        *(named.size, round_up(held, block)),
         *(named.accessed or named.stored, named.stored, named.by),
     )
 

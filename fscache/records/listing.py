@@ -49,7 +49,7 @@ _OBJECTS = _SELECT.format(**_NO_ENTRY, tables="objects AS o")
 _SAME = "SELECT 1 FROM entries WHERE entries.address = o.address"
 _BARE = f"{_OBJECTS} WHERE NOT EXISTS ({_SAME})"
 _SMALL = """
-SELECT kind, name, host, '' AS address, size, 0 AS disk, accessed, stored, by, 0 AS hits,
+SELECT kind, name, host, '' AS address, size, disk, accessed, stored, by, 0 AS hits,
   0 AS verified
 FROM entries WHERE address IS NULL
 """

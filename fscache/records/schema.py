@@ -39,7 +39,7 @@ CREATE TABLE entries (
   host TEXT NOT NULL,             -- of a URL, the store of a key-value
   address TEXT,                   -- NULL: the entry names no object
   size INTEGER NOT NULL,
-  disk INTEGER NOT NULL,          -- as of its object: `admin du` would spend its time on the join
+  disk INTEGER NOT NULL,          -- of its object (`admin du` would spend its time on a join), or own
   accessed REAL NOT NULL,
   stored REAL NOT NULL,
   by TEXT NOT NULL

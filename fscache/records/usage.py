@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from fscache.records.journal import TASK
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fscache.objects.layout import Split
@@ -63,7 +65,8 @@ class Usage:
         hosts: By host of the first URL, by store of the first key-value.
         ages: By time since the last access.
         objects: The objects alone.
-        entries: Their number.
+        entries: The number of entries.
+        values: Of those, the ones whose value lies in their own file.
     """
 
     total: Sum = field(default_factory=Sum)
@@ -72,6 +75,7 @@ class Usage:
     ages: dict[str, Sum] = field(default_factory=dict)
     objects: Sum = field(default_factory=Sum)
     entries: int = 0
+    values: Sum = field(default_factory=Sum)
 
 
 def usage(db: Connection, now: float) -> Usage:
@@ -88,6 +92,7 @@ def usage(db: Connection, now: float) -> Usage:
         found.total.add(*sums)
     for bucket, *sums in db.execute(_SMALL_AGES.format(age=age)):
         found.ages.setdefault(AGES[bucket][0], Sum()).add(*sums)
+        found.values.add(*sums)
         found.total.add(*sums)
     for sign, statement in ((1, _HOSTS), (-1, _AGAIN)):
         for host, kind, *sums in db.execute(statement):
@@ -95,7 +100,7 @@ def usage(db: Connection, now: float) -> Usage:
             found.kinds.setdefault(kind, Sum()).add(*counted)
             if host:
                 found.hosts.setdefault(host, Sum()).add(*counted)
-            if sign > 0:
+            if sign > 0 and kind != TASK:  # which is no file, but a line in another
                 found.entries += sums[0]
     bare = Sum(found.total.count, found.total.size, found.total.disk)
     for named in found.kinds.values():

@@ -1,0 +1,108 @@
+"""Promises of fscache.admin.look: what is shown is what is there now."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fscache.admin import look
+from fscache.kv.local import LocalStore
+from fscache.records.listing import Query
+from fscache.records.root import Root
+from fscache.urls.lease import leased
+from tests.support.catalogs import DAY, age, keep, keeper_of, objects_of, open_root
+from tests.support.processes import ALICE, in_child
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fscache.objects.store import Stored
+    from fscache.records.listing import Row
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Root:
+    """A root on the real clock, since the kernel's times are real."""
+    return open_root(str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def stored(live: Root) -> list[Stored]:
+    """Objects of 1000, 1001, … bytes, the later the younger."""
+    made = [keep(live, bytes(1000 + n), f"https://host/{n}") for n in range(6)]
+    for number, each in enumerate(made):
+        age(live, each.path, (10 - number) * DAY)
+    return made
+
+
+def shown(root: Root, limit: int | None = None, **query: object) -> list[Row]:
+    keeper = keeper_of(root)
+    return keeper.ask(lambda catalog: list(look.find(keeper, catalog, Query(**query), limit)))  # type: ignore[arg-type]
+
+
+def test_a_row_says_what_is_true_of_its_object_now(live: Root, stored: list[Stored]) -> None:
+    keeper = keeper_of(live)
+    keeper.pins.add("https://host/1", by="ann")
+    keeper.pins.add(stored[2].address, by="ann")
+    now = live.now()
+    status = os.stat(stored[0].path)
+    os.utime(stored[0].path, ns=(int(now * 1e9), status.st_mtime_ns))  # behind the catalog's back
+    path = stored[3].path
+    with leased(lambda: path):  # type: ignore[arg-type, return-value]
+        rows = {row.name[-1]: row for row in shown(live)}
+    assert rows["0"].accessed == pytest.approx(now, abs=1e-3)
+    assert rows["0"].disk == status.st_blocks * 512
+    assert [name for name, row in rows.items() if row.pinned] == ["2", "1"]
+    assert [name for name, row in rows.items() if row.leased] == ["3"]
+    assert rows["4"].leased is False
+
+
+def test_what_is_gone_is_not_shown_and_others_take_its_place(
+    live: Root, stored: list[Stored]
+) -> None:
+    for gone in (stored[5], stored[3]):
+        os.unlink(gone.path)
+    assert [row.size for row in shown(live, 3)] == [1004, 1002, 1001]
+    # The catalog has learnt it: an old record of what is not there.
+    assert keeper_of(live).ask(objects_of).keys() == {stored[n].address for n in (0, 1, 2, 4)}
+    assert [row.size for row in shown(live)] == [1004, 1002, 1001, 1000]
+
+
+def test_a_record_that_is_ahead_of_its_file_stays_in_the_catalog(live: Root) -> None:
+    """A key-value's record comes before its entry: it may be there in a moment."""
+    live.journal.append("put", "object", "0" * 20, "0" * 20, 5)
+    assert shown(live) == []
+    assert keeper_of(live).ask(objects_of) == {"0" * 20: 5}
+
+
+def test_beyond_so_many_rows_the_catalog_is_believed(
+    live: Root, stored: list[Stored], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(look, "LOOKED_AT", 4)
+    keeper_of(live).pins.add("https://host/1", by="ann")
+    os.unlink(stored[5].path)
+    rows = shown(live)
+    assert [row.size for row in rows] == [1005, 1004, 1003, 1002, 1001, 1000]
+    assert {row.leased for row in rows} == {None}
+    assert [row.size for row in rows if row.pinned] == [1001]
+    assert [row.leased for row in shown(live, 4)] == [False] * 4
+
+
+def test_values_without_an_object_are_shown_as_they_are(live: Root) -> None:
+    LocalStore(live).put("small", "x")
+    (row,) = shown(live)
+    assert (row.kind, row.name, row.address, row.leased) == ("kv", "default/small", "", None)
+    assert row.disk == os.statvfs(live.path).f_frsize
+
+
+@pytest.mark.usefixtures("users")
+def test_who_may_not_read_an_object_does_not_know_of_its_leases(open_tmp: str) -> None:
+    def fill() -> str:
+        return keep(open_root(f"{open_tmp}/cache"), b"theirs").path
+
+    path = in_child(fill, umask=0o022)
+    assert in_child(look.is_leased, path, uid=ALICE) is False
+    os.chmod(path, 0o400)
+    assert in_child(look.is_leased, path, uid=ALICE) is None
