@@ -123,6 +123,7 @@ _LAZY = {
     "FetchService": "fscache.bridges.datastore",
     "URL_CACHE_PATH": "fscache.bridges.datastore",
     "urlcache": "fscache.bridges.datastore",
+    "sql": "fscache.grid.sql",
 }
 _MODULES = ("config", "errors", "kv")
 

@@ -52,6 +52,9 @@
     │   ├── InsecureGridError (PermissionError)
     │   ├── ClusterError (ConnectionError)
     │   ├── RemoteFailureError
+    │   ├── SQLError (ValueError)
+    │   │   └── SQLRefusedError (PermissionError)
+    │   ├── GatherTooLargeError (MemoryError)
     │   └── TableError
     │       ├── UnknownTableError (LookupError)
     │       ├── TableExistsError
@@ -79,6 +82,7 @@ from credentials.errors import (
 )
 from fscache.errors.grid import (
     ClusterError,
+    GatherTooLargeError,
     GridError,
     HostDied,
     InsecureGridError,
@@ -87,6 +91,8 @@ from fscache.errors.grid import (
     RemoteFailureError,
     ServiceEndedError,
     ServiceError,
+    SQLError,
+    SQLRefusedError,
     TableError,
     TableExistsError,
     TableSourceError,
@@ -163,6 +169,7 @@ __all__ = [
     "DestinationError",
     "FormatError",
     "FscacheError",
+    "GatherTooLargeError",
     "GridError",
     "HTTPStatusError",
     "HostDied",
@@ -193,6 +200,8 @@ __all__ = [
     "ResultUnavailableError",
     "RootError",
     "RootPermissionError",
+    "SQLError",
+    "SQLRefusedError",
     "ServerUnreachableError",
     "ServiceEndedError",
     "ServiceError",

@@ -123,3 +123,35 @@ class TableSourceError(TableError, ValueError):
     """What a table was to be made of cannot be read as one table."""
 
     code = "table-source"
+
+
+@dataclass(eq=False)
+class SQLError(GridError, ValueError):
+    """A query cannot be read, asks for what is not there, or failed.
+
+    `query` is its text and `position` the offset of the fault in it, where one is known.
+    """
+
+    code = "sql"
+    message = "{why}"
+
+    query: str = ""
+    position: int | None = None
+
+
+@dataclass(eq=False)
+class SQLRefusedError(SQLError, PermissionError):
+    """The query would do something other than read: tables and staged URLs are all that it may see."""
+
+    code = "sql-refused"
+
+
+@dataclass(eq=False)
+class GatherTooLargeError(GridError, MemoryError):
+    """More rows than `max_gather` allows would have to come to one place; all sizes in bytes."""
+
+    code = "gather-too-large"
+    message = "{why}: {asked} bytes or more, and {limit} are allowed (max_gather)"
+
+    limit: int = 0
+    asked: int = 0

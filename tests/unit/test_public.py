@@ -31,6 +31,7 @@ PACKAGE = [
     "path",
     "prefetch",
     "put",
+    "sql",
     "urlcache",
     "use_remote",
 ]
