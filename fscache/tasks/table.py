@@ -18,7 +18,7 @@ from fscache.tasks.model import DATES
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, TextIO
+    from typing import Any, BinaryIO, TextIO
 
     from fscache.tasks.model import Record
 
@@ -44,8 +44,8 @@ def write_csv(records: Sequence[Record], file: TextIO) -> None:
     writer.writerows([_text(_cell(record, key)) for key in keys] for record in records)
 
 
-def write_parquet(records: Sequence[Record], path: str) -> None:
-    """Write records as a Parquet file; needs pyarrow."""
+def write_parquet(records: Sequence[Record], file: str | BinaryIO) -> None:
+    """Write records as a Parquet file, to a path or an open file; needs pyarrow."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -53,7 +53,7 @@ def write_parquet(records: Sequence[Record], path: str) -> None:
         key: _arrow(pa, key, [_cell(record, key) for record in records])
         for key in columns_of(records)
     }
-    parquet.write_table(pa.table(columns), path, compression="zstd")
+    parquet.write_table(pa.table(columns), file, compression="zstd")
 
 
 def columns_of(records: Sequence[Record]) -> list[str]:
