@@ -10,7 +10,6 @@ import pytest
 from fscache.admin import look
 from fscache.kv.local import LocalStore
 from fscache.records.listing import Query
-from fscache.records.root import Root
 from fscache.urls.lease import leased
 from tests.support.catalogs import DAY, age, keep, keeper_of, objects_of, open_root
 from tests.support.processes import ALICE, in_child
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from fscache.objects.store import Stored
     from fscache.records.listing import Row
+    from fscache.records.root import Root
 
 
 @pytest.fixture
