@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from typing import Any, BinaryIO, Self
 
     from credentials.model import Credential
+    from fscache.admin.face import Admin
     from fscache.config import Config
     from fscache.kv.local import LocalStore
     from fscache.urls.fetcher import Fetcher
@@ -72,7 +73,9 @@ class Cache:
             object_split=_split(self.config.split),
         )
         if self.config.max_size is not None or self.config.min_free is not None:
-            self.root.make_room = _room_maker(self.root, self.config)
+            from fscache.admin.room import room_maker
+
+            self.root.make_room = room_maker(self.root, self.config)
         self._roots = [*(Root(tier, now=now) for tier in self.config.tiers), self.root]
         self._own = URLIndex(self.root)
         self._accesses = Accesses(self.root)
@@ -345,6 +348,15 @@ class Cache:
             self._kv = LocalStore(self.root)
         return self._kv
 
+    # -- administration -----------------------------------------------------------------------
+
+    @property
+    def admin(self) -> Admin:
+        """What is here and what it takes, purging, pinning, verifying."""
+        from fscache.admin.face import Admin
+
+        return Admin(self.root, self.config, locate=self.path, fetch=self.get)
+
     # -- life ---------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -409,18 +421,6 @@ def _size(source: bytes | BinaryIO) -> int:
 
 def _split(text: str) -> Split:
     return OBJECT_SPLIT if text == "4+4+12" else Split.parse(text)
-
-
-def _room_maker(root: Root, config: Config) -> Callable[[int], None]:
-    from fscache.admin.room import Limits, RoomMaker
-
-    limits = Limits(
-        max_size=config.max_size,
-        min_free=config.min_free,
-        low_water=config.low_water,
-        grace=config.grace,
-    )
-    return RoomMaker(root, limits).make
 
 
 def _modes(config: Config) -> Modes:

@@ -20,9 +20,11 @@ from fscache.units import parse_share
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from logging import Logger
 
     from fscache.admin.keeper import Keeper
+    from fscache.config import Config
     from fscache.objects.purge import Policy
     from fscache.records.root import Root
     from fscache.records.segments import Follower
@@ -65,6 +67,50 @@ class Limits:
             low_water=self.low_water,
             grace=self.grace,
         )
+
+
+def policy_for(
+    root: Root,
+    config: Config,
+    *,
+    older_than: float | None,
+    max_size: int | None,
+    min_free: str | None,
+    low_water: float | None,
+    grace: float | None,
+) -> Policy | None:
+    """Return the policy of a purge that is asked for; None where there is no reason to purge.
+
+    Without a reason of its own (age, size, free space) it is that of the configuration, and its limits
+    are come down from as far as it says; a reason given is met exactly.
+    """
+    by_itself = (older_than, max_size, min_free) == (None, None, None)
+    if by_itself and config.max_size is None and config.min_free is None:
+        return None
+    if low_water is None:
+        low_water = config.low_water if by_itself else 1.0
+    system = os.statvfs(root.path)
+    limits = Limits(
+        max_size=config.max_size if by_itself else max_size,
+        min_free=config.min_free if by_itself else min_free,
+        low_water=low_water,
+        grace=config.grace if grace is None else grace,
+        older_than=older_than,
+    )
+    return limits.policy(system.f_blocks * system.f_frsize)
+
+
+def room_maker(root: Root, config: Config) -> Callable[[int], None] | None:
+    """Return what makes room in a root within the configured limits, None where there are none."""
+    if config.max_size is None and config.min_free is None:
+        return None
+    limits = Limits(
+        max_size=config.max_size,
+        min_free=config.min_free,
+        low_water=config.low_water,
+        grace=config.grace,
+    )
+    return RoomMaker(root, limits).make
 
 
 class RoomMaker:

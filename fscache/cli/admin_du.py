@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from fscache.records.usage import Sum
 
 _GROUPS = {"kind": "kinds", "host": "hosts", "age": "ages"}
-_PARTS = ("objects", "directories", "entries", "derived", "partial", "quarantine")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -30,22 +29,23 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
+    from fscache.admin.forms import on_disk, summed
     from fscache.admin.sums import measure
     from fscache.units import format_size
 
     usage, disk = measure(keeper(session))
     groups = arguments.by or list(_GROUPS)
-    parts = {part: getattr(disk, part) for part in _PARTS}
+    parts = on_disk(disk)
     human = sys.stdout.isatty()
 
     def size(number: int) -> str:
         return format_size(number) if human else str(number)
 
     if session.json:
-        session.emit("", {"by": "total", "name": "total", **_fields(usage.total)})
+        session.emit("", {"by": "total", "name": "total", **summed(usage.total)})
         for group in groups:
             for name, total in _sorted(group, getattr(usage, _GROUPS[group])).items():
-                session.emit("", {"by": group, "name": name, **_fields(total)})
+                session.emit("", {"by": group, "name": name, **summed(total)})
         session.emit("", {"by": "disk", "name": "total", "disk": disk.total, **parts})
         return 0
     rows = [("BY", "NAME", "COUNT", "SIZE", "DISK")]
@@ -73,7 +73,3 @@ def _sorted(group: str, sums: Mapping[str, Sum]) -> dict[str, Sum]:
 
         return {name: sums[name] for name, _ in AGES if name in sums}
     return dict(sorted(sums.items(), key=lambda item: (-item[1].size, item[0])))
-
-
-def _fields(total: Sum) -> dict[str, object]:
-    return {"count": total.count, "size": total.size, "disk": total.disk}

@@ -81,17 +81,21 @@ def execute(session: Session, arguments: Namespace) -> int:
 def _show_json(rows: Iterable[Row]) -> None:
     from json import dumps
 
+    from fscache.admin.forms import listed
+
     for row in rows:
-        sys.stdout.write(f"{dumps(fields(row))}\n")
+        sys.stdout.write(f"{dumps(listed(row))}\n")
 
 
 def _show_csv(rows: Iterable[Row]) -> None:
     import csv
 
+    from fscache.admin.forms import listed
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     heading = True
     for row in rows:
-        values = fields(row)
+        values = listed(row)
         if heading:
             writer.writerow(values)
             heading = False
@@ -110,24 +114,6 @@ def _show_table(rows: Iterable[Row]) -> None:
             heading = []
         for line in aligned(chunk, right=frozenset({2, 3})):
             sys.stdout.write(f"{line}\n")
-
-
-def fields(row: Row) -> dict[str, object]:
-    """Return a row as JSON and CSV have it: sizes in bytes, times in seconds since the epoch."""
-    return {
-        "kind": row.kind,
-        "name": row.name,
-        "address": row.address or None,
-        "size": row.size,
-        "disk": row.disk,
-        "accessed": round(row.accessed, 3),
-        "stored": round(row.stored, 3),
-        "staged_by": row.by or None,
-        "hits": row.hits,
-        "verified": round(row.verified, 3) or None,
-        "pinned": row.pinned,
-        "leased": row.leased,
-    }
 
 
 def _cells(row: Row, *, human: bool) -> tuple[str, ...]:

@@ -86,6 +86,7 @@ def execute(session: Session, arguments: Namespace) -> int:
 def _migrate(session: Session, source: str, found: Iterator[Found], arguments: Namespace) -> int:
     import socket
 
+    from fscache.admin.face import user
     from fscache.cli.exits import OK, UNEXPECTED
     from fscache.migrate import item
     from fscache.migrate.log import Log
@@ -104,7 +105,7 @@ def _migrate(session: Session, source: str, found: Iterator[Found], arguments: N
                 URLIndex(root),
                 source,
                 log,
-                by=f"{keeping.user()}@{socket.gethostname()}",
+                by=f"{user()}@{socket.gethostname()}",
                 link=not arguments.copy,
             )
             for each in found:

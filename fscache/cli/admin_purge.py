@@ -6,7 +6,6 @@ themselves before a put.
 
 from __future__ import annotations
 
-import os
 import sys
 
 from fscache.cli import keeping
@@ -16,9 +15,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
     from collections.abc import Callable
 
-    from fscache.admin.purge import Purged
     from fscache.cli.session import Session
-    from fscache.objects.purge import Candidate, Policy
+    from fscache.objects.purge import Candidate
 
 _SHOWN = 20  # lines of a plan on a terminal; --json has all
 
@@ -63,12 +61,22 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
+    from fscache.admin import forms
     from fscache.admin.purge import Purge
+    from fscache.admin.room import policy_for
     from fscache.units import format_size
     from fscache.urls.bars import printable
 
     hand = keeping.keeper(session)
-    policy = _policy(session, arguments)
+    policy = policy_for(
+        hand.root,
+        session.config,
+        older_than=arguments.older_than,
+        max_size=arguments.max_size,
+        min_free=arguments.min_free,
+        low_water=arguments.low_water,
+        grace=arguments.grace,
+    )
     if policy is None:
         keeping.note(
             "nothing to do: no --older-than, --max-size or --min-free, and no limit configured"
@@ -80,7 +88,7 @@ def execute(session: Session, arguments: Namespace) -> int:
         nonlocal shown
         shown += 1
         if session.json:
-            session.emit("", _fields(candidate, name(candidate.address)))
+            session.emit("", forms.candidate(candidate, name(candidate.address)))
         elif arguments.dry_run and (shown <= _SHOWN or not sys.stdout.isatty()):
             size = format_size(candidate.size) if sys.stdout.isatty() else str(candidate.size)
             named = printable(name(candidate.address))
@@ -93,51 +101,9 @@ def execute(session: Session, arguments: Namespace) -> int:
     verb = "would free" if arguments.dry_run else "freed"
     spared = "".join(f", {count} spared: {why}" for why, count in done.spared.items())
     text = f"{done.taken} objects, {verb} {format_size(done.freed)} of {format_size(done.used)}"
-    session.emit(text + spared, _summary(done, dry_run=arguments.dry_run))
+    session.emit(text + spared, forms.purged(done, dry_run=arguments.dry_run))
     if done.short:
         keeping.note(
             f"still {format_size(done.short)} over the limit: what is left may not be purged"
         )
     return 0
-
-
-def _policy(session: Session, arguments: Namespace) -> Policy | None:
-    from fscache.admin.room import Limits
-
-    config = session.config
-    asked = (arguments.older_than, arguments.max_size, arguments.min_free)
-    by_itself = asked == (None, None, None)
-    if by_itself and config.max_size is None and config.min_free is None:
-        return None
-    low_water = arguments.low_water
-    if low_water is None:
-        low_water = config.low_water if by_itself else 1.0
-    system = os.statvfs(session.cache.root.path)
-    limits = Limits(
-        max_size=config.max_size if by_itself else arguments.max_size,
-        min_free=config.min_free if by_itself else arguments.min_free,
-        low_water=low_water,
-        grace=config.grace if arguments.grace is None else arguments.grace,
-        older_than=arguments.older_than,
-    )
-    return limits.policy(system.f_blocks * system.f_frsize)
-
-
-def _fields(candidate: Candidate, name: str) -> dict[str, object]:
-    return {
-        "address": candidate.address,
-        "size": candidate.size,
-        "accessed": round(candidate.accessed, 3),
-        "name": name or None,
-    }
-
-
-def _summary(done: Purged, *, dry_run: bool) -> dict[str, object]:
-    return {
-        "dry_run": dry_run,
-        "objects": done.taken,
-        "freed": done.freed,
-        "used": done.used,
-        "short": done.short,
-        "spared": done.spared,
-    }

@@ -19,6 +19,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(session: Session, _arguments: Namespace) -> int:
     """Run the command."""
+    from fscache.admin.forms import surveyed
     from fscache.units import format_size
 
     found = keeper(session).reindex()
@@ -32,18 +33,7 @@ def execute(session: Session, _arguments: Namespace) -> int:
     ):
         if count:
             text += f"; {count} {what} (see `fscache admin verify`)"
-    session.emit(
-        text,
-        {
-            "objects": found.objects,
-            "bytes": found.bytes,
-            "entries": found.entries,
-            "new": found.new,
-            "gone": found.gone,
-            "dangling": found.dangling,
-            "strays": sorted(found.strays),
-        },
-    )
+    session.emit(text, surveyed(found))
     if not session.json:
         for path in sorted(found.strays)[:_SHOWN]:
             note(f"stray: {path}")

@@ -6,7 +6,7 @@ names, so that `diff` and `comm` of two snapshots show what came and went.
 
 from __future__ import annotations
 
-from fscache.cli.admin_ls import fields
+from fscache.admin.forms import listed
 from fscache.cli.keeping import keeper
 
 TYPE_CHECKING = False
@@ -36,7 +36,7 @@ def execute(session: Session, arguments: Namespace) -> int:
         pinned = hand.pins.names()
         for row in rows(catalog.db, Query(order="name"), hand.root.now()):
             row.pinned = row.name in pinned or row.address in pinned
-            values = fields(row)
+            values = listed(row)
             del values["leased"]  # nobody looked
             count += 1
             yield values

@@ -39,6 +39,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
+    from fscache.admin.forms import verified
     from fscache.admin.repair import Repairer
     from fscache.admin.verify import Selection, Throttle, Verifier
     from fscache.units import format_size
@@ -67,14 +68,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     )
     session.emit(
         text,
-        {
-            "objects": done.objects,
-            "hashed": done.hashed,
-            "bytes": done.bytes,
-            "entries": done.entries,
-            "found": done.found,
-            "repaired": done.repaired,
-        },
+        verified(done),
     )
     from fscache.cli.exits import OK, VERIFICATION
 
@@ -82,20 +76,12 @@ def execute(session: Session, arguments: Namespace) -> int:
 
 
 def _show(session: Session, finding: Finding) -> None:
+    from fscache.admin import forms
     from fscache.admin.findings import MEANINGS
     from fscache.urls.bars import printable
 
     if session.json:
-        session.emit(
-            "",
-            {
-                "finding": finding.what,
-                "path": finding.path,
-                "names": list(finding.names),
-                "detail": finding.detail,
-                "repaired": finding.repaired or None,
-            },
-        )
+        session.emit("", forms.finding(finding))
         return
     detail = finding.detail or MEANINGS[finding.what]
     lines = [f"{finding.what}: {finding.path}: {detail}"]

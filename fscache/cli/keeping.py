@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 
@@ -52,16 +51,6 @@ class Steps:
         line = "" if finished else f"{phase:<10} [{'#' * full:<20}] {done}/{total}"
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
-
-
-def user() -> str:
-    """Return who runs this, for people."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container's numeric user without a name
-        return str(os.geteuid())
 
 
 def size(text: str) -> int:

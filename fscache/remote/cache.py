@@ -18,6 +18,7 @@ from fscache.objects.layout import parse_address
 from fscache.paths import as_path
 from fscache.records.root import Root
 from fscache.remote import address as addresses
+from fscache.remote.admin import RemoteAdmin
 from fscache.remote.asking import SpoolAsker
 from fscache.remote.client import Client
 from fscache.remote.fetcher import PullFetcher, SharedFetcher, choose
@@ -101,6 +102,11 @@ class RemoteCache(Cache):
     def kv(self) -> RemoteStore:  # type: ignore[override]  # both are `KeyValues`
         """The server's key-values."""
         return RemoteStore(self.rpc)
+
+    @property
+    def admin(self) -> RemoteAdmin:  # type: ignore[override]  # the same methods
+        """The server's administration; needs an admin's token."""
+        return RemoteAdmin(self.rpc)
 
     # -- what goes to the server ---------------------------------------------------------------
 

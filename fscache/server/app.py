@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from fscache.server.rpc import Methods
 
     Route = Callable[[Request, str], Response]
+    Routes = Mapping[tuple[str, str], Route]
 
 _CHALLENGE = (("WWW-Authenticate", 'Basic realm="fscache"'),)
 _WITHOUT_ROOT = ("", "metrics")
 _AWAY = 5.0  # seconds after which to ask again
 _XML_TYPES = ("text/xml", "application/xml")
+_SIMPLE_TYPES = ("", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain")
 
 
 class App:
@@ -38,7 +40,7 @@ class App:
         limiter: RateLimiter,
         limits: Limits,
         methods: Methods,
-        routes: Mapping[tuple[str, str], Route],
+        routes: Routes,
         healthy: Callable[[], str | None],
         usable: Callable[[], str | None],
     ) -> None:
@@ -50,7 +52,7 @@ class App:
             limits: The largest bodies.
             methods: The calls of XML-RPC.
             routes: (method, first part of the path) → what serves it; it gets the rest of the path.
-                GET routes serve HEAD too.
+                GET routes serve HEAD too; POST without a route is XML-RPC.
             healthy: Returns what is wrong, None if nothing is.
             usable: Returns why nothing can be served from the root, None if it can. Asked for every
                 request: what is written while a file system is not mounted would land below it.
@@ -91,12 +93,14 @@ class App:
         away = None if first in _WITHOUT_ROOT and head.method != "POST" else self._usable()
         if away is not None:
             return error_reply(errors.TryAgainError(SERVER, away, retry_after=_AWAY))
-        if head.method == "POST":
-            return self._call(request, path)
-        if not may(role, USE):
-            return error_reply(errors.AccessDeniedError(SERVER, "this needs a token"))
         method = "GET" if head.method == "HEAD" else head.method
         route = self._routes.get((method, first))
+        if method == "POST":
+            _check_type(request)
+            if route is None:
+                return self._call(request, path)
+        if not may(role, USE):
+            return error_reply(errors.AccessDeniedError(SERVER, "this needs a token"))
         if route is None:
             return error_reply(errors.RefusedRequestError(SERVER, f"nothing at {path[:80]}"), 404)
         try:
@@ -109,9 +113,7 @@ class App:
     def _call(self, request: Request, path: str) -> Response:
         if path not in ("/", "/RPC2"):
             raise BadRequestError(404, "calls go to /RPC2")
-        # A browser cannot be made to send this type across sites without asking us first.
-        kind = request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind not in _XML_TYPES:
+        if _type_of(request) not in _XML_TYPES:
             raise BadRequestError(415, "a call is text/xml")
         document = request.body.read_all(self._limits.call)
         caller = Caller(request.role, request.client)
@@ -120,3 +122,13 @@ class App:
     def _health(self) -> Response:
         wrong = self._healthy()
         return Response(200, b"ok\n") if wrong is None else Response(503, f"{wrong}\n".encode())
+
+
+def _type_of(request: Request) -> str:
+    return request.head.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _check_type(request: Request) -> None:
+    """Refuse what a browser could be made to send from another site's page, with our user's token."""
+    if _type_of(request) in _SIMPLE_TYPES:
+        raise BadRequestError(415, "this type of body is not taken here")

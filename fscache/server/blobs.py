@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fscache.cache import Cache
+    from fscache.server.app import Routes
     from fscache.server.body import Body
     from fscache.server.connection import Request
     from stager.destination import Reservation
@@ -51,6 +52,10 @@ class Blobs:
         self._cache = cache
         self._reserve = reserve
         self._limit = limit
+
+    def routes(self) -> Routes:
+        """Return the table."""
+        return {("GET", "objects"): self.get, ("PUT", "objects"): self.put}
 
     def get(self, request: Request, name: str) -> Response:
         """Answer GET or HEAD.
@@ -95,7 +100,7 @@ class Blobs:
         where = ("Content-Range", f"bytes {offset}-{offset + count - 1}/{size}")
         return Response(206, FilePart(fd, offset, count), _BYTES, (*headers, where))
 
-    def put(self, request: Request) -> Response:
+    def put(self, request: Request, _rest: str) -> Response:
         """Take an upload; the answer names the object.
 
         Raises:

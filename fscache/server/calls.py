@@ -1,4 +1,4 @@
-"""What can be called: `url.*`, `precondition.*`, `server.*`, `admin.*`; their docstrings are the help.
+"""What can be called: `url.*`, `precondition.*`, `server.*`; their docstrings are the help.
 
 Each function's first parameter is the caller. Times are seconds; a timeout is cut to `MAX_PARK`, and
 who waits longer calls again.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fscache import __version__, errors
-from fscache.server.auth import ADMIN
 from fscache.server.options import checked_urls
 from fscache.server.rpc import SERVER, Method
 from fscache.server.spool import Asked
@@ -58,7 +57,6 @@ class Calls:
             Method("url.entries", self.entries),
             Method("precondition.met", self.met),
             Method("precondition.wait", self.await_met),
-            Method("admin.requests", self.requests, ADMIN),
         ]
 
     def about(self, _caller: Caller) -> dict[str, Any]:
@@ -116,13 +114,6 @@ class Calls:
         `request:<id>` is met when that request has ended.
         """
         return self._preconditions.wait(_checked_ids(names), checked_timeout(timeout))
-
-    def requests(self, _caller: Caller) -> list[dict[str, Any]]:
-        """Return everybody's requests that are under way, with who asked."""
-        return [
-            {**self._board.describe(identity, request), "by": batch.asked.by}
-            for batch, identity, request in self._board.under_way()
-        ]
 
 
 def _checked_ids(ids: object) -> list[str]:

@@ -80,9 +80,9 @@ def answers(url: str, timeout: float = _PROBE) -> bool:
 def _reload(server: Server, variables: SystemdVariables, reread: Callable[[], Config]) -> None:
     notify.notify(variables, notify.RELOADING)
     try:
-        server.reload(reread())
+        later = server.reload(reread())
     except FscacheError as exc:
         _log.error("not reloaded: %s", exc)
     else:
-        _log.info("reloaded")
+        _log.info("reloaded%s", f"; from the next start on: {', '.join(later)}" if later else "")
     notify.notify(variables, notify.READY)

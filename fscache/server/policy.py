@@ -84,6 +84,21 @@ class TargetPolicy:
             raise TargetRefusedError(address, f"{found} is {why}")
 
 
+class InForce:
+    """The policy in force; a reload replaces it under the transfers' feet."""
+
+    def __init__(self, policy: TargetPolicy) -> None:
+        self.policy = policy
+
+    def check_url(self, url: str) -> None:
+        """See `TargetPolicy.check_url`."""
+        self.policy.check_url(url)
+
+    def check_address(self, address: str) -> None:
+        """See `TargetPolicy.check_address`."""
+        self.policy.check_address(address)
+
+
 def refusal(address: Address, *, allow_private: bool) -> str | None:
     """Return why an address is refused, None if it is not."""
     if address.is_unspecified:

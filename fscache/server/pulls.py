@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fscache.cache import Cache
+    from fscache.server.app import Routes
     from fscache.server.blobs import Blobs
     from fscache.server.board import Board
     from fscache.server.connection import Request, Response
@@ -43,6 +44,10 @@ class Pulls:
         self._board = board
         self._blobs = blobs
         self._now = now
+
+    def routes(self) -> Routes:
+        """Return the table."""
+        return {("GET", "urls"): self.get}
 
     def get(self, request: Request, quoted: str) -> Response:
         """Answer GET or HEAD.

@@ -8,31 +8,37 @@ spool files stay); answers under way are sent; the port is closed.
 from __future__ import annotations
 
 import os
-import ssl
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, cast
 
 from fscache import config as configuration
+from fscache.admin.room import room_maker
 from fscache.cache import Cache
 from fscache.errors import ConfigError
-from fscache.kv.local import LocalStore
 from fscache.server import beacon, figures, metrics, page
+from fscache.server.admin import AdminCalls
 from fscache.server.app import App
 from fscache.server.auth import Tokens
 from fscache.server.blobs import Blobs
 from fscache.server.board import Board
 from fscache.server.calls import Calls
+from fscache.server.jobs import Jobs
 from fscache.server.keeper import Keeper
-from fscache.server.kv import KVService, Passing
+from fscache.server.kv import Stores, Values
+from fscache.server.kvcalls import KVCalls
 from fscache.server.limits import RateLimiter
 from fscache.server.listener import Listener, bind
-from fscache.server.policy import policy_of
+from fscache.server.metastore import Metastore
+from fscache.server.policy import InForce, policy_of
 from fscache.server.preconditions import Preconditions
 from fscache.server.pulls import Pulls
+from fscache.server.renewal import Renewable
 from fscache.server.rpc import Methods
 from fscache.server.spool import NEW, Spool
+from fscache.server.tls import Certificate
 from fscache.server.watch import Watch
+from fscache.server.watches import Watches
 from fscache.urls.destination import CacheDestination
 from fscache.urls.fetcher import Fetcher
 from fscache.urls.index import URLIndex
@@ -44,22 +50,37 @@ if TYPE_CHECKING:
 
     from fscache.config import Config
     from fscache.records.root import Root
+    from fscache.server.app import Routes
     from fscache.server.connection import Request, Response
-    from fscache.server.policy import TargetPolicy
+    from fscache.server.rpc import Method
     from fscache.server.settings import Settings
+    from fscache.urls.destination import SpaceReservation
 
 
-class _Guard:
-    """The target policy in force; a reload replaces it under the transfers' feet."""
+RELOADED = frozenset(
+    {
+        *("allow_hosts", "allow_networks", "allow_private", "deny_hosts", "mirrors"),
+        *("attempts", "connect_timeout", "per_host", "stall_timeout", "workers"),
+        *("grace", "low_water", "max_size", "min_free"),
+        *("credentials_directory", "keyring_hosts", "netrc"),
+        *("grid", "grid_tls", "server", "token", "token_file"),  # not the daemon's own at all
+    }
+)
+"""The settings that a reload takes over."""
 
-    def __init__(self, policy: TargetPolicy) -> None:
-        self.policy = policy
 
-    def check_url(self, url: str) -> None:
-        self.policy.check_url(url)
+class _Routed(Protocol):
+    """What answers plain HTTP."""
 
-    def check_address(self, address: str) -> None:
-        self.policy.check_address(address)
+    def routes(self) -> Routes:
+        """Return what it answers; see `App`."""
+
+
+class _Called(Protocol):
+    """What answers XML-RPC."""
+
+    def methods(self) -> list[Method]:
+        """Return what can be called."""
 
 
 class Server:
@@ -89,7 +110,8 @@ class Server:
         self._settings = settings
         self._stop = threading.Event()
         stopping = self._stop.is_set
-        self._guard = _Guard(policy_of(config))
+        self._guard = InForce(policy_of(config))
+        self._stager: Renewable | None = None
         self.cache = Cache(config.root, config=config, now=now, fetcher=self._fetcher)
         root = self.cache.root
         root.ensure()
@@ -98,34 +120,38 @@ class Server:
             anonymous_kv=settings.anonymous_kv,
             handed=settings.token_handed,
         )
-        self._tls = _tls(settings)
+        self._certificate = Certificate(settings)
         self._spool = Spool(root)
         self._spool.ensure()
         self.board = Board(self.cache, self._spool, now=now, stopping=stopping)
         self._preconditions = Preconditions(root, self.board.request, stopping)
-        space = CacheDestination(root, URLIndex(root), max_size=config.max_size)
-        blobs = Blobs(self.cache, reserve=space.reserve, limit=settings.limits.upload)
-        pulls = Pulls(self.cache, self.board, blobs, now=now)
-        calls = Calls(
-            self.cache, self.board, self._preconditions, now=now, identity=beacon.light(root)
-        )
-        self._stores: dict[str, LocalStore] = {}
-        kv = KVService(self._store, settings.limits.value)
+        self._space = _space(root, config)
+        blobs = Blobs(self.cache, reserve=self._reserve, limit=settings.limits.upload)
+        stores = Stores(root)
         self._survey = figures.Survey(self.cache, now)
+        calls: tuple[_Called, ...] = (
+            Calls(
+                self.cache, self.board, self._preconditions, now=now, identity=beacon.light(root)
+            ),
+            AdminCalls(self.cache.admin, self.board, Jobs(stopping)),
+            Metastore(stores),
+            KVCalls(stores),
+            Watches(stores),
+        )
+        pages: tuple[_Routed, ...] = (
+            blobs,
+            Pulls(self.cache, self.board, blobs, now=now),
+            Values(stores, settings.limits.value),
+        )
         self._app = App(
             tokens=self._tokens,
             limiter=RateLimiter(settings.limits, time.monotonic),
             limits=settings.limits,
-            methods=Methods([*calls.methods(), *kv.methods()]),
+            methods=Methods([method for each in calls for method in each.methods()]),
             routes={
-                ("GET", "objects"): blobs.get,
-                ("PUT", "objects"): lambda request, _rest: blobs.put(request),
-                ("GET", "urls"): pulls.get,
-                ("GET", "kv"): kv.get,
-                ("PUT", "kv"): kv.put,
-                ("DELETE", "kv"): kv.delete,
                 ("GET", "metrics"): self._metrics,
                 ("GET", ""): self._page,
+                **{key: route for each in pages for key, route in each.routes().items()},
             },
             healthy=self.trouble,
             usable=self._away,
@@ -136,7 +162,11 @@ class Server:
             where = f"{settings.host}:{settings.port}"
             raise ConfigError("port", where, exc.strerror or str(exc)) from exc
         self._listener = Listener(
-            listening, self._app, tls=self._tls, idle=settings.idle, stall=settings.stall
+            listening,
+            self._app,
+            tls=self._certificate.context,
+            idle=settings.idle,
+            stall=settings.stall,
         )
         self._keeper = Keeper(
             self._spool,
@@ -151,7 +181,7 @@ class Server:
     def url(self) -> str:
         """Where the server answers."""
         host, port = self._listener.address
-        scheme = "http" if self._tls is None else "https"
+        scheme = "http" if self._certificate.context is None else "https"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def start(self) -> None:
@@ -171,16 +201,30 @@ class Server:
         self.cache.close()
         self._listener.stop(self._settings.grace)
 
-    def reload(self, config: Config) -> None:
-        """Read tokens and certificate again, and take the target policy of `config`.
+    def reload(self, config: Config) -> list[str]:
+        """Read tokens and certificate again, and take the settings of `config` that can change.
+
+        Transfers under way end as they began; all others go by the new settings.
+
+        Returns:
+            The settings that are other than at the start and hold from the next one on.
 
         Raises:
-            ConfigError: one of them cannot be used; the others are in force.
+            ConfigError: something cannot be used; everything is as it was.
         """
+        policy = policy_of(config)
+        self._certificate.check()
         self._tokens.reload()
-        self._guard.policy = policy_of(config)
-        if self._tls is not None:
-            _load_certificate(self._tls, self._settings)
+        self._certificate.reload()
+        self._guard.policy = policy
+        root = self.cache.root
+        root.make_room = room_maker(root, config)
+        self._space = _space(root, config)
+        if self._stager is not None:
+            self._stager.renew(config)
+        before, self._config = self._config, config
+        changed = {name for name, _, _ in config.explain() if config.get(name) != before.get(name)}
+        return sorted(changed - RELOADED)
 
     @property
     def alive(self) -> bool:
@@ -197,13 +241,8 @@ class Server:
             self.board, self._survey, self._listener, self._app, trouble=self.trouble()
         )
 
-    def _store(self, name: str) -> LocalStore:
-        store = self._stores.get(name)
-        if store is None:
-            # One for all connections, whichever thread was first: it remembers recent values.
-            made = LocalStore(self.cache.root, name, serializer=Passing)
-            store = self._stores.setdefault(name, made)
-        return store
+    def _reserve(self, name: str, size: int) -> SpaceReservation:
+        return self._space.reserve(name, size)
 
     def _away(self) -> str | None:
         if self._stop.is_set():
@@ -216,14 +255,18 @@ class Server:
     def _metrics(self, _request: Request, _rest: str) -> Response:
         return metrics.respond(self.figures())
 
-    def _fetcher(self, root: Root, index: URLIndex, config: Config) -> Fetcher:
-        return Fetcher(
-            root,
-            index,
-            config,
-            transports=default_transports(check_address=self._guard.check_address),
-            target_policy=self._guard.check_url,
-        )
+    def _fetcher(self, root: Root, index: URLIndex, _config: Config) -> Fetcher:
+        def make(settings: Config) -> Fetcher:
+            return Fetcher(
+                root,
+                index,
+                settings,
+                transports=default_transports(check_address=self._guard.check_address),
+                target_policy=self._guard.check_url,
+            )
+
+        self._stager = Renewable(make, self._config)
+        return cast("Fetcher", self._stager)  # the same methods
 
 
 def load_config(root: str | None, workers: int | None, **flags: object) -> Config:
@@ -231,18 +274,8 @@ def load_config(root: str | None, workers: int | None, **flags: object) -> Confi
     return configuration.load(arguments={"root": root, "workers": workers, **flags})
 
 
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    if settings.tls_cert is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    _load_certificate(context, settings)
-    return context
-
-
-def _load_certificate(context: ssl.SSLContext, settings: Settings) -> None:
-    certificate = settings.tls_cert or ""
-    try:
-        context.load_cert_chain(certificate, settings.tls_key)
-    except (OSError, ssl.SSLError) as exc:
-        raise ConfigError("tls_cert", certificate, str(exc)) from exc
+def _space(root: Root, config: Config) -> CacheDestination:
+    """Return what sets space aside for uploads."""
+    return CacheDestination(
+        root, URLIndex(root), max_size=config.max_size, make_room=root.make_room
+    )

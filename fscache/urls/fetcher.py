@@ -104,6 +104,10 @@ class Fetcher:
             for urls, checksum, known in misses
         ]
 
+    def land(self) -> None:
+        """Take nothing more, and return when what is under way has ended."""
+        self._service.close()
+
     def close(self) -> None:
         """Stop; partial files stay."""
         self._service.close(cancel=True)

@@ -36,6 +36,7 @@ PACKAGE = [
     "use_remote",
 ]
 CACHE = [
+    "admin",
     "close",
     "entries",
     "find",
