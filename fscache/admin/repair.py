@@ -12,6 +12,7 @@ from fscache.errors import FscacheError
 from fscache.fs import atomic
 from fscache.fs.lock import try_flock
 from fscache.fs.walk import remove_empty
+from fscache.objects.layout import parse_address
 from fscache.records.journal import OBJECT, PURGE
 
 TYPE_CHECKING = False
@@ -75,16 +76,28 @@ class Repairer:
         return f"{done}, {fetched}" if fetched else done
 
     def _fetch(self, finding: Finding) -> str:
-        urls = [name for name in finding.names if self._is_url(name)]
+        source = self._keeper.sources["url"]
+        urls = [name for name in finding.names if source.look(name) is not None]
         if not urls:
             finding.detail += "; no URL to fetch it from"
             return ""
+        failed: list[tuple[str, FscacheError]] = []
         for url in urls:
-            self._refetch(url)
+            try:
+                if not self._is_there(url):
+                    self._refetch(url)
+            except FscacheError as exc:
+                failed.append((url, exc))
+        for url, exc in failed:
+            if not self._is_there(url):  # else another URL has brought the same bytes
+                raise exc
         return "fetched again"
 
-    def _is_url(self, name: str) -> bool:
-        return self._keeper.sources["url"].look(name) is not None
+    def _is_there(self, url: str) -> bool:
+        named = self._keeper.sources["url"].look(url)
+        return named is not None and os.path.exists(
+            self._root.objects().locate(*parse_address(named.address))
+        )
 
     def _set_aside(self, path: str) -> None:
         directory = f"{self._root.path}/quarantine"
