@@ -125,7 +125,7 @@ _LAZY = {
     "urlcache": "fscache.bridges.datastore",
     "sql": "fscache.grid.sql",
 }
-_MODULES = ("config", "errors", "kv")
+_MODULES = ("config", "errors", "kv", "tasks")
 
 
 def __getattr__(name: str) -> Any:

@@ -22,7 +22,7 @@ from fscache.urls.resolver import Resolver
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from types import TracebackType
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from fscache.admin.face import Admin
     from fscache.config import Config
     from fscache.kv.local import LocalStore
+    from fscache.tasks.backends import LocalTasks
+    from fscache.tasks.needs import Needs, Preconditions
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.index import Hit
     from fscache.urls.resolver import Miss, Source
@@ -86,6 +88,7 @@ class Cache:
         )
         self._fetcher_made: Fetcher | None = None
         self._kv: LocalStore | None = None
+        self._tasks: tuple[LocalTasks, Needs] | None = None
         self._make_fetcher = fetcher
         self._making = allocate_lock()
 
@@ -357,10 +360,42 @@ class Cache:
 
         return Admin(self.root, self.config, locate=self.path, fetch=self.get)
 
+    # -- tasks --------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> LocalTasks:
+        """The task records of the root, or what the setting `tasks` says; see `fscache.tasks.face`."""
+        if self._tasks is None:
+            from fscache.tasks.backends import as_configured
+            from fscache.tasks.needs import Needs
+
+            with self._making:  # two threads must share one: each writes a log of its own
+                if self._tasks is None:
+                    needs = Needs(lambda url: self.prefetch([url])[0], self.wait_met)
+                    made = as_configured(
+                        *(self.root, self.config),
+                        remove_objects=_remover(self.root),
+                        resolve=needs.resolve,
+                    )
+                    self._tasks = made, needs
+        return self._tasks[0]
+
+    def met(self, name: str) -> None:
+        """Declare a precondition met, for everybody and for ever; see `tasks.submit`."""
+        self._preconditions.met(name)
+
+    def wait_met(self, names: Sequence[str], timeout: float) -> list[str]:
+        """Wait until all these preconditions are met, at most `timeout` s; return those that are."""
+        return self._preconditions.wait(names, timeout)
+
     # -- life ---------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Stop fetching; partial files stay, to be resumed."""
+        """Stop fetching, where partial files stay to be resumed, and running tasks."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is not None:
+            tasks[0].close()
+            tasks[1].close()
         fetcher, self._fetcher_made = self._fetcher_made, None
         if fetcher is not None:
             fetcher.close()
@@ -384,6 +419,12 @@ class Cache:
     def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
         """Return the path of what may be handed out, or what has to be asked for."""
         return self._resolver.resolve(url, **options)
+
+    @property
+    def _preconditions(self) -> Preconditions:
+        from fscache.tasks.needs import Preconditions
+
+        return Preconditions(self.root)
 
     @property
     def _fetcher(self) -> Fetcher:
@@ -421,6 +462,15 @@ def _size(source: bytes | BinaryIO) -> int:
 
 def _split(text: str) -> Split:
     return OBJECT_SPLIT if text == "4+4+12" else Split.parse(text)
+
+
+def _remover(root: Root) -> Callable[[Sequence[str]], object]:
+    def remove(addresses: Sequence[str]) -> None:
+        from fscache.admin.discard import discard
+
+        discard(root, addresses)
+
+    return remove
 
 
 def _modes(config: Config) -> Modes:

@@ -35,6 +35,7 @@
     │   ├── InvalidRecordError (ValueError)
     │   ├── TaskFailedError
     │   ├── NeedFailedError
+    │   ├── InvalidPreconditionError (ValueError)
     │   └── ResultUnavailableError
     ├── RemoteError
     │   ├── ServerUnreachableError (ConnectionError)
@@ -123,6 +124,7 @@ from fscache.errors.store import (
     StoreFullError,
 )
 from fscache.errors.tasks import (
+    InvalidPreconditionError,
     InvalidQueryError,
     InvalidRecordError,
     NeedFailedError,
@@ -177,6 +179,7 @@ __all__ = [
     "InvalidAddressError",
     "InvalidChecksumError",
     "InvalidFilterError",
+    "InvalidPreconditionError",
     "InvalidQueryError",
     "InvalidRecordError",
     "InvalidURLError",

@@ -122,6 +122,16 @@ class NeedFailedError(TaskError):
 
 
 @dataclass(eq=False)
+class InvalidPreconditionError(TaskError, ValueError):
+    """A precondition cannot have this name."""
+
+    code = "invalid-precondition"
+    message = "a precondition's name has 1 to 512 printable characters: {name!r}"
+
+    name: str
+
+
+@dataclass(eq=False)
 class ResultUnavailableError(TaskError):
     """A task's function or result was not kept in a form that this process may or can load."""
 

@@ -23,6 +23,7 @@ import weakref
 from fscache.errors import InvalidRecordError, TaskExistsError
 from fscache.tasks import frames, model
 from fscache.tasks.cull import Limits
+from fscache.tasks.face import WORKERS, Tasks
 from fscache.tasks.match import compile_query
 from fscache.tasks.model import BUFFERS
 from fscache.tasks.select import select
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from fscache.tasks.core import Core
+    from fscache.tasks.executor import Resolve
+    from fscache.tasks.face import Keys, Query
     from fscache.tasks.model import Record
     from fscache.tasks.wakeup import Bell, MemoryBell
 
@@ -52,17 +55,28 @@ if TYPE_CHECKING:
             """Go on as a child process."""
 
 
-class TaskDatabase:
+class TaskDatabase(Tasks):
     """All task records of one root, or of this process's memory."""
 
-    def __init__(self, core: Core, upkeep: Upkeep, bell: Bell | MemoryBell) -> None:
+    def __init__(
+        self,
+        core: Core,
+        upkeep: Upkeep,
+        bell: Bell | MemoryBell,
+        *,
+        resolve: Resolve | None = None,
+        workers: int = WORKERS,
+    ) -> None:
         """Wrap the working parts; see `fscache.tasks.backends` for the ways to make a database.
 
         Args:
             core: Log, index and reader.
             upkeep: What is done besides.
             bell: Wakes those who wait for a task.
+            resolve: See `Tasks`.
+            workers: See `Tasks`.
         """
+        super().__init__(now=core.now, resolve=resolve, workers=workers)
         self._core = core
         self._upkeep = upkeep
         self._bell = bell
@@ -78,17 +92,7 @@ class TaskDatabase:
     # -- the interface of ipyparallel's backends ------------------------------------------------
 
     def add_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
-        """Add a record.
-
-        Args:
-            msg_id: Its id; what `rec` has under `msg_id` does not count.
-            rec: Keys and values; those of `fscache.tasks.model.FIELDS` that it lacks are None.
-
-        Raises:
-            TaskExistsError: there is one of this id.
-            InvalidRecordError: the id, a date or a buffer cannot be kept.
-            StoreError: it could not be written; nothing has changed.
-        """
+        """See `Tasks`."""
         model.check_id(msg_id)
         core = self._core
         with self._lock:
@@ -101,11 +105,7 @@ class TaskDatabase:
             self._bell()
 
     def get_record(self, msg_id: str) -> Record:
-        """Return a record, whole; its buffers are read when asked for.
-
-        Raises:
-            NoSuchTaskError: there is none of this id.
-        """
+        """See `Tasks`."""
         core = self._core
         with self._lock:
             core.refresh()
@@ -117,13 +117,7 @@ class TaskDatabase:
                 return core.reader.record(core.row(msg_id))
 
     def update_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
-        """Change some keys of a record.
-
-        Raises:
-            NoSuchTaskError: there is none of this id.
-            InvalidRecordError: a date or a buffer cannot be kept.
-            StoreError: it could not be written; nothing has changed.
-        """
+        """See `Tasks`."""
         core = self._core
         with self._lock:
             if msg_id not in core.index.rows:
@@ -152,7 +146,7 @@ class TaskDatabase:
             self._upkeep.step()
         self._bell()
 
-    def drop_matching_records(self, check: Mapping[str, object]) -> int:
+    def drop_matching_records(self, check: Query) -> int:
         """Drop the records that match a query, pending or not; return their number."""
         core = self._core
         with self._lock:
@@ -163,18 +157,8 @@ class TaskDatabase:
         self._bell()
         return len(rows)
 
-    def find_records(
-        self, check: Mapping[str, object], keys: Iterable[str] | str | None = None
-    ) -> list[Record]:
-        """Return the records that match a query, in the order they were added.
-
-        Args:
-            check: The query; see `fscache.tasks.match`.
-            keys: What to return of each, `msg_id` always among it; by default everything.
-
-        Raises:
-            UnknownFieldError, UnknownOperatorError, InvalidQueryError: the query is wrong.
-        """
+    def find_records(self, check: Query, keys: Keys = None) -> list[Record]:
+        """See `Tasks`."""
         core = self._core
         with self._lock:
             core.refresh()
@@ -191,16 +175,15 @@ class TaskDatabase:
             return [msg_id for row in rows if (msg_id := ids[row]) is not None]
 
     def close(self) -> None:
-        """Finish the own segment. Not needed: every call is in the file when it returns."""
+        """End what runs here, and finish the own segment."""
+        super().close()
         with self._lock:
             _close(self._core, self._upkeep)
 
     # -- more -----------------------------------------------------------------------------------
 
-    def db_query(
-        self, query: Mapping[str, object], keys: Iterable[str] | str | None = None
-    ) -> list[Record]:
-        """Return the records that match, as IPython's clients do: by default without buffers."""
+    def db_query(self, query: Query, keys: Keys = None) -> list[Record]:
+        """See `Tasks`."""
         wanted = keys if keys is None or isinstance(keys, str) else list(keys)
         found = self.find_records(query, wanted)
         if not wanted:
@@ -209,7 +192,7 @@ class TaskDatabase:
                     del record[key]
         return found
 
-    def count(self, query: Mapping[str, object]) -> int:
+    def count(self, query: Query) -> int:
         """Return how many records match a query."""
         core = self._core
         with self._lock:
@@ -217,11 +200,7 @@ class TaskDatabase:
             return len(core.still(lambda: self._select(query)))
 
     def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
-        """Wait until tasks have completed, whoever runs them; False if `timeout` seconds passed.
-
-        Raises:
-            NoSuchTaskError: there is no record of one of them, or it was dropped meanwhile.
-        """
+        """See `Tasks`."""
         core = self._core
         left = list(msg_ids)
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -239,23 +218,13 @@ class TaskDatabase:
 
     def purge(
         self,
-        query: Mapping[str, object] | None = None,
+        query: Query | None = None,
         *,
         records: int | None = None,
         size: int | None = None,
         age: float | None = None,
     ) -> int:
-        """Drop completed tasks and give the disk back what they took; pending ones are never taken.
-
-        Args:
-            query: Which; all by default, or none if there is a limit.
-            records: Drop the oldest, down to this many records.
-            size: Drop the oldest, down to this many bytes of buffers.
-            age: Drop those submitted longer ago than this, in seconds.
-
-        Returns:
-            The number of records dropped.
-        """
+        """See `Tasks`."""
         core = self._core
         limits = Limits(records=records, size=size, age=age, fraction=0.0)
         dropped = 0
@@ -301,7 +270,7 @@ class TaskDatabase:
         self._core.cull_if_due(msg_id)
         self._upkeep.step()
 
-    def _select(self, query: Mapping[str, object]) -> Sequence[int]:
+    def _select(self, query: Query) -> Sequence[int]:
         core = self._core
         compiled = compile_query(query, core.index.known_fields())
         return select(core.index, compiled, core.reader.record)

@@ -36,7 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from fscache.tasks.database import TaskDatabase
+    from fscache.tasks.face import Tasks
     from fscache.tasks.model import Record
 
     Need = str | Future[Any]
@@ -60,7 +60,7 @@ class Executor:
 
     def __init__(
         self,
-        database: TaskDatabase,
+        database: Tasks,
         *,
         now: Callable[[], float],
         resolve: Resolve,

@@ -1,10 +1,21 @@
-"""`Tasks`: the task database with an executor, as `fscache.tasks` and `Cache.tasks` offer it."""
+"""`Tasks`: what every task database can do, here or on a server.
+
+A database says how to do the abstract methods; all else (running functions as tasks, tables) rests on
+them. `fscache.tasks` and `Cache.tasks` offer it.
+
+A record is a dict with the keys of `fscache.tasks.model.FIELDS`; a query is one of
+`fscache.tasks.match`. Whatever is given or returned is plain: JSON's values, datetimes, and bytes for
+the buffers; so nothing but the executor's functions depends on where the records are. Datetimes come
+back in UTC; one without a zone is taken as local time, with a warning.
+
+Errors are those of `fscache.errors`; a missing or doubled id, an unknown key or operator is a KeyError.
+"""
 
 from __future__ import annotations
 
+from threading import Lock
+
 from fscache.errors import NeedFailedError
-from fscache.tasks.database import TaskDatabase
-from fscache.tasks.executor import Executor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,40 +23,146 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from typing import Any
 
-    from fscache.tasks.core import Core
-    from fscache.tasks.database import Upkeep
-    from fscache.tasks.executor import Need, Resolve, Task
-    from fscache.tasks.wakeup import Bell, MemoryBell
+    from fscache.tasks.executor import Executor, Need, Resolve, Task
+    from fscache.tasks.model import Record
+
+    Query = Mapping[str, object]
+    Keys = Iterable[str] | str | None
 
 WORKERS = 4
 
 
-class Tasks(TaskDatabase):
+class Tasks:
     """Task records, and functions to run as tasks."""
 
     def __init__(
         self,
-        core: Core,
-        upkeep: Upkeep,
-        bell: Bell | MemoryBell,
         *,
+        now: Callable[[], float],
         resolve: Resolve | None = None,
         workers: int = WORKERS,
     ) -> None:
-        """As `TaskDatabase`, and:
+        """Make the part that runs functions; no thread before the first.
 
         Args:
-            core: Log, index and reader.
-            upkeep: What is done besides.
-            bell: Wakes those who wait for a task.
+            now: The clock, seconds since the epoch.
             resolve: Returns a future that ends when a need (a URL, a precondition) is met, None if
                 it is met already.
             workers: The most threads that run tasks.
         """
-        super().__init__(core, upkeep, bell)
-        self._executor = Executor(
-            self, now=core.now, resolve=resolve or _unresolved, workers=workers
-        )
+        self._now = now
+        self._resolve = resolve or _unresolved
+        self._workers = workers
+        self._executor_made: Executor | None = None
+        self._executor_lock = Lock()
+
+    # -- records: the interface of ipyparallel's backends ----------------------------------------
+
+    def add_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
+        """Add a record.
+
+        Args:
+            msg_id: Its id; what `rec` has under `msg_id` does not count.
+            rec: Keys and values; those of `fscache.tasks.model.FIELDS` that it lacks are None.
+
+        Raises:
+            TaskExistsError: there is one of this id.
+            InvalidRecordError: the id, a date or a buffer cannot be kept.
+            StoreError: it could not be written; nothing has changed.
+        """
+        raise NotImplementedError
+
+    def get_record(self, msg_id: str) -> Record:
+        """Return a record, whole; its buffers are read when asked for.
+
+        Raises:
+            NoSuchTaskError: there is none of this id.
+        """
+        raise NotImplementedError
+
+    def update_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
+        """Change some keys of a record.
+
+        Raises:
+            NoSuchTaskError: there is none of this id.
+            InvalidRecordError: a date or a buffer cannot be kept.
+            StoreError: it could not be written; nothing has changed.
+        """
+        raise NotImplementedError
+
+    def drop_record(self, msg_id: str) -> None:
+        """Drop a record, pending or not; raises NoSuchTaskError."""
+        raise NotImplementedError
+
+    def drop_matching_records(self, check: Query) -> int:
+        """Drop the records that match a query, pending or not; return their number."""
+        raise NotImplementedError
+
+    def find_records(self, check: Query, keys: Keys = None) -> list[Record]:
+        """Return the records that match a query, in the order they were added.
+
+        Args:
+            check: The query; see `fscache.tasks.match`.
+            keys: What to return of each, `msg_id` always among it; by default everything.
+
+        Raises:
+            UnknownFieldError, UnknownOperatorError, InvalidQueryError: the query is wrong.
+        """
+        raise NotImplementedError
+
+    def get_history(self) -> list[str]:
+        """Return the ids of all records that have been submitted, ordered by when."""
+        raise NotImplementedError
+
+    # -- records: more ---------------------------------------------------------------------------
+
+    def db_query(self, query: Query, keys: Keys = None) -> list[Record]:
+        """Return the records that match, as IPython's clients do: by default without buffers.
+
+        Args:
+            query: As for `find_records`.
+            keys: As for `find_records`; by default all but `buffers` and `result_buffers`.
+        """
+        raise NotImplementedError
+
+    def count(self, query: Query) -> int:
+        """Return how many records match a query."""
+        raise NotImplementedError
+
+    def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
+        """Wait until tasks have completed, whoever runs them; False if `timeout` seconds passed.
+
+        Raises:
+            NoSuchTaskError: there is no record of one of them, or it was dropped meanwhile.
+        """
+        raise NotImplementedError
+
+    def purge(
+        self,
+        query: Query | None = None,
+        *,
+        records: int | None = None,
+        size: int | None = None,
+        age: float | None = None,
+    ) -> int:
+        """Drop completed tasks and give the disk back what they took; pending ones are never taken.
+
+        Args:
+            query: Which; all by default, or none if there is a limit.
+            records: Drop the oldest, down to this many records.
+            size: Drop the oldest, down to this many bytes of buffers.
+            age: Drop those submitted longer ago than this, in seconds.
+
+        Returns:
+            The number of records dropped.
+        """
+        raise NotImplementedError
+
+    def is_own(self, msg_id: str) -> bool:
+        """Whether all that is kept of a record was written by this user, or by root."""
+        raise NotImplementedError
+
+    # -- functions as tasks ------------------------------------------------------------------------
 
     def submit(
         self,
@@ -107,20 +224,41 @@ class Tasks(TaskDatabase):
             return self._executor.resubmit(msg_ids, trust=trust)
         return [self._executor.resubmit(each, trust=trust) for each in msg_ids]
 
-    def to_dataframe(
-        self,
-        query: Mapping[str, object] | None = None,
-        keys: Iterable[str] | str | None = None,
-    ) -> Any:
-        """Return records as a pandas DataFrame; see `fscache.tasks.frame.to_dataframe`."""
+    # -- the rest ----------------------------------------------------------------------------------
+
+    def to_dataframe(self, query: Query | None = None, keys: Keys = None) -> Any:
+        """Return records as a pandas DataFrame; see `fscache.tasks.table.to_dataframe`."""
         from fscache.tasks.table import to_dataframe
 
         return to_dataframe(self.db_query({} if query is None else query, keys))
 
     def close(self) -> None:
-        """Cancel tasks that have not begun, wait for those that have, and finish the own segment."""
-        self._executor.close()
-        super().close()
+        """Cancel tasks that have not begun, and wait for those that have.
+
+        No record needs it: what was recorded is recorded when the call returns.
+        """
+        if self._executor_made is not None:
+            self._executor_made.close()
+
+    def __len__(self) -> int:
+        return self.count({})
+
+    def __bool__(self) -> bool:
+        return True  # a database without records is a database
+
+    # -- inside ------------------------------------------------------------------------------------
+
+    @property
+    def _executor(self) -> Executor:
+        if self._executor_made is None:
+            from fscache.tasks.executor import Executor
+
+            with self._executor_lock:
+                if self._executor_made is None:
+                    self._executor_made = Executor(
+                        self, now=self._now, resolve=self._resolve, workers=self._workers
+                    )
+        return self._executor_made
 
 
 def _unresolved(need: str) -> Future[Any] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from fscache.errors import CorruptObjectError
+from fscache.fs.atomic import open_quietly
 from fscache.objects.digest import digest_of
 from fscache.objects.layout import format_address, parse_address
 from fscache.records.journal import DELETE, PUT, TASK
@@ -90,7 +91,8 @@ class RootKeeper:
         """Return an object's bytes."""
         path = self._objects.locate(address, slot)
         try:
-            with open(path, "rb", buffering=0) as file:
+            # Its access time stays: by it is known whether anybody but tasks has asked for it.
+            with open(open_quietly(path), "rb", buffering=0) as file:
                 data = file.readall()
         except FileNotFoundError as exc:
             raise CorruptObjectError(path=path, why="a task's buffer is gone") from exc
@@ -116,6 +118,11 @@ class RootKeeper:
     def discard(self, address: str, slot: int) -> None:
         """Note that no record names an object any more."""
         self.discarded.append(format_address(address, slot))
+
+    def take_discarded(self) -> list[str]:
+        """Return `discarded`, which begins anew."""
+        taken, self.discarded = self.discarded, []
+        return taken
 
 
 class MemoryKeeper:

@@ -50,7 +50,7 @@ class Upkeep:
         core: Core,
         log: FileLog,
         keeper: RootKeeper,
-        remove_objects: Callable[[Sequence[str]], None] | None,
+        remove_objects: Callable[[Sequence[str]], object] | None,
     ) -> None:
         """Look after a database.
 
@@ -67,6 +67,7 @@ class Upkeep:
         self._remove_objects = remove_objects
         self._job: Iterator[None] | None = None
         self._discarded_at = 0.0
+        self._discarding: threading.Thread | None = None
 
     def step(self) -> None:
         """Do a part of what there is to do."""
@@ -83,10 +84,11 @@ class Upkeep:
             self._discard_soon()
 
     def finish(self) -> None:
-        """Do at once what an orderly end leaves behind: a snapshot, if it is due."""
+        """Do at once what an orderly end leaves: a snapshot, if it is due; no objects of nobody."""
         if self._snapshot_due() and self._log.has_written:
             for _ in self._snapshot():
                 pass
+        self._discard()
 
     def compact(self) -> None:
         """Rewrite at once every segment that holds anything dead; what is dead is freed."""
@@ -99,13 +101,12 @@ class Upkeep:
             self._job = None
         for _ in self._compact(everything=True):
             pass
-        discarded, self._keeper.discarded = self._keeper.discarded, []
-        if discarded and self._remove_objects is not None:
-            self._remove_objects(discarded)
+        self._discard()
 
     def forked(self) -> None:
         """Leave what is under way to the parent process."""
         self._job = None
+        self._discarding = None
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -224,16 +225,24 @@ class Upkeep:
         if now - self._discarded_at < _DISCARD_SECONDS:
             return
         self._discarded_at = now
-        discarded, self._keeper.discarded = self._keeper.discarded, []
-        threading.Thread(
+        self._discarding = threading.Thread(
             target=_quietly,
-            args=(self._remove_objects, discarded),
+            args=(self._remove_objects, self._keeper.take_discarded()),
             name="fscache-task-objects",
             daemon=True,
-        ).start()
+        )
+        self._discarding.start()
+
+    def _discard(self) -> None:
+        """Have them removed now."""
+        discarding, self._discarding = self._discarding, None
+        if discarding is not None:
+            discarding.join()
+        if self._remove_objects is not None and self._keeper.discarded:
+            _quietly(self._remove_objects, self._keeper.take_discarded())
 
 
-def _quietly(remove_objects: Callable[[Sequence[str]], None], addresses: Sequence[str]) -> None:
+def _quietly(remove_objects: Callable[[Sequence[str]], object], addresses: Sequence[str]) -> None:
     try:
         remove_objects(addresses)
     except Exception as exc:  # noqa: BLE001 - a thread's end: a purge will take them

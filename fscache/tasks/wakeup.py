@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from fscache.records.root import Root
+
 SHORTEST, LONGEST = 0.05, 1.0
 
 
@@ -79,6 +81,11 @@ class Bell:
             pass  # it is full: its reader has been woken often enough
         finally:
             os.close(fd)
+
+
+def root_bell(root: Root) -> Bell:
+    """Return the bell of a root: for its tasks, and for what they wait for."""
+    return Bell(f"{root.path}/tasks/waiting", root.modes.partial)
 
 
 class Listener:

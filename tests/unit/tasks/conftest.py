@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fscache.records.root import Root
-    from fscache.tasks.face import Tasks
+    from fscache.tasks.database import TaskDatabase
     from tests.conftest import Clock
 
 START = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -21,18 +21,18 @@ START = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture(params=["files", "memory"])
-def tasks(request: pytest.FixtureRequest, root: Root, clock: Clock) -> Iterator[Tasks]:
+def tasks(request: pytest.FixtureRequest, root: Root, clock: Clock) -> Iterator[TaskDatabase]:
     made = backends.in_files(root) if request.param == "files" else backends.in_memory(clock)
     yield made
     made.close()
 
 
 @pytest.fixture
-def open_tasks(root: Root) -> Iterator[Callable[..., Tasks]]:
+def open_tasks(root: Root) -> Iterator[Callable[..., TaskDatabase]]:
     """Open the database of `root`, as many times as wanted; all are closed at the end."""
-    made: list[Tasks] = []
+    made: list[TaskDatabase] = []
 
-    def opener(**options: object) -> Tasks:
+    def opener(**options: object) -> TaskDatabase:
         made.append(backends.in_files(root, **options))  # type: ignore[arg-type]
         return made[-1]
 

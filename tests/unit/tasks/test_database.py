@@ -13,10 +13,10 @@ from tests.unit.tasks.conftest import START
 
 if TYPE_CHECKING:
     from fscache.records.root import Root
-    from fscache.tasks.face import Tasks
+    from fscache.tasks.database import TaskDatabase
 
 
-def fill(tasks: Tasks, count: int = 10) -> None:
+def fill(tasks: TaskDatabase, count: int = 10) -> None:
     for number in range(count):
         record = {
             "submitted": START + timedelta(minutes=number),
@@ -27,7 +27,7 @@ def fill(tasks: Tasks, count: int = 10) -> None:
         tasks.add_record(f"id-{number}", record)
 
 
-def test_a_record_comes_back_with_every_key(tasks: Tasks) -> None:
+def test_a_record_comes_back_with_every_key(tasks: TaskDatabase) -> None:
     fill(tasks, 1)
     record = tasks.get_record("id-0")
     assert record["msg_id"] == "id-0"
@@ -36,7 +36,7 @@ def test_a_record_comes_back_with_every_key(tasks: Tasks) -> None:
     assert [bytes(b) for b in record["buffers"]] == [b""]
 
 
-def test_a_second_add_and_a_missing_id_are_key_errors(tasks: Tasks) -> None:
+def test_a_second_add_and_a_missing_id_are_key_errors(tasks: TaskDatabase) -> None:
     fill(tasks, 1)
     with pytest.raises(errors.TaskExistsError):
         tasks.add_record("id-0", {})
@@ -46,7 +46,7 @@ def test_a_second_add_and_a_missing_id_are_key_errors(tasks: Tasks) -> None:
         tasks.update_record("none", {"stdout": "x"})
 
 
-def test_an_update_is_seen_and_a_dropped_record_is_gone(tasks: Tasks) -> None:
+def test_an_update_is_seen_and_a_dropped_record_is_gone(tasks: TaskDatabase) -> None:
     fill(tasks, 2)
     tasks.update_record("id-0", {"completed": START + timedelta(hours=1), "stdout": "done"})
     assert tasks.get_record("id-0")["stdout"] == "done"
@@ -70,13 +70,15 @@ def test_an_update_is_seen_and_a_dropped_record_is_gone(tasks: Tasks) -> None:
         ({"$or": [{"msg_id": "id-1"}, {"msg_id": "id-2"}]}, [1, 2]),
     ],
 )
-def test_queries_find_what_they_say(tasks: Tasks, query: dict[str, object], ids: list[int]) -> None:
+def test_queries_find_what_they_say(
+    tasks: TaskDatabase, query: dict[str, object], ids: list[int]
+) -> None:
     fill(tasks)
     found = tasks.db_query(query, keys=["msg_id"])
     assert sorted(record["msg_id"] for record in found) == [f"id-{number}" for number in ids]
 
 
-def test_an_unknown_operator_or_field_says_what_was_meant(tasks: Tasks) -> None:
+def test_an_unknown_operator_or_field_says_what_was_meant(tasks: TaskDatabase) -> None:
     fill(tasks, 1)
     with pytest.raises(KeyError, match=r"\$gte"):
         tasks.db_query({"submitted": {"$gtee": START}})

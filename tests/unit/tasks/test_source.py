@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fscache.records.root import Root
     from fscache.records.sources import Named
-    from fscache.tasks.face import Tasks
+    from fscache.tasks.database import TaskDatabase
     from tests.conftest import Clock
 
 LARGE, OTHER = b"large" * 10_000, b"other" * 10_000
@@ -32,7 +32,7 @@ ADDRESS, OTHER_ADDRESS = digest_of(LARGE)[:20], digest_of(OTHER)[:20]
 
 
 @pytest.fixture
-def tasks(root: Root) -> Iterator[Tasks]:
+def tasks(root: Root) -> Iterator[TaskDatabase]:
     made = backends.in_files(root)
     yield made
     made.close()
@@ -55,7 +55,7 @@ def catalog_entries(root: Root) -> dict[tuple[str, str], str | None]:
         catalog.close()
 
 
-def test_every_naming_of_an_object_is_told(root: Root, tasks: Tasks) -> None:
+def test_every_naming_of_an_object_is_told(root: Root, tasks: TaskDatabase) -> None:
     tasks.add_record("a/b", {"buffers": [LARGE, b"small"]})
     tasks.add_record("other", {"buffers": [LARGE], "content": {"text": "x" * 200_000}})
     tasks.update_record("other", {"result_buffers": [OTHER]})
@@ -72,7 +72,7 @@ def test_every_naming_of_an_object_is_told(root: Root, tasks: Tasks) -> None:
     assert all(abs(named.stored - root.now()) < 1 for named in source.scan())
 
 
-def test_what_is_not_named_or_no_longer_is_none(root: Root, tasks: Tasks) -> None:
+def test_what_is_not_named_or_no_longer_is_none(root: Root, tasks: TaskDatabase) -> None:
     source = TaskSource(root)
     assert list(source.scan()) == []
     tasks.add_record("task", {"buffers": [LARGE]})
@@ -86,7 +86,7 @@ def test_what_is_not_named_or_no_longer_is_none(root: Root, tasks: Tasks) -> Non
 
 @pytest.mark.parametrize("reindexed", [False, True])
 def test_no_purge_takes_what_a_task_names(
-    root: Root, tasks: Tasks, clock: Clock, *, reindexed: bool
+    root: Root, tasks: TaskDatabase, clock: Clock, *, reindexed: bool
 ) -> None:
     tasks.add_record("task", {"buffers": [LARGE]})
     tasks.update_record("task", {"result_buffers": [OTHER], "content": {"text": "x" * 200_000}})
@@ -102,7 +102,7 @@ def test_no_purge_takes_what_a_task_names(
 
 @pytest.mark.parametrize("reindexed", [False, True])
 def test_what_no_task_names_any_more_is_purged(
-    root: Root, tasks: Tasks, clock: Clock, *, reindexed: bool
+    root: Root, tasks: TaskDatabase, clock: Clock, *, reindexed: bool
 ) -> None:
     for name in ("kept", "dropped", "replaced"):
         tasks.add_record(name, {"buffers": [name.encode() * 10_000, LARGE]})
@@ -117,7 +117,7 @@ def test_what_no_task_names_any_more_is_purged(
 
 
 def test_the_catalog_says_the_same_from_the_journal_and_from_the_files(
-    root: Root, tasks: Tasks
+    root: Root, tasks: TaskDatabase
 ) -> None:
     for number in range(10):
         tasks.add_record(f"id-{number}", {"buffers": [b"%d" % number * 10_000, LARGE]})
@@ -130,7 +130,7 @@ def test_the_catalog_says_the_same_from_the_journal_and_from_the_files(
     assert len(from_journal) == 12
 
 
-def test_verify_reports_a_buffer_that_is_gone(root: Root, tasks: Tasks) -> None:
+def test_verify_reports_a_buffer_that_is_gone(root: Root, tasks: TaskDatabase) -> None:
     tasks.add_record("task", {"buffers": [LARGE, OTHER]})
 
     def findings() -> list[tuple[str, tuple[str, ...]]]:
@@ -144,7 +144,7 @@ def test_verify_reports_a_buffer_that_is_gone(root: Root, tasks: Tasks) -> None:
 
 
 def test_where_a_newer_version_has_written_nothing_is_purged(
-    root: Root, open_tasks: Callable[[], Tasks], clock: Clock
+    root: Root, open_tasks: Callable[[], TaskDatabase], clock: Clock
 ) -> None:
     open_tasks().add_record("task", {"buffers": [LARGE]})
     with open(f"{root.path}/tasks/ffffffffffffffff-000000000000.log", "wb") as file:
