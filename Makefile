@@ -14,7 +14,7 @@ demo: $(STAMP)
 # What fails is tried once more alone: real servers and processes have deadlines, and a busy machine
 # passes them. A test that fails alone, too, is red.
 ALONE := -n 0 --last-failed --last-failed-no-failures none
-CLUSTERS := tests/e2e/grid tests/e2e/test_nodes.py
+CLUSTERS := tests/e2e/grid tests/e2e/ipyparallel tests/e2e/test_nodes.py
 test: $(STAMP)
 	$(BIN)/pytest $(CLUSTERS:%=--ignore=%) || $(BIN)/pytest $(ALONE)
 	$(BIN)/pytest -n 0 $(CLUSTERS) || $(BIN)/pytest $(ALONE) $(CLUSTERS)

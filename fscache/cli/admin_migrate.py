@@ -26,16 +26,19 @@ _SHOWN = 20
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    from fscache.migrate.readers import READERS
+    from fscache.migrate.readers import FILES, READERS
 
     parser.add_argument(
         "source",
         metavar="SOURCE",
         nargs="?",
-        help="the old store: a directory, or a metastore's file",
+        help="the old store: a directory, a metastore's file, or ipyparallel's tasks.db",
     )
     parser.add_argument(
-        "--from", dest="format", choices=list(READERS), help="its format (default: found out)"
+        "--from",
+        dest="format",
+        choices=[*READERS, *FILES],
+        help="its format (default: found out)",
     )
     parser.add_argument(
         "--urls", metavar="FILE", help="what its files stand for: lines of [NAME [CHECKSUM]] URL"
@@ -68,15 +71,15 @@ def execute(session: Session, arguments: Namespace) -> int:
     if arguments.source is None:
         return _resplit(session, arguments)
     source = os.path.abspath(arguments.source)
-    from fscache.migrate import metastore
-    from fscache.migrate.readers import READERS, detect
+    from fscache.migrate.readers import FILES, READERS, detect
 
-    if arguments.format is None and metastore.recognises(source):
-        return _import(session, source, arguments)
     form = arguments.format or detect(source)
-    urls = _urls(arguments)
     if not session.json:
         keeping.note(f"{source} is read as {form}")
+    if form in FILES:
+        take = _import_tasks if form == "ipyparallel" else _import_keys
+        return take(session, source, arguments)
+    urls = _urls(arguments)
     found = READERS[form](source, urls)
     if arguments.dry_run:
         return _plan(session, found)
@@ -120,7 +123,7 @@ def _migrate(session: Session, source: str, found: Iterator[Found], arguments: N
     return UNEXPECTED if passed else OK
 
 
-def _import(session: Session, source: str, arguments: Namespace) -> int:
+def _import_keys(session: Session, source: str, arguments: Namespace) -> int:
     from fscache.migrate import metastore
 
     if arguments.dry_run:
@@ -133,6 +136,36 @@ def _import(session: Session, source: str, arguments: Namespace) -> int:
 
         remove(source)
     return 0
+
+
+def _import_tasks(session: Session, source: str, arguments: Namespace) -> int:
+    from fscache.cli.exits import OK, UNEXPECTED
+    from fscache.migrate import taskdb
+    from fscache.migrate.item import Passed
+
+    if arguments.dry_run:
+        done = taskdb.count(source)
+    else:
+        done = taskdb.import_file(
+            source,
+            session.cache.tasks,
+            lambda msg_id, why: _report(session, Passed(f"{source}: task {msg_id}", why)),
+        )
+    text = f"{done.records} tasks of {done.tables} tables"
+    text += " would be imported" if arguments.dry_run else ""
+    text += f"; {done.again} had been imported before" if done.again else ""
+    text += f"; {done.passed} stay" if done.passed else ""
+    fields: dict[str, object] = {"tasks": done.records, "tables": done.tables}
+    if arguments.dry_run:
+        fields["dry_run"] = True
+    else:
+        fields |= {"again": done.again, "passed": done.passed}
+    session.emit(text, fields)
+    if arguments.remove_source and not arguments.dry_run and not done.passed:
+        from fscache.fs.atomic import remove
+
+        remove(source)
+    return UNEXPECTED if done.passed else OK
 
 
 def _plan(session: Session, found: Iterator[Found]) -> int:

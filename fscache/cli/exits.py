@@ -39,8 +39,10 @@ class UsageError(errors.FscacheError):
 MEANINGS = {
     OK: "done",
     UNEXPECTED: "an error that none of the others names",
-    USAGE: "wrong arguments, URL, checksum, address or setting",
-    NOT_FOUND: "not in the cache and not to be fetched, or not on the server (404), or no such file",
+    USAGE: "wrong arguments, URL, checksum, address, query or setting",
+    NOT_FOUND: (
+        "not in the cache and not to be fetched, or not on the server (404), or no such file or task"
+    ),
     NETWORK: "network or transfer: no connection, stalled, cut short, server error, redirects",
     VERIFICATION: "the bytes are not those promised: checksum or object digest",
     NO_SPACE: "the disk or the quota is full",
@@ -76,6 +78,12 @@ BY_CLASS: dict[type[BaseException], int] = {
     errors.UnknownTableError: NOT_FOUND,
     errors.TableSourceError: USAGE,
     errors.TableExistsError: USAGE,
+    errors.NoSuchTaskError: NOT_FOUND,
+    errors.NoTaskDataError: NOT_FOUND,
+    errors.UnknownFieldError: USAGE,
+    errors.UnknownOperatorError: USAGE,
+    errors.InvalidQueryError: USAGE,
+    errors.InvalidRecordError: USAGE,
     # of files that the user has named: the rest of the tree is translated before it gets here
     FileNotFoundError: NOT_FOUND,
     PermissionError: PERMISSION,

@@ -30,6 +30,13 @@ def is_sqlite(path: str) -> bool:
         return False
 
 
+def open_to_read(path: str) -> Connection:
+    """Return a connection to an SQLite file that cannot change it; raises sqlite3.Error."""
+    import sqlite3
+
+    return sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
+
+
 def read(path: str) -> Iterator[tuple[str, Column]]:
     """Yield keys and values of a file; it is opened for reading only.
 
@@ -41,7 +48,7 @@ def read(path: str) -> Iterator[tuple[str, Column]]:
     if not is_sqlite(path):
         raise StoreError(path=path, why="not a file of the original metastore")
     try:
-        connection = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True)
+        connection = open_to_read(path)
         try:
             yield from connection.execute("SELECT CAST(k AS TEXT), v FROM metastore")
         finally:

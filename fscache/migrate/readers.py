@@ -1,11 +1,11 @@
-"""The formats that can be brought over, and which of them a directory is."""
+"""The formats that can be brought over, and which of them a path is."""
 
 from __future__ import annotations
 
 import os
 import re
 
-from fscache.migrate import astropy, directory, huggingface, own, pooch
+from fscache.migrate import astropy, directory, huggingface, metastore, own, pooch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,17 +23,23 @@ READERS: dict[str, Reader] = {
     "huggingface": huggingface.read,
     "fscache": own.read,
 }
+FILES = ("metastore", "ipyparallel")
+"""Formats of one file, that hold no files: key-values, and task records."""
 _LOOKED_AT = 1000
 _POOCH = re.compile(r"[0-9a-f]{32}-.+", re.DOTALL)
 _HUB = re.compile(r"(models|datasets|spaces)--.+", re.DOTALL)
 
 
 def detect(top: str) -> str:
-    """Return the format of a directory, by what lies in it.
+    """Return the format of a directory or a file, by what lies in it.
 
     Raises:
         NotADirectoryError, FileNotFoundError, PermissionError: it cannot be read.
     """
+    if metastore.recognises(top):
+        from fscache.migrate import taskdb
+
+        return "ipyparallel" if taskdb.recognises(top) else "metastore"
     with os.scandir(top) as scan:
         names = [entry.name for entry, _ in zip(scan, range(_LOOKED_AT), strict=False)]
     if "FORMAT" in names and "objects" in names:

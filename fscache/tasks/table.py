@@ -39,7 +39,7 @@ def to_dataframe(records: Sequence[Record]) -> Any:
 def write_csv(records: Sequence[Record], file: TextIO) -> None:
     """Write records as CSV, with a line of column names."""
     keys = columns_of(records)
-    writer = csv.writer(file)
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(keys)
     writer.writerows([_text(_cell(record, key)) for key in keys] for record in records)
 

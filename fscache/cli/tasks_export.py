@@ -1,0 +1,63 @@
+"""`fscache tasks export`: records as a table, for whatever comes next."""
+
+from __future__ import annotations
+
+import sys
+
+from fscache.cli import tasks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fscache.cli.session import Session
+
+_FORMATS = {"csv": "comma-separated, with a heading (the default)", "parquet": "needs pyarrow"}
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    tasks.add_choice(parser)
+    parser.add_argument("--keys", metavar="K,…", help="the columns (default: all)")
+    parser.add_argument("-o", "--output", metavar="FILE", help="instead of standard output")
+    group = parser.add_mutually_exclusive_group()
+    for form, about in _FORMATS.items():
+        group.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=about)
+
+
+def execute(session: Session, arguments: Namespace) -> int:
+    """Run the command."""
+    import io
+
+    from fscache.cli.exits import UsageError
+    from fscache.tasks import table
+
+    output: str | None = arguments.output
+    ending = (output or "").rpartition(".")[2].lower()
+    form = arguments.form or (ending if ending in _FORMATS else "csv")
+    # Whole records by default: a table tells the bytes of buffers, without reading them.
+    keys = tasks.keys_of(arguments.keys)
+    records = tasks.tasks_of(session).find_records(tasks.query_of(arguments), keys)
+    if form == "csv":
+        text = io.StringIO(newline="")
+        table.write_csv(records, text)
+        data = text.getvalue().encode("utf-8", "surrogateescape")
+    else:
+        target = io.BytesIO()
+        try:
+            table.write_parquet(records, target)
+        except ModuleNotFoundError as exc:
+            why = f"Parquet needs {exc.name}: install it"
+            raise UsageError("fscache tasks export", why) from exc
+        data = target.getvalue()
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return 0
+    from fscache.fs.atomic import write_out
+
+    write_out(output, [data])
+    session.emit(
+        f"{len(records)} tasks in {output}", {"file": output, "format": form, "tasks": len(records)}
+    )
+    return 0

@@ -1,0 +1,48 @@
+"""`fscache tasks resubmit ID…`: run tasks again, in this process, under new ids.
+
+For those that `fscache.tasks.submit` has recorded. The exit code is 1 if one of them fails.
+"""
+
+from __future__ import annotations
+
+from fscache.cli import tasks
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
+
+    from fscache.cli.session import Session
+
+
+def configure(parser: ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("ids", metavar="ID", nargs="+", help="a task's id")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="also functions that another user has written: a pickle can run any code",
+    )
+
+
+def execute(session: Session, arguments: Namespace) -> int:
+    """Run the command."""
+    from fscache.errors import TaskError
+
+    database = tasks.tasks_of(session)
+    running = []
+    for msg_id in arguments.ids:
+        try:
+            running.append((msg_id, database.resubmit(msg_id, trust=arguments.trust)))
+        except TaskError as exc:
+            session.fail(exc)
+    failed = False
+    for old, task in running:
+        error = task.exception()
+        failed = failed or error is not None
+        state = tasks.DONE if error is None else tasks.FAILED
+        why = "" if error is None else f": {type(error).__name__}: {error}"
+        session.emit(
+            f"{old} → {task.msg_id} {state}{why}",
+            {"msg_id": old, "resubmitted": task.msg_id, "state": state, "error": why[2:] or None},
+        )
+    return 1 if failed else 0
