@@ -82,20 +82,18 @@ class View:
         """Yield what stands on a screen: a heading, and as many tasks as there is room for."""
         from fscache.cli.table import aligned
         from fscache.cli.tasks_ls import HEADING, cells
-        from fscache.urls.bars import Glyphs, fit
 
         now = _now()
         told = self._figures(now)
-        glyphs = Glyphs(unicode=(sys.stdout.encoding or "").lower().startswith("utf"))
         counts = "  ".join(f"{told[each]} {each}" for each in ("queued", "running", "completed"))
         rate = f"{told['rate']:.3g}/s, {told['failed']} failed in the last minute"
-        yield fit(f"fscache tasks  {now.astimezone():%Y-%m-%d %H:%M:%S}", width, glyphs)
-        yield fit(f"{counts}  ({rate})", width, glyphs)
+        yield _cut(f"fscache tasks  {now.astimezone():%Y-%m-%d %H:%M:%S}", width)
+        yield _cut(f"{counts}  ({rate})", width)
         yield ""
         found = self._tasks(now, room)
         rows = [HEADING, *(cells(record, human=human, now=now) for record in found)]
         for line in aligned(rows, right=frozenset({2})):
-            yield fit(line, width, glyphs).rstrip()
+            yield _cut(line, width)
 
     def fields(self, room: int) -> dict[str, object]:
         """Return what `--json` says."""
@@ -186,7 +184,7 @@ class Screen:
             # Line by line over what stood there, not cleared first: nothing flickers.
             sys.stdout.write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
         else:
-            sys.stdout.writelines(f"{line.rstrip()}\n" for line in [*lines, ""])
+            sys.stdout.writelines(f"{line}\n" for line in [*lines, ""])
         sys.stdout.flush()
 
     def wait(self, seconds: float) -> bool:
@@ -204,6 +202,14 @@ class Screen:
             if key in (b"q", b""):
                 return True
         return False
+
+
+def _cut(line: str, width: int) -> str:
+    from fscache.urls.bars import columns
+
+    while columns(line) > width:
+        line = line[: width - columns(line)]
+    return line
 
 
 _SHORTEST = 0.1
