@@ -13,11 +13,11 @@ from fscache.cli import keeping
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
 
     from fscache.cli.session import Session
-    from fscache.migrate.item import Found, Item, Passed
-    from fscache.migrate.transfer import Moved
+    from fscache.migrate.beside import Besides
+    from fscache.migrate.item import Passed
+    from fscache.migrate.migration import Migrated, Migration
     from fscache.migrate.urls import URLList
     from fscache.records.root import Root
 
@@ -71,7 +71,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     if arguments.source is None:
         return _resplit(session, arguments)
     source = os.path.abspath(arguments.source)
-    from fscache.migrate.readers import FILES, READERS, detect
+    from fscache.migrate.readers import FILES, detect
 
     form = arguments.format or detect(source)
     if not session.json:
@@ -79,48 +79,26 @@ def execute(session: Session, arguments: Namespace) -> int:
     if form in FILES:
         take = _import_tasks if form == "ipyparallel" else _import_keys
         return take(session, source, arguments)
-    urls = _urls(arguments)
-    found = READERS[form](source, urls)
-    if arguments.dry_run:
-        return _plan(session, found)
-    return _migrate(session, source, found, arguments)
+    from fscache.migrate.migration import Migration
+
+    work = Migration(session.cache.root, source, form, _urls(arguments))
+    return _plan(session, work) if arguments.dry_run else _migrate(session, work, arguments)
 
 
-def _migrate(session: Session, source: str, found: Iterator[Found], arguments: Namespace) -> int:
+def _migrate(session: Session, work: Migration, arguments: Namespace) -> int:
     import socket
 
     from fscache.admin.face import user
     from fscache.cli.exits import OK, UNEXPECTED
-    from fscache.migrate import item
-    from fscache.migrate.log import Log
-    from fscache.migrate.transfer import Transfer
-    from fscache.records.root import translated
-    from fscache.urls.index import URLIndex
 
-    root = session.cache.root
-    moved: list[Item] = []
-    passed = 0
-    with translated(root.path):
-        root.ensure()
-        with Log(root, source) as log:
-            transfer = Transfer(
-                root,
-                URLIndex(root),
-                source,
-                log,
-                by=f"{user()}@{socket.gethostname()}",
-                link=not arguments.copy,
-            )
-            for each in found:
-                why = each if isinstance(each, item.Passed) else transfer.take(each)
-                if why is not None:
-                    passed += 1
-                    _report(session, why)
-                elif arguments.remove_source and not isinstance(each, item.Passed):
-                    moved.append(each)
-            transfer.remove(moved)
-    _summary(session, transfer.moved, passed)
-    return UNEXPECTED if passed else OK
+    done = work.run(
+        by=f"{user()}@{socket.gethostname()}",
+        link=not arguments.copy,
+        remove=arguments.remove_source,
+        report=lambda passed: _report(session, passed),
+    )
+    _summary(session, done)
+    return UNEXPECTED if done.passed else OK
 
 
 def _import_keys(session: Session, source: str, arguments: Namespace) -> int:
@@ -168,12 +146,12 @@ def _import_tasks(session: Session, source: str, arguments: Namespace) -> int:
     return UNEXPECTED if done.passed else OK
 
 
-def _plan(session: Session, found: Iterator[Found]) -> int:
+def _plan(session: Session, work: Migration) -> int:
     from fscache.migrate import item
     from fscache.units import format_size
 
     files = size = urls = passed = 0
-    for each in found:
+    for each in work.found():
         if isinstance(each, item.Passed):
             passed += 1
             _report(session, each)
@@ -185,11 +163,10 @@ def _plan(session: Session, found: Iterator[Found]) -> int:
             session.emit("", {"path": each.path, "urls": list(each.urls)})
         elif files <= _SHOWN or not sys.stdout.isatty():
             session.emit(f"{each.path}  {' '.join(each.urls) or '(no URL)'}", {})
-    text = f"{files} files ({format_size(size)}) would move, with {urls} URLs; {passed} would stay"
-    session.emit(
-        text,
-        {"dry_run": True, "files": files, "bytes": size, "urls": urls, "passed": passed},
-    )
+    besides = work.besides()
+    text = f"{files} files ({format_size(size)}) would move, with {urls} URLs{_named(besides)}"
+    fields = {"dry_run": True, "files": files, "bytes": size, "urls": urls, "passed": passed}
+    session.emit(f"{text}; {passed} would stay", fields | _counts(besides))
     return 0
 
 
@@ -242,24 +219,37 @@ def _report(session: Session, passed: Passed) -> None:
         keeping.note(f"stays: {passed.path}: {passed.why}")
 
 
-def _summary(session: Session, moved: Moved, passed: int) -> None:
+def _summary(session: Session, done: Migrated) -> None:
     from fscache.units import format_size
 
+    moved = done.moved
     how = ", ".join(f"{count} by {way}" for way, count in sorted(moved.how.items()))
     text = f"{moved.files} files ({format_size(moved.bytes)}), {moved.urls} URLs"
+    text += _named(done.besides)
     text += f"; {how}" if how else ""
     text += f"; {moved.again} had been brought over before" if moved.again else ""
-    text += f"; {passed} stay" if passed else ""
+    text += f"; {done.passed} stay" if done.passed else ""
     text += f"; {moved.removed} removed from the old place" if moved.removed else ""
-    session.emit(
-        text,
-        {
-            "files": moved.files,
-            "bytes": moved.bytes,
-            "urls": moved.urls,
-            "how": moved.how,
-            "again": moved.again,
-            "passed": passed,
-            "removed": moved.removed,
-        },
+    fields = {
+        "files": moved.files,
+        "bytes": moved.bytes,
+        "urls": moved.urls,
+        "how": moved.how,
+        "again": moved.again,
+        "passed": done.passed,
+        "removed": moved.removed,
+    }
+    session.emit(text, fields | _counts(done.besides))
+
+
+def _counts(besides: Besides) -> dict[str, object]:
+    return {"keys": besides.keys, "task_segments": besides.segments, "pins": besides.pins}
+
+
+def _named(besides: Besides) -> str:
+    named = (
+        (besides.keys, "keys"),
+        (besides.segments, "segments of task records"),
+        (besides.pins, "pins"),
     )
+    return "".join(f", {count} {what}" for count, what in named if count)

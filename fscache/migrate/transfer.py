@@ -113,6 +113,21 @@ class Transfer:
         self._count(item, status.st_size, how)
         return None
 
+    def address(self, item: Item) -> str | None:
+        """Return the address of a file here, bringing it over where it is not; None where it stays.
+
+        Raises:
+            OSError: as `take`.
+        """
+        status = os.stat(item.path)
+        name = os.path.relpath(item.path, self._source)
+        known = self._log.address(name, status)
+        if known is None or not self._is_here(known, item):
+            if self.take(item) is not None:
+                return None
+            known = self._log.address(name, status)
+        return known
+
     def remove(self, items: Iterable[Item]) -> None:
         """Remove from the old store what was brought over and is still there, unchanged."""
         for item in items:

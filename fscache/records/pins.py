@@ -22,14 +22,14 @@ _FLAT = Split(20)  # a directory for each would be more than the pins
 class Pins:
     """The pins of one root."""
 
-    def __init__(self, root: Root) -> None:
-        """Use `pins/` of `root`."""
+    def __init__(self, root: Root, *, read_only: bool = False) -> None:
+        """Use `pins/` of `root`; a `read_only` one is never written to."""
         self._root = root
         self._entries = EntryStore(
             f"{root.path}/pins",
             b"pin",
             root.writer,
-            quarantine=f"{root.path}/quarantine",
+            quarantine=None if read_only else f"{root.path}/quarantine",
             split=_FLAT,
         )
 
