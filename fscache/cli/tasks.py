@@ -97,13 +97,14 @@ def parse_filter(text: str, now: datetime) -> Query:
         InvalidFilterError: it says what was not understood.
     """
     from fscache.errors import InvalidFilterError
-    from fscache.tasks.model import DATES
+    from fscache.tasks.model import ALIASES, DATES
     from fscache.units import parse_duration
 
     match = _FORM.fullmatch(text)
     if match is None:
         raise InvalidFilterError(text=text, why="expected key, operator and value: started>1h")
     key, operator, value = match.groups()
+    key = ALIASES.get(key, key)
     if key in DATES:
         if operator not in _TURNED:
             raise InvalidFilterError(text=text, why=f"{key} is a date: use >, >=, < or <=")

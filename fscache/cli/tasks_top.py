@@ -182,7 +182,7 @@ class Screen:
         """Show lines instead of those shown before."""
         if self.drawn:
             # Line by line over what stood there, not cleared first: nothing flickers.
-            sys.stdout.write("\x1b[H" + "\r\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
+            sys.stdout.write("\x1b[H" + "\n".join(f"{line}\x1b[K" for line in lines) + "\x1b[J")
         else:
             sys.stdout.writelines(f"{line}\n" for line in [*lines, ""])
         sys.stdout.flush()
