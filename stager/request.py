@@ -27,7 +27,8 @@ class Progress(NamedTuple):
     """How far a transfer is."""
 
     done: int
-    """Bytes of the body that are here, those kept from an earlier attempt included."""
+    """Bytes of the body that are here, those kept from an earlier attempt included; as long as there
+    are none, those that a data server has which fetches for us."""
     total: int | None
     """Bytes of the whole body; None while the server has not said."""
     rate: float
@@ -37,11 +38,13 @@ class Progress(NamedTuple):
 class Meter:
     """The counters of one transfer, shared by all requests that wait for it."""
 
-    __slots__ = ("_clock", "began", "done", "ended", "received", "running", "total")
+    __slots__ = ("_clock", "ahead", "began", "done", "ended", "received", "running", "total")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.running = False
+        self.ahead: Progress | None = None
+        """Of a server that fetches for us, and has sent nothing yet."""
         self.done = 0
         self.total: int | None = None
         self.received = 0
@@ -62,7 +65,7 @@ class Meter:
     def progress(self) -> Progress:
         """Return the counters as they are now."""
         if self.began is None:
-            return Progress(self.done, self.total, 0.0)
+            return self.ahead or Progress(self.done, self.total, 0.0)
         seconds = (self._clock() if self.ended is None else self.ended) - self.began
         return Progress(self.done, self.total, self.received / seconds if seconds > 0 else 0.0)
 
@@ -124,6 +127,27 @@ class FetchRequest(Future[Any]):
             self.set_running_or_notify_cancel()  # which is what tells wait() and as_completed()
             self._leave(self)
         return True
+
+    def follow(self, other: FetchRequest) -> None:
+        """From here on be as far as another request is, and end as it does; cancelled, cancel it."""
+        self._meter = other._meter
+
+        def leave(_: FetchRequest) -> None:
+            other.cancel()
+
+        self._leave = leave
+        if self.cancelled():
+            other.cancel()
+
+        def end(ended: Future[Any]) -> None:
+            if ended.cancelled():
+                self.cancel()
+            elif (error := ended.exception()) is not None:
+                self.fail(error)
+            else:
+                self.deliver(ended.result())
+
+        other.add_done_callback(end)
 
     def deliver(self, path: str) -> None:
         """End with a path, unless cancelled meanwhile."""

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from stager.checks import Promise
     from stager.destination import Claim, Destination
     from stager.jobs import Job
-    from stager.request import Meter
+    from stager.request import Meter, Progress
     from stager.retry import RetryPolicy
     from stager.transports.base import Head
 
@@ -110,6 +110,7 @@ class Transfer:
         self._claim = claim
         self._setup = setup
         self._after = after
+        self._meter = meter
         self._url = redact(job.home.url)
         self._body = Body(self._url, claim, setup.destination, meter)
         self._mirrors = Mirrors(len(job.mirrors), setup.policy, setup.dice)
@@ -156,6 +157,12 @@ class Transfer:
         self._after()
 
     # --- towards the transport ---------------------------------------------------------------
+
+    def on_wait(self, progress: Progress) -> None:
+        """Take note of how far a server is that fetches for us."""
+        if self.abandoned:
+            raise AbandonedError
+        self._meter.ahead = progress
 
     def on_head(self, head: Head) -> bool:
         """Take the head of an answer; False where its body is not wanted."""

@@ -8,19 +8,20 @@ into this machine's root by the stager, verified in the stream, resumed after an
 from __future__ import annotations
 
 import os
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from fscache import errors
-from fscache.paths import as_path
 from fscache.records.root import Root
-from fscache.remote import faults
 from fscache.remote.asking import WireAsker
+from fscache.remote.bundles import Bundles
+from fscache.remote.following import Follower
 from fscache.remote.transport import SCHEMES, ServerTransport
-from fscache.urls.fetcher import Fetcher, settled
+from fscache.urls.destination import CacheDestination
+from fscache.urls.fetcher import Fetcher
 from fscache.urls.index import URLIndex
-from stager.request import FetchRequest, Meter
+from fscache.urls.names import plain
+from stager.request import FetchRequest
 from stager.transports import Transports
 
 if TYPE_CHECKING:
@@ -30,19 +31,12 @@ if TYPE_CHECKING:
     from credentials.model import Credential
     from fscache.config import Config
     from fscache.remote.asking import Asker
+    from fscache.remote.following import Miss
     from fscache.remote.rpc import RPC
-    from fscache.urls.entry import URLEntry
-
-    Miss = tuple[Sequence[str], str | None, URLEntry | None]
 
 BEACON = "locks/server"
-_PARK = 20.0
-_LOOK = 1.0  # seconds between two looks at the progress of what is waited for
 _VISIBLE = 5.0  # seconds that a network file system may take to show us what the server has written
-_MANY = 16  # misses from which the server is told of all before the first is pulled
-_BATCH = 10_000  # URLs in one call
-_WAITED = 256  # requests waited for at once; they end roughly in the order they were asked for
-_SHOWN = 64  # requests whose progress is asked for at once
+_MANY = 16  # misses from which they are brought in bundles
 
 
 class SharedFetcher:
@@ -50,12 +44,9 @@ class SharedFetcher:
 
     def __init__(self, asker: Asker, index: URLIndex) -> None:
         """Ask `asker`; `index` is the shared root's."""
-        self._asker = asker
         self._index = index
-        self._changed = threading.Condition()
-        self._waiting: dict[str, tuple[FetchRequest, Meter]] = {}
-        self._thread: threading.Thread | None = None
-        self._closed = False
+        self._name = asker.name
+        self._follower = Follower(asker, self._take)
         self._wishes: dict[str, dict[str, Any]] = {}
 
     def wish(self, url: str, wish: dict[str, Any]) -> None:
@@ -83,137 +74,45 @@ class SharedFetcher:
             groups.setdefault(repr(wish), (wish, []))[1].append(number)
         requests: dict[int, FetchRequest] = {}
         for wish, numbers in groups.values():
-            for start in range(0, len(numbers), _BATCH):
-                some = numbers[start : start + _BATCH]
-                asked = [misses[number] for number in some]
-                made = self._ask(asked, {**wish, "headers": sent} if sent else wish)
-                requests.update(zip(some, made, strict=True))
+            asked = [misses[number] for number in numbers]
+            made = self._follower.submit(asked, {**wish, "headers": sent} if sent else wish)
+            requests.update(zip(numbers, made, strict=True))
         return [requests[number] for number in range(len(misses))]
-
-    def _ask(self, misses: Sequence[Miss], wish: dict[str, Any]) -> list[FetchRequest]:
-        options = dict(wish)
-        checksums = {urls[0]: checksum for urls, checksum, _ in misses if checksum is not None}
-        if checksums:
-            options["checksums"] = checksums
-        try:
-            ids = self._asker.stage([list(urls) for urls, _, _ in misses], options)
-        except (errors.FscacheError, ValueError) as exc:
-            return [settled(urls[0], error=exc) for urls, _, _ in misses]
-        requests = []
-        with self._changed:
-            for identity, (urls, checksum, _) in zip(ids, misses, strict=True):
-                meter = Meter(time.monotonic)
-                request = FetchRequest(
-                    tuple(urls), checksum, meter, leave=self._leaver(identity), convert=as_path
-                )
-                self._waiting[identity] = (request, meter)
-                requests.append(request)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._follow, name="asker", daemon=True)
-                self._thread.start()
-        return requests
 
     def close(self) -> None:
         """Wait no more; what was asked for goes on at the server."""
-        with self._changed:
-            self._closed = True
-            thread = self._thread
-            waiting = list(self._waiting.values())
-            self._waiting.clear()
-        for request, _meter in waiting:
-            request.cancel()
-        if thread is not None:
-            thread.join(_LOOK)
+        self._follower.close()
 
-    def _leaver(self, identity: str) -> Callable[[FetchRequest], None]:
-        def leave(_request: FetchRequest) -> None:
-            with self._changed:
-                asked = self._waiting.pop(identity, None) is not None
-            if asked:
-                try:
-                    self._asker.cancel([identity])
-                except errors.FscacheError:
-                    pass  # then it is staged for nothing
-
-        return leave
-
-    def _follow(self) -> None:
-        while True:
-            with self._changed:
-                ids = list(self._waiting)
-                if not ids or self._closed:
-                    self._thread = None
-                    return
-            try:
-                # A few at a time: each call names all that it waits for.
-                ended = self._asker.wait(ids[:_WAITED], _LOOK)
-                if not ended:
-                    self._measure(ids[:_SHOWN])
-            except Exception as exc:  # noqa: BLE001 - whatever it is, the waiters must learn of it
-                for identity in ids:
-                    self._end(identity, error=exc)
-                continue
-            for status in ended:
-                self._take(status)
-
-    def _measure(self, ids: list[str]) -> None:
-        for status in self._asker.status(ids):
-            with self._changed:
-                found = self._waiting.get(str(status["id"]))
-            if found is not None:
-                meter = found[1]
-                meter.running = status.get("state") == "running"
-                meter.done = int(status.get("done") or 0)
-                meter.total = status.get("total")
-
-    def _take(self, status: dict[str, Any]) -> None:
-        identity = str(status["id"])
-        error = status.get("error")
-        if status.get("state") != "done":
-            packed = error or {"code": "try-again", "message": f"request {status.get('state')}"}
-            self._end(identity, error=faults.decode(packed, self._asker.name))
-            return
-        with self._changed:
-            found = self._waiting.get(identity)
-        if found is None:
-            return
-        path = self._visible(found[0].urls)
-        if path is None:
-            why = f"{status.get('url')} is staged and cannot be seen from here"
-            self._end(identity, error=errors.RemoteError(self._asker.name, why))
-        else:
-            self._end(identity, path=path)
+    def _take(self, requests: list[FetchRequest]) -> None:
+        for request in requests:
+            path = self._visible(request.urls)
+            if path is None:
+                why = f"{request.urls[0]} is staged and cannot be seen from here"
+                request.fail(errors.RemoteError(self._name, why))
+            else:
+                request.deliver(path)
 
     def _visible(self, urls: Sequence[str]) -> str | None:
         until = time.monotonic() + _VISIBLE
         while True:
             for url in urls:
-                hit = self._index.find(url)
+                hit = self._index.find(plain(url))
                 if hit is not None:
                     return hit.path
             if time.monotonic() > until:
                 return None
             time.sleep(0.05)
 
-    def _end(
-        self, identity: str, *, path: str | None = None, error: Exception | None = None
-    ) -> None:
-        with self._changed:
-            found = self._waiting.pop(identity, None)
-        if found is None:
-            return
-        if path is not None:
-            found[0].deliver(path)
-        elif error is not None:
-            found[0].fail(error)
-
 
 class PullFetcher:
-    """Stages on a server and pulls the objects into this machine's root."""
+    """Stages on a server and pulls the objects into this machine's root.
+
+    A few URLs each by the stager, to which the server is every URL's origin. Many are first asked for
+    together; what of them is small then comes in bundles, the rest by the stager again.
+    """
 
     def __init__(self, root: Root, index: URLIndex, config: Config, rpc: RPC) -> None:
         """Pull into `root`, which exists."""
-        self._rpc = rpc
         self._transport = ServerTransport(rpc.client, rpc)
 
         def transport() -> ServerTransport:
@@ -226,6 +125,11 @@ class PullFetcher:
             transports=Transports(dict.fromkeys(SCHEMES, transport)),
             credentials=lambda _host, _port: None,  # the server has its own
         )
+        destination = CacheDestination(
+            root, index, max_size=config.max_size, make_room=root.make_room
+        )
+        self._bundles = Bundles(rpc.client, destination)
+        self._follower = Follower(WireAsker(rpc), self._take)
 
     def wish(self, url: str, wish: dict[str, Any]) -> None:
         """Note what the server should know of a URL that is about to be asked for."""
@@ -240,26 +144,53 @@ class PullFetcher:
     ) -> list[FetchRequest]:
         """Ask for URLs; the results are paths in this machine's root. See `Fetcher.submit`."""
         if len(misses) >= _MANY and credential is None and not headers:
-            self._stage_ahead(misses)
+            numbers = [n for n, miss in enumerate(misses) if self._is_plain(miss)]
+        else:
+            numbers = []
+        together = self._follower.submit([misses[number] for number in numbers], {})
+        requests = dict(zip(numbers, together, strict=True))
+        alone = [number for number in range(len(misses)) if number not in requests]
         # One "mirror": which of them has it is the server's business.
-        single = [([urls[0]], checksum, known) for urls, checksum, known in misses]
-        requests = self._fetcher.submit(single, credential=credential, headers=headers)
-        for request in requests:
+        single = [
+            ([urls[0]], checksum, known) for urls, checksum, known in map(misses.__getitem__, alone)
+        ]
+        made = (
+            self._fetcher.submit(single, credential=credential, headers=headers) if single else []
+        )
+        requests.update(zip(alone, made, strict=True))
+        for request in requests.values():
             request.add_done_callback(self._forget)
-        return requests
+        return [requests[number] for number in range(len(misses))]
 
     def close(self) -> None:
         """Stop; partial files stay."""
+        self._follower.close()
         self._fetcher.close()
 
-    def _stage_ahead(self, misses: Sequence[Miss]) -> None:
-        """Let the server see all of them at once, not only those that a thread asks for just now."""
-        new = [list(urls) for urls, checksum, known in misses if checksum is None and known is None]
-        for start in range(0, len(new), _BATCH):
-            try:
-                self._rpc("url.stage", new[start : start + _BATCH])
-            except errors.FscacheError:
-                return  # each pull will say what is wrong
+    def _is_plain(self, miss: Miss) -> bool:
+        """Whether a URL is asked for under its own name and without conditions."""
+        urls, checksum, known = miss
+        return (
+            checksum is None
+            and known is None
+            and plain(urls[0]) == urls[0]
+            and not self._transport.must_be_fresh(urls[0])
+        )
+
+    def _take(self, requests: list[FetchRequest]) -> None:
+        paths = self._bundles.bring([request.urls[0] for request in requests])
+        rest = []
+        for request in requests:
+            path = paths.get(request.urls[0])
+            if path is None:
+                rest.append(request)
+            else:
+                request.deliver(path)
+        if rest:
+            misses: list[Miss] = [([request.urls[0]], None, None) for request in rest]
+            pulled = self._fetcher.submit(misses, credential=None, headers=None)
+            for request, other in zip(rest, pulled, strict=True):
+                request.follow(other)
 
     def _forget(self, request: Future[Any]) -> None:
         if isinstance(request, FetchRequest):

@@ -13,11 +13,12 @@ from fscache import errors
 from fscache.server.auth import ADMIN
 from fscache.server.calls import checked_timeout
 from fscache.server.rpc import SERVER, Method
+from fscache.server.status import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fscache.admin.face import Admin
+    from fscache.cache import Cache
     from fscache.server.board import Board
     from fscache.server.jobs import Jobs
     from fscache.server.rpc import Caller
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
 class AdminCalls:
     """The administrator's calls of one server."""
 
-    def __init__(self, admin: Admin, board: Board, jobs: Jobs) -> None:
-        """Serve `admin`; `jobs` does what takes long, `board` has the requests."""
-        self._admin = admin
+    def __init__(self, cache: Cache, board: Board, jobs: Jobs) -> None:
+        """Serve the administration of `cache`; `jobs` does what takes long, `board` has the requests."""
+        self._cache = cache
+        self._admin = cache.admin
         self._board = board
         self._jobs = jobs
 
@@ -50,7 +52,7 @@ class AdminCalls:
     def requests(self, _caller: Caller) -> list[dict[str, Any]]:
         """Return everybody's requests that are under way, with who asked."""
         return [
-            {**self._board.describe(identity, request), "by": batch.asked.by}
+            {**describe(self._cache, identity, request), "by": batch.asked.by}
             for batch, identity, request in self._board.under_way()
         ]
 

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections import OrderedDict
 from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING, Any
 
 from fscache import errors
-from fscache.remote import faults
+from fscache.server import status
+from fscache.server.batches import Batch, Batches
 from fscache.server.options import checked_options, checked_urls, without_secrets
 from fscache.server.rpc import SERVER
 from stager.request import FetchRequest
@@ -28,35 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from fscache.cache import Cache
+    from fscache.server.batches import Kept
     from fscache.server.spool import Asked, Spool
 
-    _Kept = Sequence[FetchRequest] | Sequence[tuple[str, ...]]
-    """What is left of a batch: its requests, or the URLs (and mirrors) of what is here."""
-
-REMEMBERED = 20_000
-"""Requests of ended batches that are kept in memory: some 200 bytes each, 3 KB if it failed."""
 _HIT = "hit-"
 _MOST_DIGITS = 9
 _MANY = 16  # requests waited for at once from which a moment is spent on gathering
 _GATHER = 0.05
-
-
-class Batch:
-    """The requests of one call."""
-
-    __slots__ = ("asked", "left", "name", "requests", "spooled")
-
-    def __init__(self, name: str, asked: Asked, requests: list[FetchRequest]) -> None:
-        self.name = name
-        self.asked = asked
-        self.requests = requests
-        self.left = len(requests)
-        self.spooled = False
-
-    @property
-    def good(self) -> bool:
-        """Whether all have ended well."""
-        return all(request.state == "done" for request in self.requests)
 
 
 class Board:
@@ -77,11 +55,8 @@ class Board:
         self._spool = spool
         self._now = now
         self._stopping = stopping
-        self._mutex = threading.Lock()
+        self._batches = Batches()
         self._reviving = threading.Lock()
-        self._running: dict[str, Batch] = {}
-        self._ended: OrderedDict[str, _Kept] = OrderedDict()
-        self._remembered = 0
         self.hits = 0
         """URLs asked for that were here."""
         self.misses = 0
@@ -104,8 +79,7 @@ class Board:
         batch = self._start(name or secrets.token_hex(8), asked)
         if all(request.state == "done" for request in batch.requests):
             # Ids that say all there is to say: a hit leaves nothing in memory or in the spool.
-            with self._mutex:
-                self._running.pop(batch.name, None)
+            self._batches.drop(batch)
             return [f"{_HIT}{secrets.token_hex(4)}:{each.urls[0]}" for each in batch.requests]
         if not all(request.done() for request in batch.requests):
             batch.spooled = True
@@ -144,7 +118,7 @@ class Board:
         Args:
             ids: Of requests.
             timeout: Seconds.
-            brief: Leave out what is recorded of what is here: for who sees the root.
+            brief: Of those that ended well tell no more than that.
 
         Raises:
             UnknownRequestError: there is no such request.
@@ -160,61 +134,57 @@ class Board:
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
         return [
-            self._describe(identity, item, brief=brief)
+            status.describe(self._cache, identity, item, brief=brief)
             for identity, item in items.items()
             if not isinstance(item, FetchRequest) or item.done()
         ]
 
     def status(self, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Return the status of requests; raises UnknownRequestError."""
-        return [self._describe(i, item, brief=False) for i, item in self._items(ids).items()]
+        return [status.describe(self._cache, i, item) for i, item in self._items(ids).items()]
 
     def cancel(self, ids: Sequence[str]) -> int:
         """Give requests up; return how many were still under way."""
         items = self._items(ids).values()
         return sum(item.cancel() for item in items if isinstance(item, FetchRequest))
 
-    def pull(self, asked: Asked, timeout: float) -> FetchRequest:
-        """Stage one URL for a client that holds the line; return its request after `timeout` s.
+    def pull(
+        self, asked: Asked, timeout: float, identity: str = ""
+    ) -> tuple[str, FetchRequest | None]:
+        """Stage one URL for a client that holds the line.
 
         Leaves no trace in the spool: when this server ends, the client asks the next one again.
+
+        Args:
+            asked: What is wanted.
+            timeout: Seconds; then the client is told how far it is, and asks again.
+            identity: What an earlier call for the same returned.
+
+        Returns:
+            An id, and the request; None if it has ended so long ago that it is forgotten.
         """
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
-        batch = self._start(secrets.token_hex(8), asked)
-        self._follow(batch)
-        wait_for(batch.requests, timeout)
+        try:
+            item = self._items([identity])[identity] if identity else None
+        except errors.UnknownRequestError:
+            item = None  # another server's: begin anew
+        if isinstance(item, tuple):
+            return identity, None
+        if item is None:
+            batch = self._start(secrets.token_hex(8), asked)
+            self._follow(batch)
+            identity, item = f"{batch.name}.0", batch.requests[0]
+        wait_for([item], timeout)
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
-        return batch.requests[0]
+        return identity, item
 
     # -- telling ------------------------------------------------------------------------------
 
-    def describe(self, identity: str, request: FetchRequest) -> dict[str, Any]:
-        """Return a request's status: id, url, state, done, total, rate, and what came of it."""
-        return self._describe(identity, request, brief=False)
-
-    def lookup(self, url: str) -> dict[str, Any] | None:
-        """Return what is here of a URL: address, digest, size, checksums, path; None for nothing."""
-        hit = self._cache.find(url)
-        if hit is None:
-            return None
-        entry = hit.entry
-        return {
-            "address": hit.address,
-            "digest": entry.digest,
-            "size": entry.size,
-            "checksums": dict(entry.checksums),
-            "fetched_at": entry.fetched_at,
-            "checked_at": entry.checked_at,
-            "path": hit.path,
-        }
-
     def under_way(self) -> Iterator[tuple[Batch, str, FetchRequest]]:
         """Yield what has not ended: batch, id, request."""
-        with self._mutex:
-            batches = list(self._running.values())
-        for batch in batches:
+        for batch in self._batches.running():
             for number, request in enumerate(batch.requests):
                 if not request.done():
                     yield batch, f"{batch.name}.{number}", request
@@ -234,8 +204,7 @@ class Board:
         missing = sum(not request.done() for request in requests)
         self.misses += missing
         self.hits += len(requests) - missing
-        with self._mutex:
-            self._running[name] = batch
+        self._batches.add(batch)
         return batch
 
     def _follow(self, batch: Batch) -> None:
@@ -244,25 +213,14 @@ class Board:
             request.add_done_callback(lambda _request: self._count(batch))
 
     def _count(self, batch: Batch) -> None:
-        with self._mutex:
-            batch.left -= 1
-            if batch.left:
-                return
-            if self._stopping():
-                return  # cancelled by `close`: the next server goes on with it
-            self._running.pop(batch.name, None)
-            # What is here can be looked up again and needs no memory but its URLs.
-            urls = [request.urls for request in batch.requests]
-            self._ended[batch.name] = urls if batch.good else batch.requests
-            self._remembered += len(urls)
-            while self._remembered > REMEMBERED and len(self._ended) > 1:
-                _, old = self._ended.popitem(last=False)
-                self._remembered -= len(old)
+        if not self._batches.one_ended(batch) or self._stopping():
+            return  # cancelled by `close`, it is gone on with by the next server
+        self._batches.end(batch)
         if batch.spooled:
             answers = None
             if batch.asked.dropped:
                 answers = [
-                    self.describe(f"{batch.name}.{number}", request)
+                    status.describe(self._cache, f"{batch.name}.{number}", request)
                     for number, request in enumerate(batch.requests)
                 ]
             self._finish(batch, answers)
@@ -277,37 +235,9 @@ class Board:
             log = logging.getLogger("fscache.server")
             log.warning("the end of request %s is not written down: %s", batch.name, exc)
 
-    def _describe(
-        self, identity: str, item: FetchRequest | tuple[str, ...], *, brief: bool
-    ) -> dict[str, Any]:
-        if isinstance(item, FetchRequest):
-            progress = item.progress
-            url = item.urls[0]
-            found: dict[str, Any] = {
-                "id": identity,
-                "url": url,
-                "state": item.state,
-                "done": progress.done,
-                "total": progress.total,
-                "rate": progress.rate,
-            }
-        else:
-            url = item[0]
-            found = {"id": identity, "url": url, "state": "done"}
-        if found["state"] == "failed" and isinstance(item, FetchRequest):
-            error = item.exception()
-            if error is not None and not faults.is_ours(error):
-                error = errors.RemoteError(SERVER, "internal error; see the log of the server")
-            found["error"] = None if error is None else faults.encode(error)
-        elif found["state"] == "done" and not brief:
-            here = self.lookup(url)
-            if here is not None:
-                found.update(here, done=here["size"], total=here["size"])
-        return found
-
     def _items(self, ids: Sequence[str]) -> dict[str, FetchRequest | tuple[str, ...]]:
         """Return what is left of requests; raises UnknownRequestError for the first that is none."""
-        batches: dict[str, _Kept | None] = {}
+        batches: dict[str, Kept | None] = {}
         found: dict[str, FetchRequest | tuple[str, ...]] = {}
         for identity in ids:
             if identity.startswith(_HIT):
@@ -323,21 +253,16 @@ class Board:
             found[identity] = kept[int(number)]
         return found
 
-    def _kept(self, name: str) -> _Kept | None:
-        with self._mutex:
-            running = self._running.get(name)
-            kept = self._ended.get(name)
-        if running is not None:
-            return running.requests
+    def _kept(self, name: str) -> Kept | None:
+        kept = self._batches.get(name)
         return self._revive(name) if kept is None else kept
 
-    def _revive(self, name: str) -> _Kept | None:
+    def _revive(self, name: str) -> Kept | None:
         """Go on with a batch of an earlier server: the keeper's scan, or an asker who came first."""
         with self._reviving:
-            with self._mutex:
-                running = self._running.get(name)
-            if running is not None:
-                return running.requests
+            kept = self._batches.get(name)
+            if kept is not None:
+                return kept
             pending = self._spool.pending(name)
             # Of one that has ended: what was staged is a hit, what failed is tried again.
             asked = pending or self._spool.ended(name)

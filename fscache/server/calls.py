@@ -12,6 +12,7 @@ from fscache import __version__, errors
 from fscache.server.options import checked_urls
 from fscache.server.rpc import SERVER, Method
 from fscache.server.spool import Asked
+from fscache.server.status import lookup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +80,7 @@ class Calls:
     ) -> list[dict[str, Any]]:
         """Wait until a request has ended; return the status of all that have, perhaps none.
 
-        Brief, it leaves out what `url.lookup` tells.
+        Brief, of those that ended well it tells id and state only.
         """
         return self._board.wait(_checked_ids(ids), checked_timeout(timeout), brief=brief)
 
@@ -93,7 +94,7 @@ class Calls:
 
     def lookup(self, _caller: Caller, urls: list[str]) -> list[dict[str, Any] | None]:
         """Return what is here of URLs: address, digest, size, …; null for what is not."""
-        return [self._board.lookup(each[0]) for each in checked_urls(urls)]
+        return [lookup(self._cache, each[0]) for each in checked_urls(urls)]
 
     def forget(self, _caller: Caller, url: str) -> bool:
         """Forget a URL; return whether it was known."""

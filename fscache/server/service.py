@@ -133,7 +133,7 @@ class Server:
             Calls(
                 self.cache, self.board, self._preconditions, now=now, identity=beacon.light(root)
             ),
-            AdminCalls(self.cache.admin, self.board, Jobs(stopping)),
+            AdminCalls(self.cache, self.board, Jobs(stopping)),
             Metastore(stores),
             KVCalls(stores),
             Watches(stores),

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stager.request import Progress
+
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
@@ -48,6 +50,9 @@ class Head:
 
 class Sink(Protocol):
     """Where one exchange's answer goes; every method may raise to end the exchange."""
+
+    def on_wait(self, progress: Progress) -> None:
+        """Take note of how far a server is that fetches the body itself before it answers."""
 
     def on_head(self, head: Head) -> bool:
         """Take the head; False says that the body is not wanted."""
