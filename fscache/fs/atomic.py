@@ -131,7 +131,7 @@ class Writer:
         except FileNotFoundError:
             # Rename first and make directories only on ENOENT: looking first would cost two calls
             # for every file, and the directories of entries nearly always exist.
-            self.make_directories(os.path.dirname(final))
+            self.make_directories(_parent(final))
             done = self._name(temp, final, replace=replace, keep=keep)
         if done and self.durable:
             if self.group is None:
@@ -205,14 +205,14 @@ class Writer:
         except FileExistsError:
             pass
         except FileNotFoundError:
-            parent = os.path.dirname(path)
+            parent = _parent(path)
             if parent == path:
                 raise
             self.make_directories(parent)
             self.make_directories(path)
             return
         if self.durable:  # also where it is there: who made it may not have got so far
-            sync_directory(os.path.dirname(path))
+            sync_directory(_parent(path))
 
     def share(self, path: str) -> None:
         """Open a directory of ours to the group, where there is one; another user's stays."""
@@ -278,6 +278,12 @@ class Writer:
         if not keep:
             os.unlink(temp)
         return True
+
+
+def _parent(path: str) -> str:
+    """Return the directory of a path of ours, which has no empty parts: `os.path.dirname` at a third."""
+    cut = path.rfind("/")
+    return path[:cut] if cut > 0 else path[: cut + 1]
 
 
 def is_sealed(status: os.stat_result) -> bool:

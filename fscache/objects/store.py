@@ -140,9 +140,14 @@ class ObjectStore:
             temp: Its path, in the file system of the store.
             digest: Its digest, computed from the bytes as they were written.
             keep: Leave the temporary name for the caller to remove, where the file system can.
+
+        Raises:
+            FileNotFoundError: the file has lost its name; what has it now is not touched.
         """
         self._writer.seal(fd)
         status = os.fstat(fd)
+        if not status.st_nlink:
+            raise FileNotFoundError(errno.ENOENT, "the file has lost its name", temp)
         address = digests.address_of(digest)
         with self._guard():
             for slot in range(MAX_SLOTS):

@@ -146,7 +146,8 @@ class CacheDestination:
 
     def lookup(self, url: str, checksum: tuple[str, str] | None) -> str | None:
         """Return the path of `url` if somebody has fetched it meanwhile."""
-        hit = self._index.find(url)
+        # Asked after every claim, and nearly always in vain.
+        hit = None if self._index.is_absent(url) else self._index.find(url)
         if hit is None:
             return None
         if checksum is not None and not self._index.has_checksum(hit, *checksum):
@@ -183,7 +184,8 @@ class CacheDestination:
     def commit(self, partial: Partial, staged: Staged) -> str:
         """Make a partial file the object of its URL; see the module's docstring for the order."""
         with translated(self._root.path), self._root.shared:
-            stored = self._adopt(partial, staged.digest) or self._copy(partial, staged.digest)
+            adopted = self._adopt(partial, staged.digest)
+            stored, ours = adopted or (self._copy(partial, staged.digest), False)
             now = self._root.now()
             entry = URLEntry(
                 staged.url,
@@ -206,22 +208,29 @@ class CacheDestination:
             self._root.journal.append(
                 "put", "url", entry.url, stored.address, stored.size, self._staged_by
             )
-            partial.discard()
+            partial.discard(ours=ours)
         return stored.path
 
-    def _adopt(self, partial: Partial, digest: str) -> Stored | None:
-        """Give the file its final name; None where a lock lied and another has taken its place."""
-        if not partial.still_ours():
-            return None
+    def _adopt(self, partial: Partial, digest: str) -> tuple[Stored, bool] | None:
+        """Give the file its final name; None where a lock lied and another has taken its place.
+
+        Returns:
+            The object, and whether the partial name was seen to be still ours.
+        """
         try:
             stored = self._objects.adopt(partial.fd, partial.path, digest, keep=True)
         except FileNotFoundError:
             return None
-        if stored.new and os.stat(stored.path).st_ino != stored.status.st_ino:
-            # It was taken between the two calls, and another's unfinished file has the final name.
+        if not stored.new:
+            return stored, False
+        # With the name it had and the one it has now, the file has two. Where it has not, and the
+        # file system counts, another's unfinished file has got the final name.
+        if os.fstat(partial.fd).st_nlink != 2 and not os.path.samestat(
+            os.stat(stored.path), stored.status
+        ):
             remove(stored.path)
             return None
-        return stored
+        return stored, True
 
     def _copy(self, partial: Partial, digest: str) -> Stored:
         """Our bytes are good, our name is not."""

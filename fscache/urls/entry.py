@@ -100,22 +100,23 @@ class URLEntry:
 
     def encode(self) -> bytes:
         """Return the entry's payload."""
-        lines = [
-            f"digest {self.digest}",
-            f"slot {self.slot}",
-            f"size {self.size}",
-            f"inode {self.inode}",
-            f"mtime_ns {self.mtime_ns}",
-            f"fetched_at {self.fetched_at:.3f}",
-            # Cut, not rounded: a check half a millisecond ahead would be one in the future.
-            f"checked_at {int(self.checked_at * 1000) / 1000:.3f}",
-        ]
-        for name in ("fetched_from", "staged_by", "etag", "last_modified"):
-            value = getattr(self, name)
-            if value:
-                lines.append(f"{name} {_one_line(value)}")
-        lines.extend(f"{_SUM}{name} {value}" for name, value in self.checksums.items())
-        return "\n".join(lines).encode("utf-8", "surrogateescape")
+        # Cut, not rounded: a check half a millisecond ahead would be one in the future.
+        text = (
+            f"digest {self.digest}\nslot {self.slot}\nsize {self.size}\ninode {self.inode}\n"
+            f"mtime_ns {self.mtime_ns}\nfetched_at {self.fetched_at:.3f}\n"
+            f"checked_at {int(self.checked_at * 1000) / 1000:.3f}"
+        )
+        if self.fetched_from:
+            text += f"\nfetched_from {_one_line(self.fetched_from)}"
+        if self.staged_by:
+            text += f"\nstaged_by {_one_line(self.staged_by)}"
+        if self.etag:
+            text += f"\netag {_one_line(self.etag)}"
+        if self.last_modified:
+            text += f"\nlast_modified {_one_line(self.last_modified)}"
+        for name, value in self.checksums.items():
+            text += f"\n{_SUM}{name} {value}"
+        return text.encode("utf-8", "surrogateescape")
 
     @classmethod
     def decode(cls, name: bytes, payload: bytes) -> URLEntry:

@@ -91,6 +91,10 @@ class URLIndex:
             _log().warning("entry of %s cannot be read: %s", url, exc)
             return None
 
+    def is_absent(self, url: str) -> bool:
+        """Whether nothing is recorded of a URL; what cannot be read counts as nothing."""
+        return self._entries.is_absent(url.encode("utf-8", "surrogateescape"))
+
     def has_checksum(self, hit: Hit, algorithm: str, expected: str) -> bool:
         """Whether a hit's bytes have this checksum; computed once and then kept in the entry."""
         if algorithm == _DIGEST_ALGORITHM:

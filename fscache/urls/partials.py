@@ -11,7 +11,7 @@ Locks lie on some network file systems, so nothing but bandwidth rests on them:
 - what another host left is taken over only after it has been silent for a minute, and then its bytes
   are copied into a file of our own, as are another user's;
 - a file is written to by none but its creator, and by whoever resumes it on the same host;
-- `still_ours` is asked before the file gets its final name: whoever lost the name copies, too.
+- whoever lost the name while it fetched (`still_ours`) copies, too.
 """
 
 from __future__ import annotations
@@ -77,12 +77,20 @@ class Partial:
         self.validator = None
 
     def still_ours(self) -> bool:
-        """Whether the name still stands for the file we wrote."""
+        """Whether the name still stands for the file we write: nobody else gives it another one.
+
+        Counting its names is half of what comparing two looks at the disk costs. Where it has an
+        object's name as well, or the file system does not count, the two are compared.
+        """
+        mine = os.fstat(self.fd)
+        if mine.st_nlink == 0:
+            return False
+        if mine.st_nlink == 1 and not atomic.is_sealed(mine):
+            return True
         try:
             named = os.stat(self.path)
         except FileNotFoundError:
             return False
-        mine = os.fstat(self.fd)
         return (named.st_ino, named.st_dev) == (mine.st_ino, mine.st_dev)
 
     def forget_note(self) -> None:
@@ -90,9 +98,9 @@ class Partial:
         if self.validator is not None:
             atomic.remove(self.note_path)
 
-    def discard(self) -> None:
-        """Remove what is left of the fetch."""
-        if self.still_ours():
+    def discard(self, *, ours: bool = False) -> None:
+        """Remove what is left of the fetch; `ours` says that the name was looked at just now."""
+        if ours or self.still_ours():
             atomic.remove(self.path)
         self.forget_note()
 
@@ -124,8 +132,10 @@ class Partials:
                 if not partial.still_ours():
                     continue  # its owner finished between our open and our lock
                 if fresh:
-                    # What a killed fetch left beside tells of other bytes than those to come.
-                    atomic.remove(partial.note_path)
+                    # What a killed fetch left beside tells of other bytes than those to come. Asked
+                    # before it is removed, as there nearly always is none: half the time.
+                    if os.access(partial.note_path, os.F_OK):
+                        atomic.remove(partial.note_path)
                     claimed = partial
                     return claimed
                 status = os.fstat(fd)

@@ -15,6 +15,7 @@ import os
 import select
 import socket
 import threading
+from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -382,14 +383,19 @@ def _parse_head(lines: list[bytes]) -> Head:
     """Read the last head among the lines: before it may come interim answers (100, 103)."""
     status = 0
     headers: dict[str, str] = {}
-    for line in b"".join(lines).decode("latin-1").split("\r\n"):
-        name, colon, value = line.partition(":")
-        if not colon:
-            if line.startswith("HTTP/"):
+    for line in lines:
+        name, value = _field(line)
+        if not name:
+            if line.startswith(b"HTTP/"):
                 status = int(line.split(None, 2)[1])
                 headers = {}
             continue
-        name = name.strip().lower()
-        value = value.strip()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Head(status, headers)
+
+
+@lru_cache(256)
+def _field(line: bytes) -> tuple[str, str]:
+    """Return a header's name and value; most lines of one server are those of its last answer."""
+    name, colon, value = line.decode("latin-1").partition(":")
+    return (name.strip().lower(), value.strip()) if colon else ("", "")
