@@ -20,7 +20,8 @@ from stager.destination import Staged
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fscache.remote.client import Answer, Client
+    from fscache.remote.client import Client
+    from fscache.remote.connection import Answer
     from fscache.urls.destination import CacheDestination
 
 MOST = 1024

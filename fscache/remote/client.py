@@ -1,4 +1,4 @@
-"""HTTP to one server: a kept socket per thread, and nothing between it and the caller.
+"""HTTP to one server: a kept connection per thread, and nothing between it and the caller.
 
 requests costs more than the whole server (2,000 calls/s), http.client four times what this does; what
 our own server answers needs neither redirects, cookies nor chunks. An answer is either small and
@@ -11,86 +11,32 @@ restarts is not an error. A call that may have been carried out is repeated only
 from __future__ import annotations
 
 import json
-import os
-import re
-import select
-import socket
 import ssl
 import threading
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fscache import errors
 from fscache.remote import faults
+from fscache.remote.connection import BrokenError, Connection, NotSentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fscache.remote.address import Address
+    from fscache.remote.connection import Answer
 
-CONNECT_TIMEOUT = 15.0
 PATIENCE = 10.0
 """How long a server that is not there is asked again, in seconds."""
 
-_RECV = 64 * 1024
-_STREAM = 256 * 1024
-_MAX_HEAD = 64 * 1024
 _ACCEPTED = 202
-_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_IDLE_CHECK = 1.0  # a connection that was silent longer is looked at before it is used
-
-
-@dataclass(slots=True)
-class Answer:
-    """What the server said; `body` is empty where it was streamed."""
-
-    status: int
-    head: bytes
-    body: bytes
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """Headers, names in lower case."""
-        found = {}
-        for line in self.head.decode("latin-1").split("\r\n")[1:]:
-            name, _, value = line.partition(":")
-            if name:
-                found[name.lower()] = value.strip()
-        return found
-
-
-class _BrokenError(Exception):
-    """The connection ended; `answered` says whether a byte of the answer had come."""
-
-    def __init__(self, why: str, *, answered: bool) -> None:
-        super().__init__(why)
-        self.why = why
-        self.answered = answered
-
-
-class _Held:
-    """One thread's connection; closed with the thread, which drops this object."""
-
-    __slots__ = ("pid", "socket", "used")
-
-    def __init__(self) -> None:
-        self.socket: socket.socket | None = None
-        self.pid = -1
-        self.used = 0.0
-
-    def drop(self) -> None:
-        sock, self.socket = self.socket, None
-        if sock is not None:
-            sock.close()
-
-    def __del__(self) -> None:
-        self.drop()
 
 
 class _PerThread(threading.local):
-    def __init__(self) -> None:
-        self.held = _Held()
+    """A connection of each thread's own, which closes when the thread ends."""
+
+    def __init__(self, make: Callable[[], Connection]) -> None:
+        self.connection = make()
 
 
 class Client:
@@ -120,8 +66,8 @@ class Client:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
-        self._local = _PerThread()
-        self._tls = ssl.create_default_context() if address.tls else None
+        tls = ssl.create_default_context() if address.tls else None
+        self._local = _PerThread(lambda: Connection(address, tls, clock))
         token = f"Authorization: Bearer {address.token}\r\n" if address.token else ""
         self._fixed = f" HTTP/1.1\r\nHost: {self.name}\r\n{token}".encode("latin-1")
 
@@ -154,7 +100,11 @@ class Client:
         data = self._request(method, path, headers, len(body)) + body
 
         def exchange() -> Answer:
-            answer = self._exchange(data, method, timeout or self._timeout)
+            connection = self._connection
+            answer = connection.ask(data, timeout or self._timeout)
+            if method != "HEAD":
+                answer.body = connection.rest()
+            _ended(connection, answer)
             if check is not None and answer.status < 400:
                 check(answer)
             return answer
@@ -181,14 +131,15 @@ class Client:
         data = self._request("GET", path, headers, 0)
 
         def exchange() -> Answer:
-            answer, length, body = self._begin(data, self._timeout)
+            connection = self._connection
+            answer = connection.ask(data, self._timeout)
             if answer.status >= 400 or answer.status == _ACCEPTED:
-                answer.body = self._rest(body, length)
+                answer.body = connection.rest()
             elif on_head(answer.status, answer.headers):
-                self._pass_on(body, length, on_data)
-            elif length:
-                self._kept.drop()  # unread bytes would be taken for the next answer
-            return self._ended(answer)
+                connection.pass_on(on_data)
+            else:
+                connection.skip()
+            return _ended(connection, answer)
 
         return self._patiently(exchange, repeatable=True)
 
@@ -197,35 +148,20 @@ class Client:
         head = self._request("PUT", path, headers, size)
 
         def exchange() -> Answer:
-            sock = self._connected()
-            try:
-                sock.settimeout(self._timeout)
-                sock.sendall(head)
-                offset = 0
-                with open(fd, "rb", buffering=0, closefd=False) as file:
-                    if isinstance(sock, ssl.SSLSocket):
-                        file.seek(0)
-                        sock.sendfile(file, 0, size or None)
-                    else:
-                        while offset < size:
-                            offset += sock.sendfile(file, offset, min(size - offset, 1 << 30))
-            except OSError as exc:
-                # The server may have refused and closed while we were sending: hear what it says.
-                try:
-                    return self._finish(self._begin_answer(sock))
-                except _BrokenError:
-                    raise self._broken(exc, answered=False) from exc
-            return self._finish(self._begin_answer(sock))
+            connection = self._connection
+            answer = connection.send_file(head, fd, size, self._timeout)
+            answer.body = connection.rest()
+            return _ended(connection, answer)
 
         return self._patiently(exchange, repeatable=True)
 
     def close(self) -> None:
         """Close this thread's connection; the others' close with their threads."""
-        self._kept.drop()
+        self._connection.drop()
 
     @property
-    def _kept(self) -> _Held:
-        return self._local.held
+    def _connection(self) -> Connection:
+        return self._local.connection
 
     # -- attempts -----------------------------------------------------------------------------
 
@@ -243,10 +179,10 @@ class Client:
             except errors.TryAgainError as exc:
                 error = exc
                 wait = max(exc.retry_after, pause)
-            except _BrokenError as exc:
-                self._kept.drop()
+            except BrokenError as exc:
+                self._connection.drop()
                 error = errors.ServerUnreachableError(server=self.name, why=exc.why)
-                if exc.answered or not (repeatable or isinstance(exc, _NotSentError)):
+                if exc.answered or not (repeatable or isinstance(exc, NotSentError)):
                     raise error from exc
                 wait = pause
             if self._clock() + wait > give_up:
@@ -275,8 +211,6 @@ class Client:
             return errors.RefusedRequestError(server=self.name, why=why)
         return errors.RemoteError(server=self.name, why=why)
 
-    # -- one exchange -------------------------------------------------------------------------
-
     def _request(
         self, method: str, path: str, headers: Mapping[str, str] | None, length: int
     ) -> bytes:
@@ -290,120 +224,8 @@ class Client:
             return head + b"Content-Length: %d\r\n\r\n" % length
         return head + b"\r\n"
 
-    def _exchange(self, data: bytes, method: str, timeout: float) -> Answer:
-        answer, length, body = self._begin(data, timeout)
-        answer.body = b"" if method == "HEAD" else self._rest(body, length)
-        return self._ended(answer)
 
-    def _begin(self, data: bytes, timeout: float) -> tuple[Answer, int, bytes]:
-        sock = self._connected()
-        try:
-            if sock.gettimeout() != timeout:
-                sock.settimeout(timeout)
-            sock.sendall(data)
-        except OSError as exc:
-            raise self._broken(exc, answered=False) from exc
-        return self._begin_answer(sock)
-
-    def _begin_answer(self, sock: socket.socket) -> tuple[Answer, int, bytes]:
-        data = b""
-        while (end := data.find(b"\r\n\r\n")) < 0:
-            try:
-                more = sock.recv(_RECV)
-            except OSError as exc:
-                raise self._broken(exc, answered=bool(data)) from exc
-            if not more:
-                raise _BrokenError("the connection was closed", answered=bool(data))
-            data += more
-            if len(data) > _MAX_HEAD and b"\r\n\r\n" not in data:
-                raise _BrokenError("the answer is not one of our server's", answered=True)
-        head = data[:end]
-        length = _LENGTH.search(head)
-        if head[:7] != b"HTTP/1." or not head[9:12].isdigit() or length is None:
-            self._kept.drop()
-            raise _BrokenError("the answer is not one of our server's", answered=True)
-        return Answer(int(head[9:12]), head, b""), int(length[1]), data[end + 4 :]
-
-    def _finish(self, begun: tuple[Answer, int, bytes]) -> Answer:
-        answer, length, body = begun
-        answer.body = self._rest(body, length)
-        return self._ended(answer)
-
-    def _ended(self, answer: Answer) -> Answer:
-        if b"\r\nConnection: close" in answer.head:
-            self._kept.drop()
-        return answer
-
-    def _rest(self, body: bytes, length: int) -> bytes:
-        if len(body) == length:
-            return body
-        parts = bytearray()
-        self._pass_on(body, length, parts.extend)
-        return bytes(parts)
-
-    def _pass_on(self, body: bytes, length: int, take: Callable[[memoryview], object]) -> None:
-        try:
-            self._receive(body, length, take)
-        except BaseException:
-            self._kept.drop()  # unread bytes would be taken for the next answer
-            raise
-
-    def _receive(self, body: bytes, length: int, take: Callable[[memoryview], object]) -> None:
-        done = min(len(body), length)
-        if done:
-            take(memoryview(body)[:done])
-        if done == length:
-            return
-        sock = self._kept.socket
-        if sock is None:
-            raise _BrokenError("the connection was closed", answered=True)
-        view = memoryview(bytearray(min(_STREAM, length - done)))
-        while done < length:
-            try:
-                count = sock.recv_into(view[: min(len(view), length - done)])
-            except OSError as exc:
-                raise self._broken(exc, answered=True) from exc
-            if not count:
-                raise _BrokenError("the connection was closed", answered=True)
-            done += count
-            take(view[:count])
-
-    def _connected(self) -> socket.socket:
-        kept = self._kept
-        now = self._clock()
-        sock = kept.socket
-        if sock is not None and kept.pid == os.getpid():
-            if now - kept.used < _IDLE_CHECK or not _readable(sock):
-                kept.used = now
-                return sock
-            sock.close()  # readable while nothing was asked: the server has closed it
-        kept.socket = None  # after a fork the parent's socket is closed here, not shut down
-        try:
-            made = socket.create_connection(
-                (self.address.host, self.address.port), timeout=CONNECT_TIMEOUT
-            )
-            made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is not None:
-                made = self._tls.wrap_socket(made, server_hostname=self.address.host)
-        except OSError as exc:
-            raise _NotSentError(exc.strerror or str(exc), answered=False) from exc
-        kept.socket = made
-        kept.pid = os.getpid()
-        kept.used = now
-        return made
-
-    def _broken(self, exc: OSError, *, answered: bool) -> _BrokenError:
-        silent = isinstance(exc, TimeoutError)
-        why = f"no answer for {self._timeout:g} s" if silent else exc.strerror or str(exc)
-        # A silent server may be working on it: asking again would have it do so twice as hard.
-        return _BrokenError(why, answered=answered or silent)
-
-
-def _readable(sock: socket.socket) -> bool:
-    poll = select.poll()  # select() itself fails on descriptors beyond 1,023
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-class _NotSentError(_BrokenError):
-    """There was no connection, so nothing was asked."""
+def _ended(connection: Connection, answer: Answer) -> Answer:
+    if b"\r\nConnection: close" in answer.head:
+        connection.drop()
+    return answer

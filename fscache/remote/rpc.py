@@ -8,7 +8,8 @@ from fscache import errors
 from fscache.remote import codec
 
 if TYPE_CHECKING:
-    from fscache.remote.client import Answer, Client
+    from fscache.remote.client import Client
+    from fscache.remote.connection import Answer
 
 _MARGIN = 30.0  # seconds a parked call may take to come back after its own timeout
 

@@ -21,7 +21,8 @@ from stager.urls import redact
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fscache.remote.client import Answer, Client
+    from fscache.remote.client import Client
+    from fscache.remote.connection import Answer
     from fscache.remote.rpc import RPC
     from stager.transports.base import Ask, Sink
 

@@ -97,7 +97,7 @@ class Pulls:
         """Answer POST.
 
         Raises:
-            RefusedRequestError: the body is no list of URLs.
+            RefusedRequestError, InvalidURLError: the body is no list of URLs.
         """
         objects: list[tuple[int, int, str, str]] = []
         parts: list[bytes] = []
