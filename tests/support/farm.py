@@ -8,13 +8,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipyparallel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 _SECONDS = 60
 
@@ -27,7 +27,7 @@ class Farm:
         self.root = str(directory / "cache")
         self.profile = directory / "profile"
         self.profile.mkdir()
-        self.controller: subprocess.Popen[bytes] | None = None
+        self.controller: subprocess.Popen[bytes]
         self._started: list[subprocess.Popen[bytes]] = []
         self._clients: list[Any] = []
 
@@ -60,7 +60,6 @@ class Farm:
 
     def kill_controller(self) -> None:
         """Kill the process that has the backend, and no other; forget its clients."""
-        assert self.controller is not None
         self.controller.kill()
         self.controller.wait()
         self._close_clients()
@@ -74,6 +73,17 @@ class Farm:
             except ProcessLookupError:
                 pass
             process.wait()
+
+    @staticmethod
+    def children(pid: int) -> list[int]:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+        return [int(each) for each in found.split()]
+
+    @staticmethod
+    def open_in(pid: int, directory: str) -> list[str]:
+        """Return the files below a directory that a process has open."""
+        found = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+        return [each for each in found if each.startswith(f"{directory}/")]
 
     def log(self) -> str:
         return (self.directory / "log").read_text()

@@ -72,7 +72,13 @@ def db(root_path: str) -> Iterator[FSCacheDB]:
     made.close()
 
 
-def test_making_one_opens_nothing_and_starts_nothing(root_path: str) -> None:
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_making_one_opens_nothing_and_starts_nothing(
+    root_path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durability: str
+) -> None:
+    (tmp_path / "config.toml").write_text(f'durability = "{durability}"\n')
+    monkeypatch.setenv("FSCACHE_CONFIG", str(tmp_path / "config.toml"))
+    FSCacheDB(root=root_path).close()  # what is imported on the way may open things
     before = (set(os.listdir("/proc/self/fd")), threading.active_count())
     made = FSCacheDB(root=root_path)
     assert (set(os.listdir("/proc/self/fd")), threading.active_count()) == before

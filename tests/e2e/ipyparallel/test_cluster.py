@@ -95,6 +95,12 @@ def test_a_history_outlives_its_controller(
     assert not left & set(ids[:10])
     assert set(ids[10:]) <= left
 
+    # The controller has the records open, and none of the schedulers that it has forked.
+    assert cluster.open_in(cluster.controller.pid, cluster.root)
+    schedulers = cluster.children(cluster.controller.pid)
+    assert schedulers
+    assert not any(cluster.open_in(pid, cluster.root) for pid in schedulers)
+
     # One runs while the controller is killed; its schedulers live on.
     running = view.apply_async(sleep, 3600).msg_ids[0]
     until(
@@ -179,7 +185,9 @@ def test_many_clients_output_is_kept_in_order(cluster: Farm, until: Callable[...
     msg_id = rc[0].execute(code, silent=False).msg_ids[0]
     expected = "".join(f"{number}\n" for number in range(200))
     until(
-        lambda: rc.db_query({"msg_id": msg_id}, ["stdout"])[0]["stdout"] == expected,
+        lambda: (
+            [each["stdout"] for each in rc.db_query({"msg_id": msg_id}, ["stdout"])] == [expected]
+        ),
         "the whole output",
         WAIT,
     )
