@@ -57,6 +57,7 @@ COMMANDS = {
     "workers restart": "stop workers and start them as they were",
     "workers status": "list the workers of this host, and whether their head knows them",
     "workers logs": "show what workers have written",
+    "sql": "run a query over tables and over files behind URLs",
     "tables deploy": "make a table of Parquet, CSV, FITS or NumPy files",
     "tables ls": "list the tables",
     "tables show": "show a table's columns and shards",

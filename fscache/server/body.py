@@ -90,6 +90,10 @@ class Body:
                 return False
         return True
 
+    def asker_gone(self) -> bool:
+        """Whether nobody waits for the answer any more, as far as can be seen."""
+        return self._stream.gone()
+
     def _before_reading(self) -> None:
         if self._continue:
             self._continue = False

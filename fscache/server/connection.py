@@ -16,7 +16,7 @@ from fscache.server.body import Body
 from fscache.server.stream import ConnectionClosedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fscache.server.stream import Stream
 
@@ -48,18 +48,32 @@ class FilePart:
 
 
 @dataclass(slots=True)
+class Flow:
+    """A body that is made while it is sent, in chunks; its length is not known beforehand.
+
+    An empty part says that there is nothing yet; it is asked then whether the client is still there.
+    """
+
+    parts: Iterator[bytes]
+    close: Callable[[], None]
+    """Called when nothing more will be asked for, whether all was sent or not."""
+
+
+@dataclass(slots=True)
 class Response:
-    """One answer. `length` is announced; a HEAD announces without sending."""
+    """One answer. `length` is announced, unless it flows; a HEAD announces without sending."""
 
     status: int
-    body: bytes | FilePart = b""
+    body: bytes | FilePart | Flow = b""
     content_type: str = "text/plain; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = field(default=())
     close: bool = False
 
     @property
-    def length(self) -> int:
+    def length(self) -> int | None:
         """Bytes of the body."""
+        if isinstance(self.body, Flow):
+            return None
         return len(self.body) if isinstance(self.body, bytes) else self.body.count
 
 
@@ -138,6 +152,8 @@ class Connection:
         finally:
             if isinstance(response.body, FilePart):
                 os.close(response.body.fd)
+            elif isinstance(response.body, Flow):
+                response.body.close()
         self.busy = False
         return keep
 
@@ -145,8 +161,11 @@ class Connection:
         lines = [
             f"HTTP/1.1 {response.status} {_PHRASES.get(response.status, '')}",
             f"Content-Type: {response.content_type}",
-            f"Content-Length: {response.length}",
         ]
+        if response.length is None:
+            lines.append("Transfer-Encoding: chunked")
+        else:
+            lines.append(f"Content-Length: {response.length}")
         lines.extend(f"{name}: {value}" for name, value in response.headers)
         if not keep:
             lines.append("Connection: close")
@@ -157,10 +176,27 @@ class Connection:
         elif isinstance(response.body, bytes):
             # One write: two small ones would wait for each other's acknowledgement.
             self._stream.send(data + response.body)
+        elif isinstance(response.body, Flow):
+            self._stream.send(data)
+            self._send_chunks(response.body.parts)
         else:
             self._stream.send(data)
             part = response.body
             self._stream.send_file(part.fd, part.offset, part.count)
+
+    def _send_chunks(self, parts: Iterator[bytes]) -> None:
+        try:
+            for part in parts:
+                if part:
+                    self._stream.send(b"%x\r\n%b\r\n" % (len(part), part))
+                elif self._stream.gone():
+                    raise ConnectionClosedError  # noqa: TRY301
+        except ConnectionClosedError:
+            raise
+        except Exception as exc:  # the head is out: only a missing end can tell
+            _log.info("an answer was cut short: %s", exc)
+            raise ConnectionClosedError from exc
+        self._stream.send(b"0\r\n\r\n")
 
 
 def refusal(error: heads.BadRequestError) -> Response:

@@ -34,6 +34,10 @@ class Limits:
     """Bytes of one value."""
     upload: int | None = None
     """Bytes of one object; None for what there is room for."""
+    queries: int = 4
+    """SQL queries of all clients at once."""
+    rows: int = 1 << 30
+    """Bytes of the rows of one deferred query."""
 
 
 class RateLimiter:

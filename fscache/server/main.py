@@ -19,13 +19,22 @@ from fscache.units import parse_duration, parse_size
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fscache.cache import Cache
     from fscache.config import Config
+    from fscache.server.queries import Run
 
 _CREDENTIAL = "fscache-tokens"  # the name under which systemd hands us a token file
 
 
-def run(arguments: Sequence[str] | None = None) -> int:
-    """Serve until told to stop; return the exit code: 0 after a stop, 2 for bad settings."""
+def run(
+    arguments: Sequence[str] | None = None, *, queries: Callable[[Cache], Run] | None = None
+) -> int:
+    """Serve until told to stop; return the exit code: 0 after a stop, 2 for bad settings.
+
+    Args:
+        arguments: Of the command line.
+        queries: Makes what runs SQL queries on the server's cache; none are answered without.
+    """
     options = parser().parse_args(arguments)
     logging.basicConfig(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
@@ -35,7 +44,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         settled = _config(options)
         server = Server(
-            settled, _settings(options, settled), sock=notify.inherited_socket(variables)
+            settled,
+            _settings(options, settled),
+            sock=notify.inherited_socket(variables),
+            run=queries,
         )
     except FscacheError as exc:
         sys.stderr.write(f"fscache-stager: {exc}\n")

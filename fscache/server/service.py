@@ -36,6 +36,8 @@ from fscache.server.pulls import Pulls
 from fscache.server.renewal import Renewable
 from fscache.server.rpc import Methods
 from fscache.server.spool import NEW, Spool
+from fscache.server.sql import Queries
+from fscache.server.tasks import TaskCalls
 from fscache.server.tls import Certificate
 from fscache.server.watch import Watch
 from fscache.server.watches import Watches
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
     from fscache.server.app import Routes
     from fscache.server.connection import Request, Response
+    from fscache.server.queries import Run
     from fscache.server.rpc import Method
     from fscache.server.settings import Settings
     from fscache.urls.destination import SpaceReservation
@@ -93,6 +96,7 @@ class Server:
         *,
         sock: socket.socket | None = None,
         now: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+        run: Callable[[Cache], Run] | None = None,
     ) -> None:
         """Bind the port and read the tokens; nothing is answered before `start`.
 
@@ -101,6 +105,7 @@ class Server:
             settings: Of the server.
             sock: A listening socket that was handed to us.
             now: The clock, seconds since the epoch.
+            run: Makes what runs SQL queries on our cache; none are answered without.
 
         Raises:
             ConfigError: a setting cannot be used, or the port cannot be had.
@@ -137,11 +142,14 @@ class Server:
             Metastore(stores),
             KVCalls(stores),
             Watches(stores),
+            TaskCalls(self.cache, stopping),
         )
+        self._queries = None if run is None else Queries(run(self.cache), settings.limits)
         pages: tuple[_Routed, ...] = (
             blobs,
             Pulls(self.cache, self.board, blobs, now=now),
             Values(stores, settings.limits.value),
+            *([] if self._queries is None else [self._queries]),
         )
         self._app = App(
             tokens=self._tokens,
@@ -195,6 +203,8 @@ class Server:
         """Stop; see the module's docstring for the order."""
         self._stop.set()
         self._watch.stop()
+        if self._queries is not None:
+            self._queries.close()
         self._preconditions.close()
         self.board.close()
         self._keeper.stop()

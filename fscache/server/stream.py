@@ -178,6 +178,17 @@ class Stream:
             offset += read
             count -= read
 
+    def gone(self) -> bool:
+        """Whether the client has closed, as far as that can be seen without reading."""
+        if isinstance(self.socket, ssl.SSLSocket):
+            return False  # TLS cannot be looked into; the next write will tell
+        try:
+            return self.socket.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
     # -- end ----------------------------------------------------------------------------------
 
     def close(self) -> None:

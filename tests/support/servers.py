@@ -19,6 +19,9 @@ from fscache.server.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from fscache.cache import Cache
+    from fscache.server.queries import Run
+
 DEADLINE = 60.0  # a busy machine is not a fault of the code
 
 
@@ -58,6 +61,7 @@ def serving(
     *,
     config: dict[str, Any] | None = None,
     now: Callable[[], float] | None = None,
+    run: Callable[[Cache], Run] | None = None,
     **settings: Any,
 ) -> Iterator[Serving]:
     """Serve `root` from this process; targets on loopback are allowed unless `config` says other."""
@@ -66,6 +70,7 @@ def serving(
     server = Server(
         load_config(str(root), None, **given),
         Settings(**{"port": 0, "grace": 1.0, **settings}),
+        run=run,
         **clock,
     )
     server.start()
