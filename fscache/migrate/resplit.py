@@ -14,8 +14,8 @@ second name in step 4. The way back is the same, with the old split as the new o
 
 from __future__ import annotations
 
+import errno
 import os
-from contextlib import suppress
 
 from fscache.errors import StoreError
 from fscache.fs.atomic import remove
@@ -111,8 +111,7 @@ class Resplit:
             with self._root.exclusive(timeout=LOCK_SECONDS):
                 for name in names[start : start + _AT_ONCE]:
                     for directory, _, _ in os.walk(f"{self._top}/{name}", topdown=False):
-                        with suppress(OSError):
-                            os.rmdir(directory)
+                        _remove_if_empty(directory)
 
     def _link_all(self, phase: str) -> None:
         for batch in self._walk(self._old, (self._new, *self._root.left_splits)).objects(
@@ -165,3 +164,11 @@ class Resplit:
         if progress is None:
             return None
         return lambda done, total: progress(phase, done, total)
+
+
+def _remove_if_empty(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError as exc:
+        if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
+            raise

@@ -17,7 +17,7 @@ from fscache.records import schema
 from fscache.records.catalog import Catalog
 from fscache.records.fold import Folder, fold
 from fscache.records.rebuild import Survey, begin_journal, rebuild
-from fscache.records.root import translate
+from fscache.records.root import translate, translated
 from fscache.records.segments import JournalGapError, is_born, journal_id
 
 TYPE_CHECKING = False
@@ -83,7 +83,8 @@ class Opener:
         except schema.Error as exc:
             if not schema.cannot_write(exc):
                 raise
-        return self._open_private()
+        with translated(self._root.path):
+            return self._open_private()
 
     def rebuild(self) -> Survey:
         """Make the catalog anew from the files and return what was found.

@@ -114,8 +114,9 @@ def fold(top: str) -> None:
 
 def keep_some(top: str) -> None:
     root = cache(top)
-    for number in range(2):
-        keep(root, b"new %d" % number, f"https://new/{number}")
+    with translated(root.path):  # as `Cache` and the stager do
+        for number in range(2):
+            keep(root, b"new %d" % number, f"https://new/{number}")
 
 
 def is_listed(top: str) -> list[str]:
