@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from fscache.config import Config
+    from fscache.remote.tasks import RemoteTasks
+    from fscache.tasks.needs import Needs
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.resolver import Miss, Source
 
@@ -76,6 +78,7 @@ class RemoteCache(Cache):
         if text is None:
             raise errors.ConfigError("server", "configuration", "no data server is named")
         self._rpc: RPC | None = None
+        self._remote_tasks: tuple[RemoteTasks, Needs] | None = None
         if text.startswith(SPOOL):
             self._asker = SpoolAsker(text[len(SPOOL) :])
             self._share(Root(os.path.abspath(text[len(SPOOL) :]), now=now))
@@ -107,6 +110,20 @@ class RemoteCache(Cache):
     def admin(self) -> RemoteAdmin:  # type: ignore[override]  # the same methods
         """The server's administration; needs an admin's token."""
         return RemoteAdmin(self.rpc)
+
+    @property
+    def tasks(self) -> RemoteTasks:  # type: ignore[override]  # both are `Tasks`
+        """The server's task records; functions run here."""
+        from fscache.remote.tasks import RemoteTasks
+        from fscache.tasks.needs import Needs
+
+        rpc = self.rpc
+        with self._making:
+            if self._remote_tasks is None:
+                needs = Needs(lambda url: self.prefetch([url])[0], self.wait_met)
+                made = RemoteTasks(rpc, now=self._now, resolve=needs.resolve)
+                self._remote_tasks = made, needs
+        return self._remote_tasks[0]
 
     # -- what goes to the server ---------------------------------------------------------------
 
@@ -156,6 +173,10 @@ class RemoteCache(Cache):
 
     def close(self) -> None:
         """Stop fetching and close the connection."""
+        tasks, self._remote_tasks = self._remote_tasks, None
+        if tasks is not None:
+            tasks[0].close()
+            tasks[1].close()
         super().close()
         if self._rpc is not None:
             self._rpc.client.close()
