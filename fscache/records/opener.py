@@ -16,6 +16,7 @@ from fscache.fs.lock import guard
 from fscache.records import schema
 from fscache.records.catalog import Catalog
 from fscache.records.fold import Folder, fold
+from fscache.records.journal import BORN
 from fscache.records.rebuild import Survey, begin_journal, rebuild
 from fscache.records.root import translate, translated
 from fscache.records.segments import JournalGapError, is_born, journal_id
@@ -168,6 +169,8 @@ class Opener:
 
     def _rebuild(self) -> Survey:
         begin_journal(self._root)
+        # The walk may find what no record tells of: from here on the journal alone is not enough.
+        atomic.remove(f"{self._journal}/{BORN}")
         return self._publish(self._from_files)
 
     def _publish(self, fill: Callable[[str], tuple[schema.Connection, Survey]]) -> Survey:
