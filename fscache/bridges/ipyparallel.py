@@ -47,8 +47,8 @@ class FSCacheDB(BaseDB):  # type: ignore[misc]  # ipyparallel has no types
         None,
         allow_none=True,
         config=True,
-        help="""The most records. When there are more, the oldest completed ones are culled.
-        Pending tasks never are. [default: fscache's setting tasks_max_records]""",
+        help="""The most completed tasks. When there are more, the oldest are culled. Pending tasks
+        do not count and are never culled. [default: fscache's setting tasks_max_records]""",
     )
     size_limit = Integer(
         None,

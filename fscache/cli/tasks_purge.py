@@ -23,7 +23,7 @@ def configure(parser: ArgumentParser) -> None:
         "--max-records",
         metavar="N",
         type=keeping.count,
-        help="the oldest, until no more than N tasks are left",
+        help="the oldest, until no more than N completed tasks are left",
     )
     parser.add_argument(
         "--max-size",

@@ -328,9 +328,9 @@ class Core:
     def cull(self, limits: Limits, keep: str | None = None) -> int:
         """Drop the oldest completed records above the limits, but not `keep`; return how many."""
         index = self.index
-        count, size = excess(limits, len(index), index.size)
+        count, size = excess(limits, self._completed, index.size)
         before = None if limits.age is None else int((self.now() - limits.age) * 1e6)
-        if not (count or size or before is not None) or len(index) == len(index.pending):
+        if not (count or size or before is not None) or not self._completed:
             return 0
         kept = index.rows.get(keep, -1) if keep is not None else -1
         rows = choose(self._candidates(kept), count, size, before)
@@ -347,9 +347,15 @@ class Core:
         aged = limits.age is not None and not 0 <= self._next_age_check - now <= _AGE_INTERVAL
         if aged:
             self._next_age_check = now + _AGE_INTERVAL
-        elif not any(excess(limits, len(index), index.size)):
+        elif not any(excess(limits, self._completed, index.size)):
             return
         self.cull(limits, msg_id)
+
+    @property
+    def _completed(self) -> int:
+        # Pending ones do not count: where there are more of them than the limit, whatever completes
+        # would be culled at once, before anybody has asked for it.
+        return len(self.index) - len(self.index.pending)
 
     def _candidates(self, kept: int) -> Iterator[Candidate]:
         index = self.index

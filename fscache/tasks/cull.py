@@ -17,7 +17,7 @@ class Limits:
     """When to cull; None is no limit.
 
     Attributes:
-        records: The most records.
+        records: The most completed records.
         size: The most bytes of buffers.
         age: The longest time since submission, in seconds.
         fraction: Once over a limit, the share of it that is culled at once.

@@ -149,7 +149,7 @@ class Tasks:
 
         Args:
             query: Which; all by default, or none if there is a limit.
-            records: Drop the oldest, down to this many records.
+            records: Drop the oldest, down to this many completed ones.
             size: Drop the oldest, down to this many bytes of buffers.
             age: Drop those submitted longer ago than this, in seconds.
 
