@@ -325,8 +325,9 @@ class Cache:
                 return as_path(path)
         # only now: importing the exception tree costs more than the hit
         from fscache.errors import NotCachedError
+        from stager.urls import redact
 
-        raise NotCachedError(name=name)
+        raise NotCachedError(name=redact(name))
 
     def entries(self) -> Iterator[dict[str, object]]:
         """Yield what is recorded of every URL of the root, as a mapping of columns."""
@@ -455,9 +456,12 @@ def _size(source: bytes | BinaryIO) -> int:
     if isinstance(source, bytes | bytearray | memoryview):
         return len(source)
     try:
-        return max(0, os.fstat(source.fileno()).st_size - source.tell())
-    except (OSError, AttributeError):  # a pipe, or no file of the system's
+        here = source.tell()
+        end = source.seek(0, os.SEEK_END)
+        source.seek(here)
+    except (OSError, AttributeError):  # a pipe, or something that can only be read
         return 0
+    return max(0, end - here)
 
 
 def _split(text: str) -> Split:

@@ -175,6 +175,13 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
 SECRET = frozenset({"token"})
 
 
+def _masked(name: str, value: object) -> object:
+    if name == "server" and isinstance(value, str):
+        secret, at, host = value.rpartition("@")  # an old client's spelling: token:…@host
+        return f"***@{host}" if at and secret else value
+    return "***" if name in SECRET and value is not None else value
+
+
 class Config:
     """One resolved set of settings; read them as attributes."""
 
@@ -236,7 +243,7 @@ class Config:
     def explain(self) -> list[tuple[str, object, str]]:
         """Return every setting as name, value (secrets masked) and where the value came from."""
         return [
-            (name, "***" if name in SECRET and value is not None else value, self._sources[name])
+            (name, _masked(name, value), self._sources[name])
             for name, value in self._values.items()
         ]
 

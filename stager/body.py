@@ -24,7 +24,8 @@ NOTE_FROM = 1 << 20
 """Bytes from which a body is worth remembering across processes: a note is a file of its own, and
 fetching less again costs less than writing one."""
 RESERVE_STEP = 16 << 20
-"""Bytes set aside at first for a body of unknown length; doubled whenever it outgrows them."""
+"""Bytes set aside at first for a body of unknown length, doubled whenever it outgrows them; and written
+before the destination is told that the file system counts them now."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -39,8 +40,9 @@ class Body:
         self._destination = destination
         self._meter = meter
         self._verifier: Verifier | None = None
-        self._reservations: list[Reservation] = []
+        self._reservation: Reservation | None = None
         self._room = 0
+        self._told = 0
         self.at = meter.done = claim.kept
         """Bytes that are here."""
         self.validator = claim.validator
@@ -95,8 +97,7 @@ class Body:
             if (total is None or total >= NOTE_FROM) and validator.if_range() is not None:
                 self._claim.note(validator)
                 self.keepable = True
-        self._release_room()
-        self._reserve(RESERVE_STEP if total is None else total - first)
+        self._reserve(first, RESERVE_STEP if total is None else total - first)
         if first != self.at:
             self._drop_verifier()
             os.ftruncate(self._claim.fd, first)
@@ -120,7 +121,7 @@ class Body:
         if self.total is not None and end > self.total:
             raise LengthError(self._url, self.total, end)
         if end > self._room:
-            self._reserve(max(self._room, size))
+            self._reserve(self.at, max(self._room, size))
         fd = self._claim.fd
         written = os.write(fd, data)
         if written < size:  # a signal, or a disk that is just filling up
@@ -130,6 +131,9 @@ class Body:
         if self._verifier is not None:
             self._verifier.update(data)
         self.at = end
+        if end - self._told >= RESERVE_STEP and self._reservation is not None:
+            self._reservation.spend(end - self._told)
+            self._told = end
         meter = self._meter
         meter.done = end
         meter.received += size
@@ -165,14 +169,17 @@ class Body:
             fits_ever=error.errno != errno.EFBIG,
         )
 
-    def _reserve(self, size: int) -> None:
-        self._reservations.append(self._destination.reserve(self._url, size))
-        self._room = max(self._room, self.at) + size
+    def _reserve(self, first: int, size: int) -> None:
+        """Set aside room for `size` bytes from `first` on; what was set aside before is in the file."""
+        self._release_room()
+        self._reservation = self._destination.reserve(self._url, size)
+        self._room = first + size
+        self._told = first
 
     def _release_room(self) -> None:
-        for reservation in self._reservations:
-            reservation.release()
-        self._reservations.clear()
+        if self._reservation is not None:
+            self._reservation.release()
+            self._reservation = None
         self._room = 0
 
     def _drop_verifier(self) -> None:

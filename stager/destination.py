@@ -82,6 +82,9 @@ class Claim(Protocol):
 class Reservation(Protocol):
     """Space set aside for one body."""
 
+    def spend(self, size: int) -> None:
+        """Take note that `size` bytes of it have been written."""
+
     def release(self) -> None:
         """Give the space back; calling it twice is harmless."""
 

@@ -17,11 +17,12 @@ def configure(parser: ArgumentParser) -> None:
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from fscache.errors import NotCachedError
+    from stager.urls import redact
 
     for url in arguments.urls:
         forgotten = session.cache.forget(url)
         if session.json:
             session.emit("", {"url": url, "forgotten": forgotten})
         if not forgotten:
-            session.fail(NotCachedError(url))
+            session.fail(NotCachedError(redact(url)))
     return 0

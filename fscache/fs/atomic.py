@@ -53,7 +53,7 @@ class Modes:
 class Writer:
     """Writes the files of one root."""
 
-    __slots__ = ("_count", "_prefix", "durable", "group", "modes", "temp_dir")
+    __slots__ = ("_count", "_prefix", "durable", "group", "landmark", "modes", "temp_dir")
 
     def __init__(
         self, temp_dir: str, modes: Modes, *, durable: bool = False, group: Group | None = None
@@ -71,6 +71,9 @@ class Writer:
         self.modes = modes
         self.durable = durable
         self.group = group
+        self.landmark = ""
+        """A file without which nothing new is made beside it: its file system was unmounted, and what
+        is written below the empty mount point would be found by nobody."""
         self._prefix = ""
         self._count = 0
 
@@ -187,6 +190,17 @@ class Writer:
             raise
         return temp, status
 
+    def settle(self, path: str) -> None:
+        """Make durable, where asked, a file that somebody else may have written without."""
+        if not self.durable:
+            return
+        if self.group is not None:
+            self.group.note(path)
+            return
+        with open(path, "rb", buffering=0) as file:
+            os.fsync(file.fileno())
+        sync_directory(_parent(path))
+
     def remove(self, path: str) -> bool:
         """Remove a file, durably where asked; False if there is none."""
         if not remove(path):
@@ -206,7 +220,7 @@ class Writer:
             pass
         except FileNotFoundError:
             parent = _parent(path)
-            if parent == path:
+            if parent == path or (self.landmark and _parent(self.landmark) in {path, parent}):
                 raise
             self.make_directories(parent)
             self.make_directories(path)
@@ -227,6 +241,8 @@ class Writer:
             os.chmod(path, mode)
 
     def _make_directory(self, path: str) -> None:
+        if self.landmark and _parent(path) == _parent(self.landmark):
+            os.stat(self.landmark)
         if self.modes.gid is None:
             os.mkdir(path)
             return

@@ -218,6 +218,7 @@ class ObjectStore:
         except FileNotFoundError:
             return None  # purged between two looks; the caller's own bytes take a slot
         atomic.set_access_time(path, status, self._now())
+        self._writer.settle(path)
         return Stored(digest, slot, path, status, new=False)
 
 

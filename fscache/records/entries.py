@@ -142,11 +142,20 @@ class EntryStore:
         self.top = top
         self._kind = kind
         self._head = _MAGIC + kind + b" "
-        self._split = split
-        self._cut = split.parts[0] if len(split.parts) == 2 else 0
+        self.split = split
         self._writer = writer
         self._quarantine = quarantine
         self._hash = hash_name
+
+    @property
+    def split(self) -> Split:
+        """How names' hashes become paths."""
+        return self._split
+
+    @split.setter
+    def split(self, split: Split) -> None:
+        self._split = split
+        self._cut = split.parts[0] if len(split.parts) == 2 else 0
 
     def read(self, name: bytes) -> bytes | None:
         """Return the payload of the entry of this name, None if there is none."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from fscache.errors import StoreError
+    from fscache.fs.group import Group
     from fscache.fs.lock import SharedLock
     from fscache.records.journal import Journal
 
@@ -48,6 +49,8 @@ class Root:
     __slots__ = (
         "_grouped",
         "_journal",
+        "_made",
+        "_quick",
         "_ready",
         "_shared",
         "entry_split",
@@ -91,6 +94,9 @@ class Root:
         # Splits that the objects had before: their directories are there until somebody clears them.
         self.left_splits: tuple[Split, ...] = ()
         self._grouped: atomic.Writer | None = None
+        # Stores handed out before anybody had made the root: its FORMAT may name another split.
+        self._quick: atomic.Writer | None = None
+        self._made: list[ObjectStore | EntryStore] = []
         # Called with the bytes of an object about to be written; set by who knows the limits.
         self.make_room: Callable[[int], None] | None = None
         self._shared: SharedLock | None = None
@@ -102,25 +108,46 @@ class Root:
         """Whether the root has been made, by anybody."""
         return self._ready or self._read_format()
 
-    def objects(self) -> ObjectStore:
-        """Return the root's object store."""
-        return ObjectStore(
+    def objects(self, *, replaceable: bool = False) -> ObjectStore:
+        """Return the root's object store.
+
+        Args:
+            replaceable: For what can be fetched again: not worth a sync, whatever else is synced.
+        """
+        store = ObjectStore(
             f"{self.path}/objects",
-            self.writer,
+            self.quick_writer if replaceable else self.writer,
             now=self.now,
             guard=lambda: self.shared,
             split=self.object_split,
         )
+        if not self._ready:
+            self._made.append(store)
+        return store
 
-    def entries(self, directory: str, kind: bytes, *, read_only: bool = False) -> EntryStore:
-        """Return a store of entries below `directory`, a path within the root."""
-        return EntryStore(
+    def entries(
+        self, directory: str, kind: bytes, *, read_only: bool = False, replaceable: bool = False
+    ) -> EntryStore:
+        """Return a store of entries below `directory`, a path within the root; see `objects`."""
+        store = EntryStore(
             f"{self.path}/{directory}",
             kind,
-            self.writer,
+            self.quick_writer if replaceable else self.writer,
             quarantine=None if read_only else f"{self.path}/quarantine",
             split=self.entry_split,
         )
+        if not self._ready:
+            self._made.append(store)
+        return store
+
+    @property
+    def quick_writer(self) -> atomic.Writer:
+        """Writes what can be had again, and so is never synced."""
+        if not self.writer.durable:
+            return self.writer
+        if self._quick is None:
+            self._quick = self._another_writer(durable=False)
+        return self._quick
 
     @property
     def grouped_writer(self) -> atomic.Writer:
@@ -130,10 +157,13 @@ class Root:
             if self.writer.durable:
                 from fscache.fs.group import Group
 
-                self._grouped = atomic.Writer(
-                    self.writer.temp_dir, self.modes, durable=True, group=Group()
-                )
+                self._grouped = self._another_writer(durable=True, group=Group())
         return self._grouped
+
+    def _another_writer(self, *, durable: bool, group: Group | None = None) -> atomic.Writer:
+        writer = atomic.Writer(self.writer.temp_dir, self.modes, durable=durable, group=group)
+        writer.landmark = self.writer.landmark
+        return writer
 
     @property
     def shared(self) -> SharedLock:
@@ -183,7 +213,7 @@ class Root:
         text = f"{FORMAT_VERSION}\nobjects {self.object_split}\nentries {self.entry_split}\n"
         if not self.writer.write(f"{self.path}/FORMAT", text.encode("ascii"), replace=False):
             self._read_format()  # somebody made it meanwhile, perhaps with another split
-        self._ready = True
+        self._is_made()
 
     def _read_format(self) -> bool:
         try:
@@ -199,8 +229,17 @@ class Root:
             raise translate(exc, self.path) from exc
         if text != "1\nobjects 4+4+12\nentries 2+18\n":
             self._parse_format(text)
-        self._ready = True
+        self._is_made()
         return True
+
+    def _is_made(self) -> None:
+        self._ready = True
+        for store in self._made:
+            store.split = self.object_split if isinstance(store, ObjectStore) else self.entry_split
+        self._made.clear()
+        for writer in (self.writer, self._grouped, self._quick):
+            if writer is not None:
+                writer.landmark = f"{self.path}/FORMAT"
 
     def _parse_format(self, text: str) -> None:
         from fscache.errors import FormatError

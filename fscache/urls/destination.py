@@ -20,7 +20,7 @@ import socket
 import threading
 from contextlib import suppress
 
-from fscache.fs.atomic import Writer, reader, remove
+from fscache.fs.atomic import reader, remove
 from fscache.records.root import translated
 from fscache.urls.entry import URLEntry
 from fscache.urls.partials import Partial, Partials
@@ -93,13 +93,19 @@ class CacheClaim:
 
 
 class SpaceReservation:
-    """Bytes set aside in this process."""
+    """Bytes set aside in this process, and not written yet."""
 
     __slots__ = ("_give_back", "_size")
 
     def __init__(self, size: int, give_back: Callable[[int], None]) -> None:
         self._size = size
         self._give_back = give_back
+
+    def spend(self, size: int) -> None:
+        """Take note that `size` bytes of it are written: the file system counts them from now on."""
+        size = min(size, self._size)
+        self._size -= size
+        self._give_back(size)
 
     def release(self) -> None:
         """Give the space back."""
@@ -128,10 +134,8 @@ class CacheDestination:
         """
         self._root = root
         self._index = index
-        self._objects = root.objects()
-        # What can be fetched again, half of it or a note about it, is worth no sync.
-        writer = Writer(root.writer.temp_dir, root.modes)
-        self._partials = Partials(f"{root.path}/partial", writer, root.now)
+        self._objects = root.objects(replaceable=True)
+        self._partials = Partials(f"{root.path}/partial", root.quick_writer, root.now)
         self._max_size = max_size
         self._make_room = make_room
         self._reserved = 0

@@ -89,15 +89,17 @@ class Fetcher:
             credential: For each (first) URL's host, instead of the chain's.
             headers: Further request headers, for the (first) URL's host.
         """
-        sent = {**(headers or {}), **(credential.headers() if credential else {})}
         if all(known is None for _, _, known in misses):
             wanted = [(urls, checksum) for urls, checksum, _ in misses]
-            return self._service.submit_many(wanted, headers=sent, convert=as_path)
+            return self._service.submit_many(
+                wanted, headers=headers, credential=credential, convert=as_path
+            )
         return [
             self._service.submit(
                 urls,
                 checksum,
-                headers=sent,
+                headers=headers,
+                credential=credential,
                 revalidate=_validator(known),
                 convert=as_path,
             )

@@ -106,8 +106,9 @@ class Resolver:
             return self._remember(given[0], hit), (given, checksum, None)
         if action == freshness.REFUSE:
             from fscache.errors import OfflineError
+            from stager.urls import redact
 
-            raise OfflineError(name=plain(given[0]))
+            raise OfflineError(name=redact(plain(given[0])))
         # What a tier holds is not ours to call current: fetch it into the own root instead.
         return None, (given, checksum, hit.entry if hit is not None and own else None)
 

@@ -266,6 +266,12 @@ def test_the_token_is_never_shown(home: str, tmp_path: Path) -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_token_in_the_servers_address_is_not_shown_either(home: str) -> None:
+    found = resolve(home, FSCACHE_SERVER="token:hunter2@head:8077")
+    assert found.server == "token:hunter2@head:8077"
+    assert ("server", "***@head:8077") in [(name, value) for name, value, _ in found.explain()]
+
+
 def test_a_repr_shows_what_was_set(home: str) -> None:
     assert repr(resolve(home, FSCACHE_ROOT="/a")) == "Config(root='/a')"
 

@@ -54,7 +54,8 @@ def partial(tmp_path: Path) -> str:
 def make(tmp_path: Path, partial: str, clock: Clock) -> Callable[..., ObjectStore]:
     def build(**options: object) -> ObjectStore:
         options = {"now": clock, "guard": contextlib.nullcontext, **options}
-        return ObjectStore(str(tmp_path / "objects"), Writer(partial, Modes()), **options)
+        writer = options.pop("writer", Writer(partial, Modes()))
+        return ObjectStore(str(tmp_path / "objects"), writer, **options)
 
     return build
 
@@ -426,3 +427,14 @@ def test_a_root_of_somebody_else_is_read_and_not_written(open_tmp: str) -> None:
         in_child(use, b"other", uid=BOB)
     assert caught.value.path == f"{open_tmp}/cache"
     assert files(open_tmp) == before
+
+
+def test_who_puts_durably_what_another_wrote_without_syncs_it(
+    make: Callable[..., ObjectStore], partial: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = make().put_bytes(b"can be fetched again")
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.readlink(f"/proc/self/fd/{fd}")))
+    durable = make(writer=Writer(partial, Modes(), durable=True))
+    assert not durable.put_bytes(b"can be fetched again").new
+    assert synced == [stored.path, os.path.dirname(stored.path)]

@@ -136,6 +136,38 @@ def test_a_root_says_itself_how_it_splits_addresses(root_path: str, clock: Clock
     assert stored.path == f"{root_path}/objects/{stored.address[:2]}/{stored.address[2:]}"
 
 
+def test_stores_opened_before_the_root_was_made_follow_its_splits(
+    root_path: str, clock: Clock
+) -> None:
+    early = Root(root_path, now=clock)
+    objects = early.objects()
+    entries = early.entries("urls", b"url")
+    Root(root_path, now=clock, object_split=Split(2, 18)).ensure()
+    early.ensure()
+    assert objects.split == Split(2, 18)
+    stored = objects.put_bytes(b"bytes")
+    assert len(os.path.relpath(stored.path, f"{root_path}/objects").split("/")) == 2
+    assert entries.split == early.entry_split
+
+
+@pytest.mark.parametrize("below", ["", "/below"])
+def test_nothing_is_written_where_the_root_has_vanished(
+    root_path: str, clock: Clock, below: str
+) -> None:
+    """As an unmounted file system does: what is written below its mount point is found by nobody."""
+    path = root_path + below
+    root = Root(path, now=clock)
+    root.ensure()
+    os.rename(root_path, f"{root_path}-elsewhere")
+    if not below:
+        os.mkdir(root_path)  # the mount point
+    with pytest.raises(FileNotFoundError):
+        root.objects().put_bytes(b"bytes")
+    with pytest.raises(FileNotFoundError):
+        root.entries("urls", b"url").write(b"name", b"payload")
+    assert not os.path.exists(root_path) or os.listdir(root_path) == []
+
+
 def test_who_made_it_first_decides_on_the_split(root_path: str, clock: Clock) -> None:
     late = Root(root_path, now=clock)
     Root(root_path, now=clock, object_split=Split(2, 18)).ensure()

@@ -74,6 +74,11 @@ class Reservation:
     def __init__(self, owner: DirectoryDestination, size: int) -> None:
         self._owner, self._size = owner, size
 
+    def spend(self, size: int) -> None:
+        size = min(size, self._size)
+        self._owner.reserved -= size
+        self._size -= size
+
     def release(self) -> None:
         self._owner.reserved -= self._size
         self._size = 0

@@ -479,7 +479,7 @@ def test_a_body_of_unknown_length_reserves_as_it_grows(
     origin: Origin, service: FetchService, destination: DirectoryDestination
 ) -> None:
     destination.capacity = 20 << 20
-    body = bytes(17 << 20)
+    body = bytes(33 << 20)  # 16 MiB, 16 more, and then 32 at once
     error = service.submit(origin.add("/a", Page(body, chunked=True))).exception(SOON)
     assert isinstance(error, NoSpaceError)
     assert (destination.leftovers(), destination.reserved) == ([], 0)

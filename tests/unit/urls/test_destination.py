@@ -382,6 +382,21 @@ def test_what_is_set_aside_is_not_given_twice_and_comes_back(
     destination.reserve(URL, most).release()
 
 
+def test_what_has_been_written_is_not_counted_twice(
+    destination: CacheDestination, root: Root
+) -> None:
+    system = os.statvfs(root.path)
+    most = system.f_bavail * system.f_frsize * 2 // 3
+    first = destination.reserve(URL, most)
+    first.spend(most - 1)
+    second = destination.reserve(URL, most)
+    first.spend(most)  # more than is left of it: the rest
+    first.release()
+    with pytest.raises(NoSpaceError):
+        destination.reserve(URL, most)
+    second.release()
+
+
 def test_room_is_made_before_space_is_looked_at(root: Root, index: URLIndex) -> None:
     asked: list[int] = []
     destination = CacheDestination(root, index, max_size=None, make_room=asked.append)
