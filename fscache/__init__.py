@@ -124,6 +124,7 @@ _LAZY = {
     "URL_CACHE_PATH": "fscache.bridges.datastore",
     "urlcache": "fscache.bridges.datastore",
     "sql": "fscache.grid.sql",
+    "connect_sql": "fscache.grid.sql.dbapi",
 }
 _MODULES = ("config", "errors", "kv", "tasks")
 

@@ -19,6 +19,7 @@ PACKAGE = [
     "RemoteCache",
     "URL_CACHE_PATH",
     "config",
+    "connect_sql",
     "default",
     "errors",
     "forget",
