@@ -1,6 +1,6 @@
 """Where the frames of each record lie: chains of places in the log, newest first. In memory.
 
-A fragment is one frame as the index knows it: 20 bytes in four arrays, linked to the fragment before
+A fragment is one frame as the index knows it: 24 bytes in five arrays, linked to the fragment before
 it. A record's state is what its chain adds up to, read from the oldest to the newest.
 """
 
@@ -29,7 +29,7 @@ def unpack(where: int) -> tuple[int, int]:
 class Fragments:
     """The fragments of all records."""
 
-    __slots__ = ("_blob", "_free", "_meta", "_previous", "_where", "bury")
+    __slots__ = ("_blob", "_fields", "_free", "_meta", "_previous", "_where", "bury")
 
     def __init__(self, bury: Callable[[int, int], None]) -> None:
         """Make it empty; `bury` is told the place and bytes of every frame nobody needs any more."""
@@ -37,13 +37,14 @@ class Fragments:
         self._meta = array("I")
         self._blob = array("I")
         self._previous = array("i")
+        self._fields = array("I")
         self._free: list[int] = []
         self.bury = bury
 
     def __len__(self) -> int:
         return len(self._where) - len(self._free)
 
-    def add(self, where: int, meta: int, blob: int, previous: int) -> int:
+    def add(self, where: int, meta: int, blob: int, previous: int, fields: int) -> int:
         """Take up a frame of `meta` + `blob` bytes that follows `previous` (-1: the first)."""
         if self._free:
             number = self._free.pop()
@@ -51,11 +52,13 @@ class Fragments:
             self._meta[number] = meta
             self._blob[number] = blob
             self._previous[number] = previous
+            self._fields[number] = fields
             return number
         self._where.append(where)
         self._meta.append(meta)
         self._blob.append(blob)
         self._previous.append(previous)
+        self._fields.append(fields)
         return len(self._where) - 1
 
     def chain(self, head: int) -> list[tuple[int, int, int]]:
@@ -63,6 +66,16 @@ class Fragments:
         found = []
         while head >= 0:
             found.append((self._where[head], self._meta[head], self._blob[head]))
+            head = self._previous[head]
+        found.reverse()
+        return found
+
+    def saying(self, head: int, fields: int) -> list[tuple[int, int, int]]:
+        """Return a chain as `chain` does, but only frames that set any of these fields."""
+        found = []
+        while head >= 0:
+            if self._fields[head] & fields:
+                found.append((self._where[head], self._meta[head], self._blob[head]))
             head = self._previous[head]
         found.reverse()
         return found
@@ -82,9 +95,12 @@ class Fragments:
 
     def arrays(self) -> list[array[int]]:
         """Return all there is to know, for a snapshot."""
-        return [self._where, self._meta, self._blob, self._previous, array("I", self._free)]
+        return [
+            *(self._where, self._meta, self._blob, self._previous, self._fields),
+            array("I", self._free),
+        ]
 
     def restore(self, arrays: list[array[int]]) -> None:
         """Take the arrays of a snapshot."""
-        self._where, self._meta, self._blob, self._previous, free = arrays
+        self._where, self._meta, self._blob, self._previous, self._fields, free = arrays
         self._free = free.tolist()

@@ -88,33 +88,36 @@ class Frame(NamedTuple):
 
 def encode(frame: Frame) -> tuple[bytes, int]:
     """Return a frame's bytes, and how many of them come before the blob part."""
-    name = _utf8(frame.msg_id)
-    parts = [b"", name]
-    lengths = _NO_TEXTS
-    if frame.text_mask:
+    # All at once: an attribute of a named tuple costs as much as ten local names.
+    kind, stamp, msg_id, fields, nulls, number_mask, numbers, text_mask, texts = frame[:9]
+    references, json, blob, added = frame[9:]
+    try:
+        name = msg_id.encode()
+    except UnicodeEncodeError:
+        name = _utf8(msg_id)
+    lengths: Sequence[int] = _NO_TEXTS
+    words = b""
+    if text_mask:
         lengths = [0, 0, 0, 0]
-        for position, text in zip(POSITIONS[frame.text_mask], frame.texts, strict=True):
+        for position, text in zip(POSITIONS[text_mask], texts, strict=True):
             if text is None:
                 lengths[position] = _NONE
-            elif isinstance(text, int):
+            elif text.__class__ is int:
                 lengths[position] = ELSEWHERE
             else:
-                data = _utf8(text)
+                data = _utf8(text)  # type: ignore[arg-type]
                 lengths[position] = len(data)
-                parts.append(data)
-    if frame.references:
-        parts += frame.references
-    parts.append(frame.json)
-    blob = frame.blob
-    parts[0] = _HEADS[len(frame.numbers)].pack(
-        *(frame.kind, frame.number_mask, frame.text_mask, 0),
-        *(len(name), *lengths, len(frame.references)),
-        *(frame.stamp, frame.added, xxh3_64_intdigest(blob) if blob else 0),
-        *(frame.fields, frame.nulls, *frame.numbers),
+                words += data
+    head = _HEADS[len(numbers)].pack(
+        *(kind, number_mask, text_mask, 0, len(name)),
+        *lengths,
+        *(len(references), stamp, added, xxh3_64_intdigest(blob) if blob else 0),
+        *(fields, nulls, *numbers),
     )
-    meta = b"".join(parts)
-    prefix = PREFIX.pack(MARKER, len(meta), len(blob), xxh3_64_intdigest(meta))
-    return b"".join((prefix, meta, blob)), PREFIX.size + len(meta)
+    meta = head + name + words + b"".join(references) + json
+    size = len(meta)
+    prefix = PREFIX.pack(MARKER, size, len(blob), xxh3_64_intdigest(meta))
+    return prefix + meta + blob, PREFIX.size + size
 
 
 def _utf8(text: str) -> bytes:
@@ -122,6 +125,13 @@ def _utf8(text: str) -> bytes:
         return text.encode()
     except UnicodeEncodeError:  # a lone surrogate; naming an error handler each time costs double
         return text.encode("utf-8", "surrogatepass")
+
+
+def _text(data: bytes) -> str:
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "surrogatepass")
 
 
 def decode(data: bytes | memoryview) -> Frame:
@@ -153,7 +163,7 @@ def decode_meta(meta: bytes) -> Frame:
         numbers = packed.unpack_from(meta, at)
         at += packed.size
     end = at + id_size
-    msg_id = meta[at:end].decode("utf-8", "surrogatepass")
+    msg_id = _text(meta[at:end])
     texts: list[str | int | None] = []
     for position in POSITIONS[text_mask]:
         length = lengths[position]
@@ -163,7 +173,7 @@ def decode_meta(meta: bytes) -> Frame:
             texts.append(ELSEWHERE)
         else:
             at, end = end, end + length
-            texts.append(meta[at:end].decode("utf-8", "surrogatepass"))
+            texts.append(_text(meta[at:end]))
     references: Sequence[bytes] = ()
     if count:
         at, end = end, end + count * REFERENCE_BYTES
@@ -174,6 +184,26 @@ def decode_meta(meta: bytes) -> Frame:
         *(kind, stamp, msg_id, fields, nulls, number_mask, numbers, text_mask, texts),
         *(references, meta[end:], b"", added),
     )
+
+
+def json_of(data: bytes) -> bytes:
+    """Return the JSON of the frame whose prefix and meta part `data` is.
+
+    Raises:
+        BadFrameError: it is none.
+    """
+    try:
+        marker, size, _, checksum = PREFIX.unpack_from(data)
+        meta = data[PREFIX.size :]
+        if marker != MARKER or len(meta) != size or xxh3_64_intdigest(meta) != checksum:
+            raise BadFrameError("damaged")
+        head = _HEAD.unpack_from(meta)
+    except struct.error as exc:
+        raise BadFrameError(str(exc)) from exc
+    at: int = _HEAD.size + 8 * head[1].bit_count() + head[4] + REFERENCE_BYTES * head[9]
+    if head[2]:
+        at += sum(length for length in head[5:9] if length < ELSEWHERE)
+    return meta[at:]
 
 
 def blob_checksum(meta: bytes) -> int:

@@ -245,7 +245,7 @@ class Index:
     def _apply_unknown(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         msg_id = frame.msg_id
         young, old = self._dropped
-        if frame.stamp <= max(young.get(msg_id, -1), old.get(msg_id, -1)):
+        if (young or old) and frame.stamp <= max(young.get(msg_id, -1), old.get(msg_id, -1)):
             self.fragments.bury(where, meta + blob)
             return
         if frame.kind == frames.UPDATE:
@@ -260,8 +260,9 @@ class Index:
         self.pending.add(row)
         self._link(row, frame, where, meta, blob)
         for waiting in self.orphans:
-            for seen in waiting.pop(msg_id, ()):
-                self.apply(*seen)
+            if waiting:
+                for seen in waiting.pop(msg_id, ()):
+                    self.apply(*seen)
 
     def _new_row(self, msg_id: str) -> int:
         if self.free:
@@ -296,22 +297,23 @@ class Index:
 
     def _link(self, row: int, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Make a frame the newest of a row."""
-        self.head[row] = self.fragments.add(where, meta, blob, self.head[row])
-        self.last[row] = frame.stamp
+        _, stamp, _, fields, nulls, number_mask, numbers, text_mask, texts = frame[:9]
+        self.head[row] = self.fragments.add(where, meta, blob, self.head[row], fields)
+        self.last[row] = stamp
         depth = self.depth[row]
         if depth < _MAX_DEPTH:
             self.depth[row] = depth + 1
-        fields = frame.fields
-        self.present[row] = self.present[row] & ~fields | (fields & ~frame.nulls)
-        if frame.number_mask:
+        self.present[row] = self.present[row] & ~fields | (fields & ~nulls)
+        if number_mask:
             columns = self.numbers
-            for position, value in zip(POSITIONS[frame.number_mask], frame.numbers, strict=True):
+            for position, value in zip(POSITIONS[number_mask], numbers, strict=True):
                 if position in _WATCHED:
-                    self._set_number(row, position, value)
+                    if columns[position][row] != value:
+                        self._set_number(row, position, value)
                 else:
                     columns[position][row] = value
-        if frame.text_mask:
-            for position, text in zip(POSITIONS[frame.text_mask], frame.texts, strict=True):
+        if text_mask:
+            for position, text in zip(POSITIONS[text_mask], texts, strict=True):
                 self.texts[position].assign(row, text)
         if frame.references:
             self.referring[row] = 1

@@ -60,8 +60,8 @@ _ALWAYS = tuple(field for field in FIELDS if field != "display_data")
 EMPTY: Record = dict.fromkeys(_ALWAYS)
 """A full record has at least these keys: `display_data` has come late, and is there where it is."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 MAX_ID_BYTES = 0xFFFF
 
 
@@ -78,12 +78,12 @@ def to_instant(value: datetime) -> int:
             stacklevel=2,
         )
         value = value.astimezone()
-    return (value - _EPOCH) // _MICROSECOND
+    return (value - EPOCH) // MICROSECOND
 
 
 def to_datetime(instant: int) -> datetime:
     """Return the instant as a datetime in UTC."""
-    return _EPOCH + timedelta(microseconds=instant)
+    return EPOCH + timedelta(microseconds=instant)
 
 
 def date_instant(msg_id: str, field: str, value: object) -> int:

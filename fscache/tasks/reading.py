@@ -8,6 +8,7 @@ from fscache.errors import CorruptObjectError, NoSuchTaskError
 from fscache.tasks import frames, values
 from fscache.tasks.buffers import Buffers
 from fscache.tasks.columns import ELSEWHERE_CODE
+from fscache.tasks.index import OTHER_FIELDS
 from fscache.tasks.model import BUFFERS, DATES, EMPTY, FIELDS, INTS, NULL, TEXTS, to_datetime
 from fscache.tasks.writing import APPENDED, MOVED
 
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 _DATE_COLUMNS = [(field, INTS.index(field)) for field in DATES]
 _TEXT_COLUMNS = list(enumerate(TEXTS))
 _COLUMNS = frozenset(("msg_id", *DATES, *TEXTS))
+_BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}
+_ALL = 0xFFFFFFFF
+_IN_JSON = _ALL & ~sum(_BITS[field] for field in _COLUMNS)
+"""The fields that only a frame's JSON has."""
 _MEMORIZED = 16  # records
 _LONG_CHAIN = 8  # frames
 
@@ -63,15 +68,20 @@ class Reader:
         try:
             return frames.decode(self._read(where, meta))
         except frames.BadFrameError as exc:
-            raise CorruptObjectError(path=f"task log at {where:#x}", why=str(exc)) from exc
+            raise _corrupt(where, exc) from exc
 
     def record(self, row: int, keys: Sequence[str] | None = None) -> Record:
         """Return a record, or these keys of it. The caller may change what it is given."""
-        if keys is not None and self.in_columns(row, keys):
-            return {key: self._column(row, key) for key in keys}
-        found = self.values(row)
-        record: Record = EMPTY | found
         index = self._index
+        if keys is not None:
+            if self.in_columns(row, keys):
+                return {key: self._column(row, key) for key in keys}
+            found = self.values(row, _mask(keys))
+            return {
+                key: self._column(row, key) if self.in_columns(row, (key,)) else found.get(key)
+                for key in keys
+            }
+        record: Record = EMPTY | self.values(row)
         record["msg_id"] = index.ids[row]
         for field, position in _DATE_COLUMNS:
             instant = index.numbers[position][row]
@@ -80,9 +90,7 @@ class Reader:
             column = index.texts[position]
             if column.codes[row] != ELSEWHERE_CODE:
                 record[field] = column.get(row)
-        if keys is None:
-            return record
-        return {key: record.get(key) for key in keys}
+        return record
 
     def in_columns(self, row: int, keys: Sequence[str]) -> bool:
         """Whether the index alone has these keys of a record."""
@@ -131,18 +139,33 @@ class Reader:
             return None if instant == NULL else to_datetime(instant)
         return None
 
-    def values(self, row: int) -> Record:
-        """Return what of a record is not in columns."""
-        known = self._memory.get(row)
-        if known is not None and known[0] == self._state(row):
-            self._memory.move_to_end(row)
-            plain: Any = values.decode(known[1])
-            return {**plain, **known[2]}
-        chain = self._index.fragments.chain(self._index.head[row])
+    def values(self, row: int, fields: int = _ALL) -> Record:
+        """Return what of a record is not in columns: all of it, or at least these fields.
+
+        Only frames that say something of them are read: an update that gave the task to an engine
+        is a third of all frames, and is in columns.
+        """
+        index = self._index
+        if self._memory:
+            known = self._memory.get(row)
+            if known is not None and known[0] == self._state(row):
+                self._memory.move_to_end(row)
+                plain: Any = values.decode(known[1])
+                return {**plain, **known[2]}
+        if fields == _ALL:
+            fields = _IN_JSON
+            for position, field in _TEXT_COLUMNS:
+                column = index.texts[position]
+                if column.has_elsewhere and column.codes[row] == ELSEWHERE_CODE:
+                    fields |= _BITS[field]
+        fields &= index.present[row]
         found: Record = {}
-        for where, meta, blob in chain:
-            self._add(found, self.frame(where, meta), (where, meta, blob))
-        if len(chain) > _LONG_CHAIN:
+        if not fields:
+            return found
+        chain = index.fragments.saying(index.head[row], fields)
+        for place in chain:
+            self._add(found, index.ids[row], place)
+        if len(chain) > _LONG_CHAIN and fields & _IN_JSON == index.present[row] & _IN_JSON:
             self._remember(row, found)
         return found
 
@@ -153,7 +176,8 @@ class Reader:
     def text(self, row: int, key: str) -> str:
         """Return a text of a record that grows; what was found is remembered for the next time."""
         found = self.values(row)
-        self._remember(row, found)
+        if row not in self._memory or self._memory[row][0] != self._state(row):
+            self._remember(row, found)
         text = found.get(key)
         return text if isinstance(text, str) else ""
 
@@ -164,7 +188,9 @@ class Reader:
         frames each time would be quadratic.
         """
         fixed: Record = {
-            key: value for key, value in found.items() if isinstance(value, str | Buffers)
+            key: value
+            for key, value in found.items()
+            if value.__class__ is str or value.__class__ is Buffers
         }
         plain = {key: value for key, value in found.items() if key not in fixed}
         self._memory[row] = (self._state(row), values.encode(plain), fixed)
@@ -178,24 +204,29 @@ class Reader:
         if known is not None:
             self._memory[row] = (self._state(row), known[1], {**known[2], **texts})
 
-    def _add(self, found: Record, frame: Frame, place: tuple[int, int, int]) -> None:
+    def _add(self, found: Record, msg_id: str | None, place: tuple[int, int, int]) -> None:
         """Add what a frame says to what those before it said."""
-        if not frame.json:
+        where, meta, _ = place
+        try:
+            json = frames.json_of(self._read(where, meta))
+        except frames.BadFrameError as exc:
+            raise _corrupt(where, exc) from exc
+        if not json:
             return
-        body: Any = values.decode(frame.json)
-        moved = body.pop(MOVED, None)
-        if moved:
-            for key, (address, slot, _) in moved.items():
+        body: Any = values.decode(json)
+        if MOVED in body:
+            for key, (address, slot, _) in body.pop(MOVED).items():
                 body[key] = values.decode(self._keeper.read(address, slot))
         offset = 0
-        for key in [key for key in body if key in BUFFERS]:
-            parts = body[key]
+        for key in BUFFERS:
+            parts = body.get(key)
             if parts:
-                body[key] = self._buffers(parts, offset, place, (frame.msg_id, key))
-                offset += sum(part for part in parts if isinstance(part, int))
-        for key, (length, text) in body.pop(APPENDED, {}).items():
-            before = found.get(key)
-            body[key] = (before[:length] if isinstance(before, str) else "") + text
+                body[key] = self._buffers(parts, offset, place, (str(msg_id), key))
+                offset += sum(part for part in parts if part.__class__ is int)
+        if APPENDED in body:
+            for key, (length, text) in body.pop(APPENDED).items():
+                before = found.get(key)
+                body[key] = (before[:length] if isinstance(before, str) else "") + text
         found.update(body)
 
     def _buffers(
@@ -242,4 +273,13 @@ class Reader:
         return data[meta:]
 
 
-_BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}
+def _mask(keys: Sequence[str]) -> int:
+    """Return the bits of fields."""
+    found = 0
+    for key in keys:
+        found |= _BITS.get(key, OTHER_FIELDS)
+    return found
+
+
+def _corrupt(where: int, exc: frames.BadFrameError) -> CorruptObjectError:
+    return CorruptObjectError(path=f"task log at {where:#x}", why=str(exc))

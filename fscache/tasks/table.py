@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from fscache.tasks.buffers import Buffers
-from fscache.tasks.model import DATES
+from fscache.tasks.model import BUFFERS, DATES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,9 +71,16 @@ def _cell(record: Record, key: str) -> Any:
             return (completed - started).total_seconds()
         return None
     value = record.get(key)
-    if isinstance(value, Buffers):
-        return value.nbytes
+    if key in BUFFERS and value is not None:
+        return sum(lengths(value))
     return value
+
+
+def lengths(buffers: Any) -> list[int]:
+    """Return the length of each buffer; those of a root are not read for it."""
+    if isinstance(buffers, Buffers):
+        return list(buffers.sizes)
+    return [len(each) for each in buffers]
 
 
 def _text(value: Any) -> Any:
@@ -93,8 +100,8 @@ def _arrow(pa: Any, key: str, cells: list[Any]) -> Any:
         return pa.array(cells, pa.timestamp("us", tz="UTC"))
     if key == "duration":
         return pa.array(cells, pa.float64())
-    if key in ("buffers", "result_buffers"):
-        return pa.array([0 if cell == [] else cell for cell in cells], pa.int64())
+    if key in BUFFERS:
+        return pa.array(cells, pa.int64())
     texts = [
         None if cell is None else cell if isinstance(cell, str) else str(_text(cell))
         for cell in cells

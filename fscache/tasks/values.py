@@ -45,7 +45,15 @@ def decode(data: bytes) -> object:
         text = data.decode()
     except UnicodeDecodeError:
         text = data.decode("utf-8", "surrogatepass")
-    return _decode_tagged(text) if _ESCAPED_TAG in data else _decode(text)
+    # The scanner, not `decode`, which looks for white space before and after by regular expression.
+    scan = _scan_tagged if _ESCAPED_TAG in data else _scan
+    try:
+        value, end = scan(text, 0)
+    except StopIteration as exc:
+        raise ValueError("no JSON") from exc
+    if end != len(text):
+        raise ValueError("more than one value")
+    return value
 
 
 def _tag(value: object) -> object:
@@ -94,5 +102,6 @@ _encoder = JSONEncoder(
 _chunks: Callable[[object, Any], Iterable[str]] = _encoder.iterencode
 if c_make_encoder is not None:
     _chunks = c_make_encoder(None, _tag, encode_basestring, None, ":", ",", False, False, True)
-_decode = JSONDecoder().decode
-_decode_tagged = JSONDecoder(object_hook=_untag).decode
+_Scan = Callable[[str, int], tuple[object, int]]
+_scan: _Scan = JSONDecoder().scan_once  # type: ignore[attr-defined]  # in no stub
+_scan_tagged: _Scan = JSONDecoder(object_hook=_untag).scan_once  # type: ignore[attr-defined]

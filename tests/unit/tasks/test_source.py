@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -151,5 +152,6 @@ def test_where_a_newer_version_has_written_nothing_is_purged(
         file.write(b"fscache tasks 2\nwhatever that may be")
     with pytest.raises(FormatError, match="newer"):
         keeper_of(root).reindex()
-    purge_everything(root, clock)
+    with contextlib.suppress(FormatError):
+        purge_everything(root, clock)
     assert ADDRESS in objects_on_disk(root)
