@@ -49,7 +49,7 @@ def plan(items: Iterable[Item], threads: Mapping[str, int], *, single: bool = Fa
         single: Portions of one piece, whatever that costs.
     """
     listed = list(items)
-    mine = _assign(listed, threads)
+    mine = assign(listed, threads)
     batches = []
     for worker, indices in mine.items():
         left = indices
@@ -77,7 +77,8 @@ def merge(stretches: Iterable[Stretch], reducer: Reducer | None) -> list[Stretch
     return merged
 
 
-def _assign(items: list[Item], threads: Mapping[str, int]) -> dict[str, list[int]]:
+def assign(items: list[Item], threads: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return the pieces for each worker: as much as its threads are of all, rather what it holds."""
     total = sum(item.weight for item in items)
     share = total / max(1, sum(threads.values()))
     room = {worker: count * share for worker, count in threads.items()}

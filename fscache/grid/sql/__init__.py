@@ -16,8 +16,8 @@ stands for a value that is passed with it, and never becomes part of its text.
 How the parts of this package depend on each other: `parse` reads a query and refuses what does not
 only read; `catalog` says what tables there are; `planner` (pure) makes steps of it: fragments for the
 workers, and a final query; `execute` runs steps, on workers (`worker`, `driver`) or in this process
-(`local`). `functions` adds functions of its own to DuckDB's: `functions.rewrite(expression) -> expression`
-is called on every parsed query, `functions.install(connection)` on every connection that runs one.
+(`local`). `functions` adds functions of its own to DuckDB's: `functions.rewrite(expression)` is called on
+every parsed query, `functions.install(connection)` on every connection that runs one.
 """
 
 from __future__ import annotations
@@ -25,34 +25,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from typing import Any, Literal, overload
+    from typing import Any
 
     from fscache.cache import Cache
     from fscache.grid.mapreduce import Progress
     from fscache.grid.sql.result import Result
     from fscache.grid.sql.stream import Stream
-
-    @overload
-    def sql(
-        query: str,
-        shared: Mapping[str, Any] | None = None,
-        *,
-        streaming: Literal[False] = False,
-        progress: bool | Callable[[Progress], None] | None = None,
-        max_gather: int | None = None,
-        cache: Cache | None = None,
-    ) -> Result: ...
-    @overload
-    def sql(
-        query: str,
-        shared: Mapping[str, Any] | None = None,
-        *,
-        streaming: bool,
-        progress: bool | Callable[[Progress], None] | None = None,
-        max_gather: int | None = None,
-        cache: Cache | None = None,
-    ) -> Result | Stream: ...
-
 
 __all__ = ["Result", "Stream", "sql"]
 

@@ -39,7 +39,7 @@ _INTERVALS = (
 class Plain(DuckDB):
     """DuckDB's dialect, with few functions known."""
 
-    class Parser(DuckDB.Parser):  # type: ignore[misc, name-defined]  # made by a metaclass
+    class Parser(DuckDB.Parser):  # type: ignore[misc, valid-type]  # made by a metaclass
         """Reads."""
 
         FUNCTIONS = {  # noqa: RUF012 - as in the class that this derives from

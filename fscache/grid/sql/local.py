@@ -1,0 +1,191 @@
+"""Queries without a cluster: one DuckDB in this process, over tables and URLs of one cache."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from fscache.errors import UnknownTableError
+from fscache.grid.mapreduce import Progress
+from fscache.grid.sql import catalog as facts
+from fscache.grid.sql.execute import Execution
+from fscache.grid.sql.explain import explained
+from fscache.grid.sql.facts import Source
+from fscache.grid.sql.fragment import Room
+from fscache.grid.sql.parse import is_url
+from fscache.grid.sql.prepare import prepare
+from fscache.grid.sql.sandbox import opened, parquet
+from fscache.grid.sql.stream import Stream
+from fscache.grid.tables import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import pyarrow as pa
+
+    from fscache.cache import Cache
+    from fscache.grid.sql.execute import Rows
+    from fscache.grid.sql.facts import Step
+    from fscache.grid.sql.result import Result
+
+
+def memory() -> int:
+    """Return the bytes of memory of this host."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+class Files:
+    """URLs as tables: staged when they are asked for, and leased until `close`."""
+
+    def __init__(self, cache: Cache) -> None:
+        self.cache = cache
+        self._leases = ExitStack()
+        self._found: dict[str, tuple[str, dict[str, str]]] = {}
+
+    def source(self, url: str) -> Source:
+        """Return what is known of a URL; raises StageError."""
+        path, columns = self._look(url)
+        return facts.file_source(url, path, columns)
+
+    def file(self, url: str) -> tuple[list[str], str]:
+        """Return where a URL's bytes are, and what reads them."""
+        path, _columns = self._look(url)
+        return [path], facts.reader(url, path)
+
+    def schema(self, url: str) -> pa.Schema:
+        """Return a URL's Arrow schema."""
+        path, _columns = self._look(url)
+        with opened(threads=1) as connection:
+            reads = facts.reader(url, path)
+            return connection.sql(f"SELECT * FROM {reads} LIMIT 0").to_arrow_table().schema  # noqa: S608
+
+    def close(self) -> None:
+        """Give back the leases."""
+        self._leases.close()
+
+    def _look(self, url: str) -> tuple[str, dict[str, str]]:
+        found = self._found.get(url)
+        if found is None:
+            self.cache.get(url)
+            path = str(self._leases.enter_context(self.cache.lease(url)))
+            with opened(threads=1) as connection:
+                columns = facts.described(connection, facts.reader(url, path))
+            found = self._found[url] = (path, columns)
+        return found
+
+
+class _Here:
+    """A `Catalog` of the tables that one cache knows, all of whose shards are brought into it."""
+
+    def __init__(self, cache: Cache) -> None:
+        from fscache.grid.manifests import Manifests
+
+        self.files = Files(cache)
+        self._cache = cache
+        self._manifests = Manifests(cache.root)
+        self._tables: dict[str, Table | None] = {}
+
+    def schemas(self, names: Iterable[str]) -> Mapping[str, pa.Schema]:
+        found = {}
+        for name in names:
+            table = self._table(name)
+            if is_url(name):
+                found[name] = self.files.schema(name)
+            elif table is not None:
+                found[name] = table.schema
+        return found
+
+    def source(self, name: str) -> Source | None:
+        if is_url(name):
+            return self.files.source(name)
+        table = self._table(name)
+        if table is None:
+            return None
+        with opened(threads=1) as connection:
+            columns = facts.described(connection, parquet(self._paths(table)[:1]))
+        # Of no shards, as a URL: everything lies here.
+        return Source(name, columns, table.rows, table.size)
+
+    def file(self, name: str) -> tuple[list[str], str]:
+        if is_url(name):
+            return self.files.file(name)
+        table = self._table(name)
+        if table is None:
+            raise UnknownTableError("there is none of this name", name)
+        paths = self._paths(table)
+        return paths, parquet(paths)
+
+    def _table(self, name: str) -> Table | None:
+        if name not in self._tables:
+            data = None if is_url(name) else self._manifests.read(name)
+            self._tables[name] = None if data is None else Table.decode(data)
+        return self._tables[name]
+
+    def _paths(self, table: Table) -> list[str]:
+        return [str(self._cache.path(address)) for address in table.addresses]
+
+
+class _Nobody:
+    """Workers of a query that needs none."""
+
+    def run(self, _step: Step, _inputs: Mapping[str, Rows]) -> Iterator[pa.Table]:
+        """Do nothing: there are no steps."""
+        yield from ()
+
+    def stop(self) -> None:
+        """Do nothing."""
+
+
+def run(
+    query: str,
+    shared: Mapping[str, Any] | None,
+    *,
+    streaming: bool,
+    progress: bool | Callable[[Progress], None] | None,
+    max_gather: int | None,
+    cache: Cache | None,
+) -> Result | Stream:
+    """Run a query in this process; see `fscache.grid.sql.sql`."""
+    from fscache import default
+
+    catalog = _Here(cache if cache is not None else default())
+    report = reporter(progress, "sql")
+    total = memory()
+    with ExitStack() as stack:
+        stack.callback(catalog.files.close)
+        read, bound = prepare(query, shared, catalog)
+        if read.explain:
+            return explained(bound)
+        temp = stack.enter_context(tempfile.TemporaryDirectory(prefix="fscache-sql-"))
+        room = Room(memory=total // 2, temp=temp, gather=max_gather or total // 4)
+        execution = Execution(bound, _Nobody(), room)
+        if not streaming:
+            begun = time.monotonic()
+            try:
+                result = execution.result()
+            except KeyboardInterrupt:
+                execution.stop()
+                raise
+            report(Progress(1, 1, time.monotonic() - begun))
+            return result
+        later = stack.pop_all()
+
+    def produce(put: Callable[[pa.RecordBatch], None]) -> None:
+        with later:
+            execution.stream(put)
+
+    return Stream(produce, execution.stop)
+
+
+def reporter(
+    progress: bool | Callable[[Progress], None] | None, title: str
+) -> Callable[[Progress], None]:
+    """Return what is to be called with each `Progress`."""
+    if progress is True:
+        from fscache.grid.progress import Bar
+
+        return Bar(title)
+    return progress or (lambda _progress: None)

@@ -1,0 +1,372 @@
+"""From a query to steps: what the workers compute, and what is computed here of that. Pure.
+
+Each SELECT is taken apart on its own, from the outside in, in the first way that can be shown to be
+right (docs/sql.md has the list). What cannot be taken apart is answered by bringing the columns and rows
+that it needs together; and a query whose names cannot be made out, by its own text over whole tables.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from fscache.grid.sql import gathering, shape, split
+from fscache.grid.sql.colocate import Colocation
+from fscache.grid.sql.dialect import write
+from fscache.grid.sql.facts import Limits, NotProvable, Plan, Step
+from fscache.grid.sql.resolve import resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from fscache.grid.sql.facts import Source
+    from fscache.grid.sql.parse import Query
+    from fscache.grid.sql.resolve import Resolved
+    from fscache.grid.sql.vocabulary import Vocabulary
+
+_MANY = 5  # sources dealt alike up to which all choices of what to cut are looked at
+_BIG = 16 << 20  # bytes from which it pays to compute a query within on its own, once
+
+
+def plan(
+    query: Query,
+    sources: Mapping[str, Source],
+    vocabulary: Vocabulary,
+    limits: Limits | None = None,
+) -> Plan:
+    """Return how to answer a query.
+
+    Args:
+        query: As it was read.
+        sources: What is known of the tables that it names.
+        vocabulary: The functions there are.
+        limits: What workers may be asked for.
+    """
+    here = {name: name for name in query.tables if name in sources and not sources[name].shards}
+    if all(name in here for name in query.tables if name in sources):
+        return Plan("here", (), query.text, here)
+    if query.tree is None:
+        return verbatim(query, sources, "its parts cannot be told")
+    try:
+        resolved = resolve(query.tree, sources, vocabulary)
+        return _Planner(resolved, sources, vocabulary, limits or Limits()).plan()
+    except NotProvable as exc:
+        return verbatim(query, sources, str(exc))
+
+
+def verbatim(query: Query, sources: Mapping[str, Source], why: str) -> Plan:
+    """Return the plan that runs a query's own text, over whole tables."""
+    known = [name for name in query.tables if name in sources]
+    names = [name for name in known if sources[name].shards]
+    if all(sources[name].shards == 1 for name in known):
+        step = Step("g0", "single", query.text, wholes={name: name for name in known})
+        return Plan("single", (step,), "SELECT * FROM g0", why=why)
+    steps = tuple(
+        Step(name, "gather", gathering.needed(query, sources[name]), {gathering.ALL: name})
+        for name in names
+    )
+    here = {name: name for name in known if name not in names}
+    return Plan("gather", steps, query.text, here, why=why)
+
+
+class _Planner:
+    def __init__(
+        self,
+        resolved: Resolved,
+        sources: Mapping[str, Source],
+        vocabulary: Vocabulary,
+        limits: Limits,
+    ) -> None:
+        self._resolved = resolved
+        self._vocabulary = vocabulary
+        self._limits = limits
+        self._tables = {source: sources[name] for source, name in resolved.tables.items()}
+        self._steps: list[Step] = []
+        self._enough: int | None = None
+        self._kinds: list[str] = []
+        self._why = ""
+
+    def plan(self) -> Plan:
+        """Return the plan."""
+        tree = self._resolved.tree
+        shared = self._resolved.shared
+        if not shared and all(table.shards == 1 for table in self._tables.values()):
+            counted = isinstance(tree, exp.Select) and self._counted(tree)
+            if counted:
+                return Plan("count", (), write(counted))
+            step = Step("g0", "single", write(tree), wholes=self._named(set(self._tables)))
+            return Plan("single", (step,), "SELECT * FROM g0")
+        for name, query in shared.items():
+            self._steps.append(self._step(name, "here", self._central(query)))
+        before = len(self._steps)
+        final = self._central(tree)
+        only = len(self._steps) == before + 1 == 1
+        streams = only and self._steps[0].kind == "scan" and not _arranged(final)
+        kind = self._kinds[-1] if self._kinds else "here"
+        local = {name for name, table in self._tables.items() if not table.shards}
+        return Plan(kind, tuple(self._steps), write(final), self._named(local), streams, self._why)
+
+    # -- queries ------------------------------------------------------------------------------
+
+    def _central(self, node: exp.Expr) -> exp.Expr:
+        """Return a query that needs nothing but relations that are here; add the steps for these."""
+        if isinstance(node, exp.Subquery | exp.SetOperation):
+            node.set("this", self._central(node.this))
+            if isinstance(node, exp.SetOperation):
+                node.set("expression", self._central(node.expression))
+            return node
+        if not isinstance(node, exp.Select):
+            raise NotProvable(f"a query of the kind {type(node).__name__}")
+        if not self._remote(node):
+            return node
+        counted = self._counted(node)
+        if counted is not None:
+            return counted
+        if shape.sources(node) - shape.read(node):
+            return self._gathered(node, "it sees rows of the query around it")
+        self._stage_big(node)
+        while True:
+            try:
+                return self._apart(node)
+            except NotProvable as exc:
+                why = str(exc)
+            if not self._stage_one(node):
+                return self._gathered(node, why)
+
+    def _apart(self, select: exp.Select) -> exp.Expr:
+        """Take a SELECT apart, whose FROM and WHERE can be computed shard by shard."""
+        if not self._remote_rows(select):
+            # Its rows are here already, but queries in its columns may not be.
+            self._inner(select)
+            return select
+        cut, colocation = self._choose(select)
+        name = f"g{len(self._steps)}"
+        halves = self._halves(select, name, colocation)
+        self._steps.append(self._step(name, halves.kind, halves.remote, cut, enough=halves.enough))
+        self._kinds.append(halves.kind)
+        self._inner(halves.here)
+        return halves.here
+
+    def _halves(self, select: exp.Select, name: str, colocation: Colocation) -> split.Halves:
+        parts = list(shape.parts(select))
+        windows = any(part.find(exp.Window) for part in parts)
+        grouped = any(
+            isinstance(part, exp.Group) or shape.groups(part, self._vocabulary) for part in parts
+        )
+        within = any(self._remote(query) for part in parts for query in shape.queries(part))
+        if windows or grouped or within or select.args.get("distinct") is not None:
+            try:
+                colocation.check_all(select)
+                return split.whole(select, name, self._vocabulary)
+            except NotProvable:
+                pass
+        if grouped:
+            try:
+                return split.two_phase(select, name, self._vocabulary)
+            except NotProvable as exc:
+                self._why = self._why or str(exc)
+        return split.rows(select, name, self._vocabulary)
+
+    def _inner(self, select: exp.Expr) -> None:
+        """Bring what queries within a SELECT need here, too."""
+        for query in shape.inner(select):
+            if self._remote(query):
+                other = self._central(query)
+                if other is not query:
+                    query.replace(other)
+
+    def _counted(self, select: exp.Select) -> exp.Select | None:
+        """Return a SELECT of nothing but the number of a table's rows as one that reads nothing."""
+        start = select.args.get("from_")
+        if start is None or any(
+            select.args.get(clause)
+            for clause in ("joins", "where", "group", "having", "qualify", "distinct")
+        ):
+            return None
+        table = self._tables.get(start.this.name) if isinstance(start.this, exp.Table) else None
+        if table is None or table.rows is None or shape.columns(select):
+            return None
+        if any(shape.queries(part) or part.find(exp.Window) for part in shape.parts(select)):
+            return None
+        made = select.copy()
+        counts = [node for node in made.find_all(exp.Count) if isinstance(node.this, exp.Star)]
+        if not counts or any(isinstance(node.parent, exp.Filter) for node in counts):
+            return None
+        for node in counts:
+            node.replace(exp.cast(exp.Literal.number(table.rows), "BIGINT"))
+        if any(shape.groups(part, self._vocabulary) for part in shape.parts(made)):
+            return None
+        made.set("from_", None)
+        self._kinds.append("count")
+        return made
+
+    # -- what is cut --------------------------------------------------------------------------
+
+    def _choose(self, select: exp.Select) -> tuple[frozenset[str], Colocation]:
+        """Return the sources to cut: those that leave the least for every worker to read whole."""
+        rows = split.remote(select)
+        here = {name for name in shape.read(rows) if name in self._tables}
+        why = "nothing to cut"
+        for cut in self._cuts(here):
+            whole = {self._tables[name].name: self._tables[name].size for name in here - cut}
+            if sum(whole.values()) > self._limits.replicated:
+                why = "too much that every worker would have to read whole"
+                continue
+            judge = Colocation(cut, self._tables, self._vocabulary)
+            try:
+                judge.check_rows(select)
+            except NotProvable as exc:
+                why = str(exc)
+                continue
+            return cut, judge
+        raise NotProvable(why)
+
+    def _cuts(self, names: set[str]) -> Iterator[frozenset[str]]:
+        """Yield choices of what to cut, the ones that cut most first."""
+        alike: dict[object, list[str]] = {}
+        for name in sorted(names):
+            table = self._tables[name]
+            if table.shards:
+                key = ("alone", name) if table.key is None else table.key.domain
+                alike.setdefault(key, []).append(name)
+        choices: set[frozenset[str]] = set()
+        for group in alike.values():
+            sizes = range(1, len(group) + 1) if len(group) <= _MANY else (1, len(group))
+            choices.update(frozenset(some) for size in sizes for some in combinations(group, size))
+
+        def gain(cut: frozenset[str]) -> tuple[int, int, list[str]]:
+            # With equal bytes rather a table of many shards, which more workers share.
+            return (
+                -sum(self._tables[name].size for name in cut),
+                -max(self._tables[name].shards for name in cut),
+                sorted(cut),
+            )
+
+        return iter(sorted(choices, key=gain))
+
+    # -- queries within, computed first -------------------------------------------------------
+
+    def _stage_big(self, select: exp.Select) -> None:
+        """Compute queries within first that every worker would else compute of big tables."""
+        for query in self._apart_from(select):
+            try:
+                cut, _judge = self._choose(select)
+            except NotProvable:
+                return
+            whole = {name for name in shape.read(query) if name in self._tables} - cut
+            if sum(self._tables[name].size for name in whole) > _BIG and shape.is_heavy(query):
+                self._stage(query)
+
+    def _stage_one(self, select: exp.Select) -> bool:
+        """Compute one query within first; False if there is none."""
+        for query in self._apart_from(select):
+            self._stage(query)
+            return True
+        return False
+
+    def _apart_from(self, select: exp.Select) -> list[exp.Query]:
+        """Return the queries in WHERE and FROM that read tables and see nothing around them."""
+        rows = split.remote(select)
+        where = [query for query in shape.inner(select) if self._remote(query)]
+        wanted = {write(query) for query in shape.inner(rows)}
+        free = [
+            query
+            for query in where
+            if write(query) in wanted and not shape.sources(query) - shape.read(query)
+        ]
+        return sorted(free, key=lambda query: isinstance(query.parent, exp.From | exp.Join))
+
+    def _stage(self, query: exp.Query) -> None:
+        """Compute a query first, and read its rows where it stood."""
+        inner = query.this if isinstance(query, exp.Subquery) else query
+        while isinstance(inner, exp.Subquery):
+            inner = inner.this
+        names = [each.alias for each in _leftmost(inner).expressions]
+        central = self._central(inner.copy())
+        name = f"g{len(self._steps)}"
+        self._steps.append(self._step(name, "here", central))
+        reader = f"r{len(self._steps)}"
+        made = exp.Select(
+            expressions=[
+                exp.alias_(
+                    exp.column(exp.to_identifier(each, quoted=True), table=reader),
+                    each,
+                    quoted=True,
+                )
+                for each in names
+            ]
+        ).from_(exp.alias_(exp.to_table(name), reader, table=True))
+        if isinstance(query, exp.Subquery):
+            query.set("this", made)
+        else:
+            query.replace(made)
+
+    # -- rows brought together ----------------------------------------------------------------
+
+    def _gathered(self, select: exp.Select, why: str) -> exp.Expr:
+        """Bring the rows and columns of each table that a SELECT needs together."""
+        self._why = self._why or why
+        self._kinds.append("gather")
+        for name in sorted(self._remote(select)):
+            fragment = gathering.fragment(select, name, self._tables[name], self._vocabulary)
+            step = f"g{len(self._steps)}"
+            self._steps.append(self._step(step, "gather", fragment, frozenset([name])))
+            for table in list(select.find_all(exp.Table)):
+                if table.name == name:
+                    table.replace(exp.alias_(exp.to_table(step), name, table=True))
+        return select
+
+    # -- small things -------------------------------------------------------------------------
+
+    def _step(
+        self,
+        name: str,
+        kind: str,
+        tree: exp.Expr,
+        cut: frozenset[str] = frozenset(),
+        enough: int | None = None,
+    ) -> Step:
+        reads = shape.relations(tree)
+        remote = self._remote(tree)
+        known = {step.name for step in self._steps} | (set(self._tables) - remote)
+        return Step(
+            name,
+            kind,
+            write(tree),
+            self._named(remote & cut),
+            self._named(remote - cut),
+            tuple(sorted(reads & known)),
+            enough,
+        )
+
+    def _named(self, sources: set[str]) -> dict[str, str]:
+        return {source: self._tables[source].name for source in sorted(sources)}
+
+    def _remote(self, node: exp.Expr) -> set[str]:
+        """Return the sources in a tree that are tables of the grid."""
+        return {
+            name
+            for name in shape.relations(node)
+            if name in self._tables and self._tables[name].shards
+        }
+
+    def _remote_rows(self, select: exp.Select) -> set[str]:
+        return self._remote(split.remote(select))
+
+
+def _leftmost(query: exp.Expr) -> exp.Select:
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        raise NotProvable("a query whose columns are not known")
+    return query
+
+
+def _arranged(query: exp.Expr) -> bool:
+    """Whether the rows of a query depend on each other: their order, or which ones there are."""
+    if not isinstance(query, exp.Select):
+        return True
+    clauses = ("order", "limit", "offset", "distinct", "qualify")
+    return any(query.args.get(clause) is not None for clause in clauses)

@@ -1,0 +1,91 @@
+"""From a query's text to a plan that is ready to run."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, Protocol
+
+from fscache.errors import SQLError, UnknownTableError
+from fscache.grid.sql.bind import Binder
+from fscache.grid.sql.execute import Bound
+from fscache.grid.sql.parse import parse
+from fscache.grid.sql.planner import plan, verbatim
+from fscache.grid.sql.sandbox import lock, opened
+from fscache.grid.sql.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pyarrow as pa
+
+    from fscache.grid.sql.facts import Limits, Source
+    from fscache.grid.sql.parse import Query
+
+_lock = threading.Lock()
+_vocabulary: Vocabulary | None = None
+
+
+class Catalog(Protocol):
+    """The tables that a query may read."""
+
+    def schemas(self, names: Iterable[str]) -> Mapping[str, pa.Schema]:
+        """Return the Arrow schemas of tables and URLs; those that are not there are left out."""
+
+    def source(self, name: str) -> Source | None:
+        """Return what is known of a table or URL; None if it is not there."""
+
+    def file(self, name: str) -> tuple[list[str], str]:
+        """Return where the files of a source without shards are, and what reads them."""
+
+
+def vocabulary() -> Vocabulary:
+    """Return the functions of DuckDB and ours; looked up once in a process: 0.1 s."""
+    global _vocabulary  # noqa: PLW0603 - the one of this process
+    with _lock:
+        if _vocabulary is None:
+            connection = opened(threads=1)
+            lock(connection)
+            _vocabulary = Vocabulary(connection)
+        return _vocabulary
+
+
+def prepare(
+    text: str,
+    shared: Mapping[str, Any] | None,
+    catalog: Catalog,
+    limits: Limits | None = None,
+) -> tuple[Query, Bound]:
+    """Read a query and plan it.
+
+    Raises:
+        SQLError: it cannot be read, or names what is not there.
+        SQLRefusedError: it does not only read.
+        UnknownTableError: there is no table of a name.
+    """
+    words = vocabulary()
+    query = parse(text, shared, words, catalog.schemas)
+    sources: dict[str, Source] = {}
+    for name in query.tables:
+        source = catalog.source(name)
+        if source is not None:
+            sources[name] = source
+    binder = Binder(query.parameters)
+    try:
+        try:
+            wanted = binder.query(query, sources)
+        except SQLError as exc:
+            for name in query.tables:
+                if name not in sources and f"name {name} does not exist" in exc.why:
+                    raise UnknownTableError("there is none of this name", name) from None
+            raise
+        chosen = plan(query, sources, words, limits)
+        known = binder.plan(chosen, sources, wanted)
+        if known is None:
+            chosen = verbatim(query, sources, "DuckDB does not accept its parts")
+            known = binder.plan(chosen, sources, wanted)
+        if known is None:
+            raise SQLError("it cannot be computed of its tables", query.source)
+    finally:
+        binder.close()
+    files = {relation: catalog.file(name) for relation, name in chosen.local.items()}
+    return query, Bound(chosen, known, wanted, query.parameters, files)

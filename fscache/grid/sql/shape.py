@@ -1,0 +1,152 @@
+"""Looking at trees of sqlglot. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlglot import exp
+
+from fscache.grid.sql.dialect import write
+from fscache.grid.sql.vocabulary import nodes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fscache.grid.sql.vocabulary import Traits, Vocabulary
+
+CLAUSES = {
+    "expressions",
+    "from_",
+    "joins",
+    "where",
+    "group",
+    "having",
+    "qualify",
+    "order",
+    "limit",
+    "offset",
+    "distinct",
+}
+"""Arguments of a SELECT that the planner knows."""
+
+
+def conjuncts(condition: exp.Expr | None) -> list[exp.Expr]:
+    """Return the conditions that must all hold, of a condition or the clause that holds it."""
+    if condition is None:
+        return []
+    node = (
+        condition.this if isinstance(condition, exp.Where | exp.Having | exp.Paren) else condition
+    )
+    if isinstance(node, exp.And):
+        return [*conjuncts(node.left), *conjuncts(node.right)]
+    if isinstance(node, exp.Paren):
+        return conjuncts(node)
+    return [node]
+
+
+def columns(node: exp.Expr | None) -> list[exp.Column]:
+    """Return all columns in a tree, those in queries within it too."""
+    return [] if node is None else list(node.find_all(exp.Column))
+
+
+def sources(node: exp.Expr | None) -> set[str]:
+    """Return the names of the sources whose columns stand in a tree."""
+    return {column.table for column in columns(node)}
+
+
+def queries(node: exp.Expr | None) -> list[exp.Query]:
+    """Return the outermost queries within an expression."""
+    if node is None:
+        return []
+    return [
+        each
+        for each in node.walk(prune=lambda item: isinstance(item, exp.Query))
+        if isinstance(each, exp.Query)
+    ]
+
+
+def inner(select: exp.Expr) -> list[exp.Query]:
+    """Return the outermost queries within a SELECT, those in FROM too."""
+    return [
+        found
+        for child in select.iter_expressions()
+        for found in child.walk(prune=lambda item: isinstance(item, exp.Query))
+        if isinstance(found, exp.Query)
+    ]
+
+
+def read(node: exp.Expr | None) -> set[str]:
+    """Return the names of all relations that a tree reads, sources or steps."""
+    if node is None:
+        return set()
+    return {each.alias_or_name for each in node.find_all(exp.Table, exp.Subquery)}
+
+
+def relations(node: exp.Expr) -> set[str]:
+    """Return the names of all relations that a tree reads, as they stand in FROM."""
+    return {table.name for table in node.find_all(exp.Table)}
+
+
+def is_heavy(query: exp.Expr) -> bool:
+    """Whether a query may be worth computing once where it is read twice."""
+    kinds = (exp.Group, exp.Limit, exp.Distinct, exp.Window, exp.SetOperation, exp.Func)
+    return query.find(*kinds) is not None
+
+
+def traits(node: exp.Expr, vocabulary: Vocabulary) -> Traits:
+    """Return what is known of an expression."""
+    return vocabulary.traits(write(node))
+
+
+def movable(node: exp.Expr, vocabulary: Vocabulary) -> bool:
+    """Whether an expression has the same value wherever its columns are."""
+    return traits(node, vocabulary).movable
+
+
+def parts(select: exp.Select) -> Iterator[exp.Expr]:
+    """Yield what a SELECT makes of its rows: all but FROM and WHERE."""
+    yield from select.expressions
+    for clause in ("group", "having", "qualify", "order", "distinct"):
+        node = select.args.get(clause)
+        if node is not None:
+            yield node
+
+
+def expressions(part: exp.Expr) -> list[exp.Expr]:
+    """Return the expressions of a clause, or an expression itself without its name."""
+    if isinstance(part, exp.Group | exp.Order | exp.Tuple):
+        return [each for item in part.expressions for each in expressions(item)]
+    if isinstance(part, exp.Having | exp.Qualify | exp.Where | exp.Alias | exp.Ordered | exp.Paren):
+        return expressions(part.this)
+    if isinstance(part, exp.Distinct):
+        return expressions(part.args["on"]) if part.args.get("on") else []
+    return [part]
+
+
+def functions(part: exp.Expr, vocabulary: Vocabulary) -> set[str]:
+    """Return the names of the functions in a part that are no movable scalars."""
+    return {name for node in expressions(part) for name in traits(node, vocabulary).strange}
+
+
+def groups(part: exp.Expr, vocabulary: Vocabulary) -> bool:
+    """Whether a part has an aggregate of its own SELECT, or what may be one."""
+    return any(traits(node, vocabulary).groups for node in expressions(part))
+
+
+def called(query: exp.Expr, vocabulary: Vocabulary) -> set[str]:
+    """Return the names of all functions that a query calls."""
+    return {
+        node["function_name"].lower()
+        for node in nodes(vocabulary.statements(write(query)))
+        if "function_name" in node
+    }
+
+
+def number(node: exp.Expr | None) -> int | None:
+    """Return the value of LIMIT or OFFSET, None if it is not written out."""
+    if node is None:
+        return None
+    value = node.args.get("expression")
+    if isinstance(value, exp.Literal) and not value.is_string and value.name.isdigit():
+        return int(value.name)
+    return None
