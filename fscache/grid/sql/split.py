@@ -35,13 +35,6 @@ _MOVED_WHOLE = (
     exp.Unary,
 )
 _NAMING = (exp.Identifier, exp.If, exp.Kwarg, exp.PropertyEQ, exp.Slice, exp.Var)  # no values
-    exp.Identifier,
-    exp.If,
-    exp.Kwarg,
-    exp.PropertyEQ,
-    exp.Slice,
-    exp.Var,
-)  # of these kinds, but no values
 _MERGED = "__merged"  # stands for the source of what is put together
 _CONDITIONAL = (exp.And, exp.Case, exp.Coalesce, exp.If, exp.Or)
 
