@@ -52,6 +52,11 @@ class Space:
     taken: float | None = None
     """When it was counted, seconds since the epoch."""
 
+    @property
+    def kept(self) -> int:
+        """Bytes of all URLs."""
+        return sum(size for _, _, size in self.by_age)
+
 
 @dataclass(frozen=True, slots=True)
 class Figures:

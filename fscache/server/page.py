@@ -24,7 +24,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 h1 { font-size: 1.4rem; margin: 0 0 .2rem; } h2 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
 p { margin: .2rem 0; } .quiet { opacity: .7; } .bad { color: #c0392b; font-weight: 600; }
 dl { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.2rem 0; }
-dl div { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .9rem; min-width: 7rem; }
+dl div { border: 1px solid var(--line); border-radius: .4rem; padding: .5rem .9rem; min-width: 6rem; }
 dt { font-size: .8rem; opacity: .7; } dd { margin: 0; font-size: 1.25rem; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid var(--line); }
@@ -32,7 +32,26 @@ th { font-size: .8rem; opacity: .7; font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.url { overflow-wrap: anywhere; } td.bar { width: 30%; }
 meter, progress { width: 100%; height: .9rem; accent-color: var(--bar); }
+meter::-webkit-meter-optimum-value { background: var(--bar); }
+meter::-moz-meter-bar { background: var(--bar); }
+td.bar:has(progress) { white-space: nowrap; }
+progress + span { display: inline-block; width: 3rem; text-align: right; }
+progress:has(+ span) { width: calc(100% - 3.4rem); }
+@media (max-width: 48rem) {
+  tr { display: flex; flex-wrap: wrap; border-bottom: 1px solid var(--line); padding: .3rem 0; }
+  tr:has(th) { display: none; }
+  td { border: 0; padding: .1rem .4rem; } td.url, td.bar, td.age { flex: 1 0 100%; width: auto; }
+  td[data-of]::after { content: " " attr(data-of); }
+}
 """.strip()
+_SPANS = {
+    "hour": "less than an hour ago",
+    "day": "an hour to a day ago",
+    "week": "a day to a week ago",
+    "month": "a week to a month ago",
+    "year": "a month to a year ago",
+    "longer": "longer ago",
+}
 _HEADERS = (
     (
         "Content-Security-Policy",
@@ -66,6 +85,7 @@ def render(figures: Figures) -> str:
         ("Hit ratio", "–" if ratio is None else f"{ratio:.1%}"),
         ("Connections", str(figures.connections)),
         ("Requests served", f"{figures.answered:,}"),
+        ("Kept", "–" if space.taken is None else format_size(space.kept)),
         ("Free", format_size(space.free) if space.total else "–"),
     )
     return f"""<!DOCTYPE html>
@@ -93,14 +113,14 @@ def _transfers(running: list[Moving]) -> str:
         done = format_size(progress.done)
         if progress.total:
             share = 100 * progress.done / progress.total
-            bar = f'<progress max="100" value="{share:.0f}">{share:.0f} %</progress>'
+            bar = f'<progress max="100" value="{share:.0f}"></progress><span>{share:.0f} %</span>'
             done = f"{done} of {format_size(progress.total)}"
         else:
             bar = '<span class="quiet">size not known</span>'
         rows.append(
             f'<tr><td class="url">{escape(each.url)}</td><td class="bar">{bar}</td>'
             f'<td class="n">{done}</td><td class="n">{format_size(progress.rate)}/s</td>'
-            f'<td class="n">{each.askers}</td></tr>'
+            f"{_askers(each.askers)}</tr>"
         )
     head = (
         '<tr><th>URL</th><th>Progress</th><th class="n">Bytes</th><th class="n">Rate</th>'
@@ -113,7 +133,7 @@ def _queue(queued: list[Moving]) -> str:
     if not queued:
         return '<p class="quiet">Empty.</p>'
     rows = "".join(
-        f'<tr><td class="url">{escape(each.url)}</td><td class="n">{each.askers}</td></tr>'
+        f'<tr><td class="url">{escape(each.url)}</td>{_askers(each.askers)}</tr>'
         for each in queued[:_ROWS]
     )
     head = '<tr><th>URL</th><th class="n">Askers</th></tr>'
@@ -126,9 +146,9 @@ def _space(figures: Figures) -> str:
         return '<p class="quiet">Not counted yet.</p>'
     largest = max((size for _, _, size in space.by_age), default=0) or 1
     rows = "".join(
-        f"<tr><td>{'longer ago' if age == 'longer' else f'within a{_article(age)} {age}'}</td>"
+        f'<tr><td class="age">{_SPANS[age]}</td>'
         f'<td class="bar"><meter max="{largest}" value="{size}">{format_size(size)}</meter></td>'
-        f'<td class="n">{format_size(size)}</td><td class="n">{urls:,}</td></tr>'
+        f'<td class="n">{format_size(size)}</td><td class="n" data-of="URLs">{urls:,}</td></tr>'
         for age, urls, size in space.by_age
     )
     head = (
@@ -137,8 +157,8 @@ def _space(figures: Figures) -> str:
     return f"<table>{head}{rows}</table>"
 
 
-def _article(word: str) -> str:
-    return "n" if word == "hour" else ""
+def _askers(count: int) -> str:
+    return f'<td class="n" data-of="{"asker" if count == 1 else "askers"}">{count}</td>'
 
 
 def _more(count: int) -> str:

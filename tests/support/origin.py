@@ -104,7 +104,7 @@ class Origin:
         self._server.origin = self
         if tls:
             self._folder = tempfile.TemporaryDirectory(prefix="origin-")
-            self.ca_file, key = _certificate(self._folder.name)
+            self.ca_file, key = certificate(self._folder.name)
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(self.ca_file, key)
             self._server.tls = context
@@ -316,7 +316,7 @@ def http_date(seconds: float) -> str:
     return email.utils.formatdate(seconds, usegmt=True)
 
 
-def _certificate(folder: str) -> tuple[str, str]:
+def certificate(folder: str) -> tuple[str, str]:
     """Make a self-signed certificate for loopback; return the paths of it and of its key."""
     cert, key = os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem")
     try:
