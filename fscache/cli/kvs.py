@@ -35,14 +35,7 @@ def store_of(session: Session, arguments: Namespace) -> KeyValues:
     """Return the store that is asked for: the configured server's, this machine's with `--root`."""
     from fscache.cli.exits import UsageError
 
-    given = {name: source for name, _, source in session.config.explain()}
-    kv: KeyValues
-    if session.config.server is not None and given["root"] != "argument":
-        from fscache.remote.cache import RemoteCache
-
-        kv = RemoteCache(config=session.config).kv
-    else:
-        kv = session.cache.kv
+    kv: KeyValues = session.shared.kv
     try:
         return kv.store(arguments.store)
     except ValueError as exc:

@@ -24,6 +24,7 @@ class Session:
         self._root = root
         self._config: Config | None = None
         self._cache: Cache | None = None
+        self._server: Cache | None = None
         self.failed = 0
         """Exit code of the first error that was reported while others went on; 0 without one."""
 
@@ -51,6 +52,17 @@ class Session:
             self._cache = Cache(config=self.config)
         return self._cache
 
+    @property
+    def shared(self) -> Cache:
+        """What keeps key-values and tasks: the configured server, this machine with `--root`."""
+        if self.config.server is None or self._root is not None:
+            return self.cache
+        if self._server is None:
+            from fscache.remote.cache import RemoteCache
+
+            self._server = RemoteCache(config=self.config)
+        return self._server
+
     def emit(self, text: str, fields: dict[str, object]) -> None:
         """Print one result: `text`, or `fields` with `--json`."""
         if self.json:
@@ -68,5 +80,6 @@ class Session:
 
     def close(self) -> None:
         """Stop what is under way; what has come so far is kept."""
-        if self._cache is not None:
-            self._cache.close()
+        for opened in (self._cache, self._server):
+            if opened is not None:
+                opened.close()

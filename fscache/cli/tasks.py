@@ -175,7 +175,7 @@ def duration_of(record: Mapping[str, Any], now: datetime | None = None) -> float
 
 def line_fields(record: Mapping[str, Any]) -> dict[str, object]:
     """Return what `--json` says of a task where it is listed."""
-    plain = to_json({key: record[key] for key in SHOWN[:8]})
+    plain = as_json({key: record[key] for key in SHOWN[:8]})
     told: dict[str, object] = {
         "msg_id": record["msg_id"],
         "state": state_of(record),
@@ -186,16 +186,22 @@ def line_fields(record: Mapping[str, Any]) -> dict[str, object]:
     return told
 
 
-def to_json(value: Any) -> Any:
-    """Return what JSON says: times as ISO 8601, buffers as the list of their lengths."""
-    from fscache.tasks.buffers import Buffers
+def as_json(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as JSON has it: times as ISO 8601, buffers as the list of their lengths."""
+    from fscache.tasks.model import BUFFERS
+    from fscache.tasks.table import lengths
 
+    return {
+        key: lengths(value) if key in BUFFERS and value is not None else _plain(value)
+        for key, value in record.items()
+    }
+
+
+def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: to_json(each) for key, each in value.items()}
-    if isinstance(value, Buffers):
-        return list(value.sizes)
+        return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list):
-        return [to_json(each) for each in value]
+        return [_plain(each) for each in value]
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):
@@ -237,5 +243,5 @@ def _date(value: object) -> datetime:
 
 
 def tasks_of(session: Session) -> Tasks:
-    """Return the task database of the session's root."""
-    return session.cache.tasks
+    """Return the task records that are meant: the server's, or this machine's with `--root`."""
+    return session.shared.tasks

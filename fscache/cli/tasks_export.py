@@ -18,7 +18,7 @@ _FORMATS = {"csv": "comma-separated, with a heading (the default)", "parquet": "
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     tasks.add_choice(parser)
-    parser.add_argument("--keys", metavar="K,…", help="the columns (default: all)")
+    parser.add_argument("--keys", metavar="K,…", help="the columns (default: all but the buffers)")
     parser.add_argument("-o", "--output", metavar="FILE", help="instead of standard output")
     group = parser.add_mutually_exclusive_group()
     for form, about in _FORMATS.items():
@@ -35,9 +35,9 @@ def execute(session: Session, arguments: Namespace) -> int:
     output: str | None = arguments.output
     ending = (output or "").rpartition(".")[2].lower()
     form = arguments.form or (ending if ending in _FORMATS else "csv")
-    # Whole records by default: a table tells the bytes of buffers, without reading them.
-    keys = tasks.keys_of(arguments.keys)
-    records = tasks.tasks_of(session).find_records(tasks.query_of(arguments), keys)
+    records = tasks.tasks_of(session).db_query(
+        tasks.query_of(arguments), tasks.keys_of(arguments.keys)
+    )
     if form == "csv":
         text = io.StringIO(newline="")
         table.write_csv(records, text)

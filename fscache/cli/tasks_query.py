@@ -44,7 +44,7 @@ def execute(session: Session, arguments: Namespace) -> int:
         keys = ["msg_id"]
     found = tasks.tasks_of(session).db_query(tasks.query_of(arguments), keys)
     for record in found:
-        plain = tasks.to_json(record)
+        plain = tasks.as_json(record)
         if session.json:
             session.emit("", plain)
             continue

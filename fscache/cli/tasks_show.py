@@ -35,7 +35,7 @@ def execute(session: Session, arguments: Namespace) -> int:
             session.fail(exc)
             continue
         if session.json:
-            session.emit("", {"state": tasks.state_of(record), **tasks.to_json(record)})
+            session.emit("", {"state": tasks.state_of(record), **tasks.as_json(record)})
         else:
             sys.stdout.write(gap)
             _show(record)
@@ -49,13 +49,12 @@ def _show(record: dict[str, Any]) -> None:
     from fscache.urls.bars import printable
 
     told = {"msg_id": record["msg_id"], "state": tasks.state_of(record)}
-    told |= {key: value for key, value in record.items() if key not in _TEXTS}
+    told |= {key: value for key, value in tasks.as_json(record).items() if key not in _TEXTS}
     width = max(map(len, told))
     for key, value in told.items():
         if value is None or key == "error":
             continue
-        plain = tasks.to_json(value)
-        text = plain if isinstance(plain, str) else dumps(plain, ensure_ascii=False)
+        text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
         sys.stdout.write(f"{key:<{width}}  {printable(text)}\n")
     for key in _TEXTS:
         if record[key]:

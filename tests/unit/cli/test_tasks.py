@@ -133,7 +133,7 @@ def test_records_become_json(database: TaskDatabase) -> None:
             "header": {"date": NOW, "parts": [b"\xff", NOW]},
         },
     )
-    told = tasks.to_json(database.get_record("all"))
+    told = tasks.as_json(database.get_record("all"))
     assert told["submitted"] == "2026-01-01T12:00:00+00:00"
     assert told["buffers"] == [3, 0]
     assert told["header"]["parts"] == [{"$bytes": "/w=="}, told["submitted"]]

@@ -1,0 +1,95 @@
+"""Promises of fscache.tasks.table: one row a record, whichever program reads it next."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from fscache.tasks import backends, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Clock
+
+START = datetime(2025, 6, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def records(clock: Clock) -> list[dict[str, Any]]:
+    tasks = backends.in_memory(clock)
+    tasks.add_record("pending", {"submitted": START, "header": {"date": START}, "buffers": []})
+    tasks.add_record(
+        "done",
+        {
+            "submitted": START,
+            "started": START + timedelta(seconds=1),
+            "completed": START + timedelta(seconds=3.5),
+            "buffers": [b"abc", b"de"],
+            "stdout": "a\nb,c",
+            "own": {"x": [1, 2]},
+        },
+    )
+    return tasks.find_records({})
+
+
+def test_a_dataframe_has_timestamps_durations_and_bytes(records: list[dict[str, Any]]) -> None:
+    frame = table.to_dataframe(records)
+    assert list(frame.index) == ["pending", "done"]
+    assert frame.loc["done", "submitted"] == pd.Timestamp(START)
+    assert str(frame["completed"].dt.tz) == "UTC"
+    assert pd.isna(frame.loc["pending", "completed"])
+    assert frame.loc["done", "duration"] == 2.5
+    assert list(frame["buffers"]) == [0, 5]
+    assert frame.loc["pending", "header"] == {"date": START}
+    assert frame.loc["done", "own"] == {"x": [1, 2]}
+
+
+def test_buffers_that_came_over_the_wire_are_counted_as_well(
+    records: list[dict[str, Any]],
+) -> None:
+    plain = [record | {"buffers": list(record["buffers"])} for record in records]
+    assert list(table.to_dataframe(plain)["buffers"]) == [0, 5]
+    assert [table.lengths(record["buffers"]) for record in (*records, *plain)] == [
+        *([], [3, 2]),
+        *([], [3, 2]),
+    ]
+
+
+def test_csv_has_a_heading_and_json_for_mappings(records: list[dict[str, Any]]) -> None:
+    file = io.StringIO(newline="")
+    table.write_csv(records, file)
+    pending, done = csv.DictReader(io.StringIO(file.getvalue(), newline=""))
+    assert json.loads(pending["header"]) == {"date": START.isoformat()}
+    assert pending["completed"] == pending["duration"] == ""
+    assert done["stdout"] == "a\nb,c"
+    assert datetime.fromisoformat(done["completed"]) == START + timedelta(seconds=3.5)
+    assert json.loads(done["own"]) == {"x": [1, 2]}
+
+
+def test_parquet_has_types(records: list[dict[str, Any]], tmp_path: Path) -> None:
+    path = str(tmp_path / "t.parquet")
+    table.write_parquet(records, path)
+    read = pq.read_table(path)
+    assert read.column("submitted").to_pylist() == [START, START]
+    assert read.column("duration").to_pylist() == [None, 2.5]
+    assert read.column("buffers").to_pylist() == [0, 5]
+    assert read.column("result_buffers").to_pylist() == [None, None]
+    file = io.BytesIO()
+    table.write_parquet(records, file)
+    assert pq.read_table(io.BytesIO(file.getvalue())) == read
+
+
+def test_no_records_are_an_empty_table(tmp_path: Path) -> None:
+    assert len(table.to_dataframe([])) == 0
+    file = io.StringIO()
+    table.write_csv([], file)
+    table.write_parquet([], str(tmp_path / "none.parquet"))
+    assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
