@@ -20,6 +20,7 @@ import os
 import socket
 import stat
 from contextlib import suppress
+from functools import cache
 
 from fscache.fs import atomic
 from fscache.fs.lock import has_locks, try_flock
@@ -33,6 +34,15 @@ if TYPE_CHECKING:
 FOREIGN_SILENCE = 60.0
 SWEEP_AGE = 7 * 86400.0
 _KIND = b"par"
+
+
+@cache
+def _boot() -> str:
+    """Return what tells this run of the machine from its others; empty where it does not say."""
+    try:
+        return read_small("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
+    except OSError:
+        return ""
 
 
 class Partial:
@@ -62,6 +72,7 @@ class Partial:
             "" if validator.size is None else str(validator.size),
             validator.source or "",
             socket.gethostname(),
+            _boot(),
         )
         payload = "\n".join(field.replace("\n", " ") for field in fields).encode("utf-8", "replace")
         name = self.url.encode("utf-8", "surrogateescape")
@@ -142,12 +153,14 @@ class Partials:
                 noted = None
                 if status.st_size and not atomic.is_sealed(status):
                     noted = self._read_note(partial)
-                if noted is None:
+                # What a machine has written before it started again may be zeros where it lost
+                # power: a partial file is not synced.
+                if noted is None or (noted[1] == socket.gethostname() and noted[2] != _boot()):
                     # Nothing to go on from. A new file, and not this one emptied: where locks lie,
                     # somebody may be writing to this one, and will want its bytes.
                     atomic.remove(path)
                     continue
-                claimed = self._take_over(partial, status, *noted)
+                claimed = self._take_over(partial, status, noted[0], noted[1])
                 return claimed
             finally:
                 if claimed is not partial:
@@ -231,10 +244,11 @@ class Partials:
     def _is_silent(self, status: os.stat_result) -> bool:
         return abs(self._now() - status.st_mtime) >= FOREIGN_SILENCE
 
-    def _read_note(self, partial: Partial) -> tuple[Validator, str] | None:
+    def _read_note(self, partial: Partial) -> tuple[Validator, str, str] | None:
+        """Return what the file began with, and host and boot of who wrote it."""
         try:
             kind, name, payload = decode(read_small(partial.note_path))
-            etag, modified, size, source, host = payload.decode().split("\n")
+            etag, modified, size, source, host, boot = payload.decode().split("\n")
         except (OSError, ValueError):
             return None
         if kind != _KIND or name != partial.url.encode("utf-8", "surrogateescape"):
@@ -242,7 +256,7 @@ class Partials:
         validator = Validator(
             etag or None, modified or None, int(size) if size else None, source or None
         )
-        return (validator, host) if validator.if_range() else None
+        return (validator, host, boot) if validator.if_range() else None
 
     def _clear(self, path: str) -> bool:
         """Remove a file that we may not write to, if nobody is at it; False if somebody is."""

@@ -385,6 +385,16 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     return lambda name: monkeypatch.setattr(socket, "gethostname", lambda: name)
 
 
+def test_what_was_written_before_the_machine_started_again_is_not_gone_on_with(
+    claim: Callable[..., Partial], left: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not synced: where power was lost, it may be zeros."""
+    left(b"first half, ")
+    monkeypatch.setattr("fscache.urls.partials._boot", lambda: "another boot")
+    again = claim()
+    assert (again.kept, again.validator, content(again)) == (0, None, b"")
+
+
 def test_what_another_host_left_is_copied_after_a_minute_of_silence(
     claim: Callable[..., Partial],
     left: Callable[..., str],
