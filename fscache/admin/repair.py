@@ -88,9 +88,9 @@ class Repairer:
                     self._refetch(url)
             except FscacheError as exc:
                 failed.append((url, exc))
-        for url, exc in failed:
+        for url, error in failed:
             if not self._is_there(url):  # else another URL has brought the same bytes
-                raise exc
+                raise error
         return "fetched again"
 
     def _is_there(self, url: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from fscache.fs.walk import files
 from fscache.records.usage import Usage, directories, usage
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 _SAMPLE = 32  # directories whose blocks are looked at
 
 
-@dataclass(slots=True)
 class Disk:
     """Bytes on the disk by part of the root.
 
@@ -31,13 +29,29 @@ class Disk:
         quarantine: Of what was found bad.
     """
 
-    objects: int
-    directories: int
-    entries: int
-    tasks: int
-    derived: int
-    partial: int
-    quarantine: int
+    __slots__ = (
+        *("derived", "directories", "entries", "objects", "partial", "quarantine", "tasks"),
+    )
+
+    def __init__(
+        self,
+        *,
+        objects: int,
+        directories: int,
+        entries: int,
+        tasks: int,
+        derived: int,
+        partial: int,
+        quarantine: int,
+    ) -> None:
+        """Take the bytes of every part."""
+        self.objects = objects
+        self.directories = directories
+        self.entries = entries
+        self.tasks = tasks
+        self.derived = derived
+        self.partial = partial
+        self.quarantine = quarantine
 
     @property
     def total(self) -> int:

@@ -119,7 +119,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         command = groups.get(group, commands).add_parser(last, help=about, description=about)
         command.set_defaults(command=name)
         _add_globals(command)
-        if name.split(" ")[0] in argv:
+        if all(word in argv for word in name.split(" ")):
             import_module(module_of(name)).configure(command)
     return parser.parse_args(argv)
 

@@ -25,8 +25,6 @@ import threading
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-from fscache.errors import LockTimeoutError
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -146,6 +144,8 @@ def guard(path: str, *, timeout: float, mode: int = 0o600) -> Iterator[None]:
         with filelock.FileLock(path, timeout=timeout, mode=mode):
             yield
     except filelock.Timeout as exc:
+        from fscache.errors import LockTimeoutError  # the tree costs more than a listing
+
         raise LockTimeoutError(path=path, why=f"locked by another process for {timeout} s") from exc
 
 

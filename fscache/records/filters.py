@@ -11,14 +11,14 @@ Several filters must all hold.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from fscache.errors import InvalidFilterError
 from fscache.units import parse_duration, parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from fscache.errors import InvalidFilterError
 
 _NUMBERS = ("size", "disk", "hits")
 _AGES = ("accessed", "stored")
@@ -28,16 +28,16 @@ _FORM = re.compile(r"\s*([a-z]+)\s*(>=|<=|!=|!~|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
 _TURNED = {">": "<", ">=": "<=", "<": ">", "<=": ">=", "=": "=", "!=": "!="}
 
 
-@dataclass(frozen=True, slots=True)
 class Condition:
-    """One filter: `field` stands in `operator` to `value`.
+    """One filter: `field` stands in `operator` to `value`."""
 
-    Times are seconds before now; `operator` is as the administrator wrote it.
-    """
+    __slots__ = ("field", "operator", "value")
 
-    field: str
-    operator: str
-    value: float | str
+    def __init__(self, field: str, operator: str, value: float | str) -> None:
+        """Describe a filter; times are seconds before now, `operator` is as it was written."""
+        self.field = field
+        self.operator = operator
+        self.value = value
 
     def sql(self, now: float) -> tuple[str, float | str]:
         """Return the condition on a column, and the value to bind."""
@@ -59,24 +59,30 @@ def parse_filter(text: str) -> Condition:
     """
     match = _FORM.fullmatch(text)
     if match is None:
-        raise InvalidFilterError(text=text, why="expected field, operator and value: size>1GiB")
+        raise _invalid(text, "expected field, operator and value: size>1GiB")
     field, operator, value = match.groups()
     if field in _TEXTS:
         if operator not in ("=", "!=", "~", "!~"):
-            raise InvalidFilterError(text=text, why=f"{field} is text: use =, !=, ~ or !~")
+            raise _invalid(text, f"{field} is text: use =, !=, ~ or !~")
         if not value:
-            raise InvalidFilterError(text=text, why="there is no value")
+            raise _invalid(text, "there is no value")
         return Condition(field, operator, value)
     if field not in (*_NUMBERS, *_AGES):
         known = ", ".join((*_NUMBERS, *_AGES, *_TEXTS))
-        raise InvalidFilterError(text=text, why=f"no field {field!r}; there are {known}")
+        raise _invalid(text, f"no field {field!r}; there are {known}")
     if operator.endswith("~"):
-        raise InvalidFilterError(text=text, why=f"{field} is a number: use >, >=, <, <=, = or !=")
+        raise _invalid(text, f"{field} is a number: use >, >=, <, <=, = or !=")
     try:
         number = parse_duration(value) if field in _AGES else float(parse_size(value))
     except ValueError as exc:
-        raise InvalidFilterError(text=text, why=str(exc)) from exc
+        raise _invalid(text, str(exc)) from exc
     return Condition(field, operator, number)
+
+
+def _invalid(text: str, why: str) -> InvalidFilterError:
+    from fscache.errors import InvalidFilterError  # only now: the tree costs more than a listing
+
+    return InvalidFilterError(text=text, why=why)
 
 
 def where(conditions: Iterable[Condition], now: float) -> tuple[str, list[float | str]]:

@@ -10,14 +10,12 @@ from __future__ import annotations
 import errno
 import os
 
-from fscache.errors import FscacheError
 from fscache.fs import atomic
 from fscache.fs.lock import guard
 from fscache.records import schema
 from fscache.records.catalog import Catalog
 from fscache.records.fold import Folder, fold
 from fscache.records.journal import BORN
-from fscache.records.rebuild import Survey, begin_journal, rebuild
 from fscache.records.root import translate, translated
 from fscache.records.segments import JournalGapError, is_born, journal_id
 
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
-    from fscache.records.rebuild import Progress
+    from fscache.records.rebuild import Progress, Survey
     from fscache.records.root import Root
     from fscache.records.sources import Source
 
@@ -76,9 +74,9 @@ class Opener:
         try:
             with self._lock():
                 return self._refresh()
-        except FscacheError:
-            raise
         except OSError as exc:
+            if _is_ours(exc):
+                raise
             if exc.errno not in _CANNOT_WRITE:
                 raise translate(exc, self._root.path) from exc
         except schema.Error as exc:
@@ -97,9 +95,9 @@ class Opener:
         try:
             with self._lock():
                 return self._rebuild()
-        except FscacheError:
-            raise
         except OSError as exc:
+            if _is_ours(exc):
+                raise
             raise translate(exc, self._path) from exc
         except schema.Error as exc:
             raise translate(schema.as_os_error(exc), self._path) from exc
@@ -168,6 +166,8 @@ class Opener:
         return self._existing(writable=True)
 
     def _rebuild(self) -> Survey:
+        from fscache.records.rebuild import begin_journal
+
         begin_journal(self._root)
         # The walk may find what no record tells of: from here on the journal alone is not enough.
         atomic.remove(f"{self._journal}/{BORN}")
@@ -194,6 +194,8 @@ class Opener:
 
     def _from_journal(self, target: str) -> tuple[schema.Connection, Survey]:
         """Fold the whole journal: quicker than a walk, and nothing was there before it began."""
+        from fscache.records.rebuild import Survey
+
         db = schema.create(target)
         try:
             schema.finish(db)
@@ -208,6 +210,8 @@ class Opener:
         return db, Survey()
 
     def _from_files(self, target: str) -> tuple[schema.Connection, Survey]:
+        from fscache.records.rebuild import rebuild
+
         old: str | None = self._path
         try:
             schema.open_existing(self._path, writable=False).close()
@@ -238,3 +242,10 @@ class Opener:
             db = self._from_files("")[0]
             return Catalog(db, self._root, self._sources, private=True)
         return catalog
+
+
+def _is_ours(exc: OSError) -> bool:
+    """Whether an error is of our tree already; some of that are the system's kinds, too."""
+    from fscache.errors import FscacheError  # only now: the tree costs more than a listing
+
+    return isinstance(exc, FscacheError)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from urllib.parse import quote
 
 APPLICATION_ID = 0x66736331  # "fsc1"
 SCHEMA_VERSION = 1
@@ -80,7 +79,7 @@ class UnusableError(Exception):
 def create(path: str) -> Connection:
     """Make an empty catalog without indexes at `path`, an empty text for a private one."""
     db = sqlite3.connect(
-        f"file:{quote(path)}" if path else "",
+        f"file:{_quoted(path)}" if path else "",
         uri=True,
         timeout=BUSY_SECONDS,
         isolation_level=None,
@@ -119,7 +118,7 @@ def make_indexes(db: Connection) -> None:
 
 def attach(db: Connection, path: str, name: str) -> None:
     """Make another catalog readable beside this one."""
-    db.execute(f"ATTACH ? AS {name}", (f"file:{quote(path)}?mode=ro",))
+    db.execute(f"ATTACH ? AS {name}", (f"file:{_quoted(path)}?mode=ro",))
 
 
 def open_existing(path: str, *, writable: bool) -> Connection:
@@ -134,7 +133,7 @@ def open_existing(path: str, *, writable: bool) -> Connection:
     mode = "rw" if writable else "ro"
     try:
         db = sqlite3.connect(
-            f"file:{quote(path)}?mode={mode}",
+            f"file:{_quoted(path)}?mode={mode}",
             uri=True,
             timeout=BUSY_SECONDS,
             isolation_level=None,
@@ -185,6 +184,11 @@ def cannot_write(exc: Error) -> bool:
 def as_os_error(exc: Error) -> OSError:
     """Return an error of SQLite's as what the operating system must have said."""
     return OSError(_ERRNO.get(_primary(exc), errno.EIO), str(exc))
+
+
+def _quoted(path: str) -> str:
+    """Return a path as a URI has it; `urllib` would cost a listing 2 ms."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def _primary(exc: Error) -> int:

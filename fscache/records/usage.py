@@ -7,7 +7,6 @@ to the whole.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 
 from fscache.records.journal import TASK
 
@@ -40,13 +39,16 @@ SELECT host, kind, COUNT(*), SUM(size), SUM(disk) FROM entries AS e JOIN (
 """
 
 
-@dataclass(slots=True)
 class Sum:
     """A number of things and their bytes."""
 
-    count: int = 0
-    size: int = 0
-    disk: int = 0
+    __slots__ = ("count", "disk", "size")
+
+    def __init__(self, count: int = 0, size: int = 0, disk: int = 0) -> None:
+        """Begin with so many."""
+        self.count = count
+        self.size = size
+        self.disk = disk
 
     def add(self, count: int, size: int, disk: int) -> None:
         """Count more."""
@@ -55,7 +57,6 @@ class Sum:
         self.disk += disk
 
 
-@dataclass(slots=True)
 class Usage:
     """The sums of one root.
 
@@ -69,13 +70,17 @@ class Usage:
         values: Of those, the ones whose value lies in their own file.
     """
 
-    total: Sum = field(default_factory=Sum)
-    kinds: dict[str, Sum] = field(default_factory=dict)
-    hosts: dict[str, Sum] = field(default_factory=dict)
-    ages: dict[str, Sum] = field(default_factory=dict)
-    objects: Sum = field(default_factory=Sum)
-    entries: int = 0
-    values: Sum = field(default_factory=Sum)
+    __slots__ = ("ages", "entries", "hosts", "kinds", "objects", "total", "values")
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.total = Sum()
+        self.kinds: dict[str, Sum] = {}
+        self.hosts: dict[str, Sum] = {}
+        self.ages: dict[str, Sum] = {}
+        self.objects = Sum()
+        self.entries = 0
+        self.values = Sum()
 
 
 def usage(db: Connection, now: float) -> Usage:

@@ -67,7 +67,7 @@ def test_the_first_catalog_comes_from_the_journal_alone(
     def walk(*_arguments: object, **_options: object) -> None:
         raise AssertionError("nothing should be walked")
 
-    monkeypatch.setattr("fscache.records.opener.rebuild", walk)
+    monkeypatch.setattr("fscache.records.rebuild.rebuild", walk)
     assert opened(filled) == (objects_on_disk(filled), [])
 
 
