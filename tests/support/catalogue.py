@@ -6,9 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fscache.cache import Cache
 
 
 @dataclass
@@ -76,3 +82,29 @@ def make(rows: int = 4000, seed: int = 1) -> Sky:
         ext[band][rng.random(rows) < 0.05] = np.nan
     ids = (1 << 55) + rng.permutation(rows).astype(np.int64)
     return Sky(ids, rng.random(rows) < 0.7, pos, flux, ext)
+
+
+def deploy(cache: Cache, table: pa.Table, name: str, files: Path, shards: int) -> None:
+    """Make a table of a cache, without a cluster."""
+    import pyarrow.parquet as pq
+
+    from fscache.grid.deploy import Deploy
+    from fscache.grid.manifests import Manifests
+
+    files.mkdir()
+    pq.write_table(table, files / "all.parquet")
+    manifests = Manifests(cache.root)
+    work = Deploy(
+        cache,
+        manifests,
+        str(files),
+        name,
+        by=("id",),
+        how="range",
+        like=None,
+        shards=shards,
+        shard_size=64 << 20,
+        columns=None,
+    )
+    manifests.write(name, work.run().encode())
+    work.clear()
