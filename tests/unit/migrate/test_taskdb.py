@@ -84,9 +84,8 @@ def nobody(msg_id: str, why: str) -> None:
 
 
 def test_every_table_is_read_the_oldest_first(tasks: TaskDatabase, path: str) -> None:
-    for number, table in enumerate(
-        ["ipython-tasks", *(f"ipython-tasks_{n}" for n in range(1, 12))]
-    ):
+    for number in reversed(range(12)):
+        table = f"ipython-tasks_{number}" if number else "ipython-tasks"
         write(path, table, [row(f"{number:02}-{part}", number) for part in "ab"])
     write(path, "_0d41c6c2_session", [row("mine")])
     write(path, "notes", [], "k text, v text")
