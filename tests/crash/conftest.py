@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TOP = {"objects", "urls", "kv", "tasks", "journal", "pins", "locks", "partial", "quarantine"}
+TOP = {
+    "objects",
+    "urls",
+    "kv",
+    "tasks",
+    "journal",
+    "pins",
+    "locks",
+    "partial",
+    "quarantine",
+    "spool",
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

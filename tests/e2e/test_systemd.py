@@ -77,6 +77,65 @@ def test_the_system_services_are_hardly_exposed(units: Path, name: str) -> None:
     assert float(match[1]) <= MOST_EXPOSURE
 
 
+def commands() -> list[tuple[str, str]]:
+    """Return unit and command line of every ExecStart."""
+    found = []
+    for unit in sorted(UNITS.glob("*/*.service")):
+        lines = re.findall(r"^ExecStart=(.*)$", unit.read_text(), re.MULTILINE)
+        assert len(lines) == 1, unit
+        found.append((f"{unit.parent.name}/{unit.name}", lines[0]))
+    return found
+
+
+@pytest.mark.parametrize(("unit", "line"), commands(), ids=[unit for unit, _ in commands()])
+def test_what_a_unit_starts_is_a_command_that_there_is(
+    tmp_path: Path, unit: str, line: str
+) -> None:
+    """Run as systemd would, on a root that holds something; what serves only reads its arguments."""
+    program, *arguments = line.split()
+    values = {
+        "${STATE_DIRECTORY}": str(tmp_path / "root"),
+        "%C": str(tmp_path),
+        "%h": str(tmp_path),
+    }
+    for name, value in values.items():
+        arguments = [argument.replace(name, value) for argument in arguments]
+    command = [str(Path(sys.executable).with_name(Path(program).name)), *arguments]
+    if "stager" in program:
+        from fscache.server.main import parser
+
+        options = parser().parse_args(arguments)
+        assert options.root.startswith(str(tmp_path))
+        assert options.port == 8077
+        return
+    if "workers" in arguments:
+        command.append("--help")  # it would run until its head is gone
+    else:
+        from fscache.cache import Cache
+
+        with Cache(tmp_path / "root") as cache:
+            cache.put(b"abc")
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=DEADLINE,
+        env={"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" not in done.stderr
+
+
+@pytest.mark.parametrize("kind", ["system", "user"])
+def test_every_timer_has_its_service_and_every_service_that_ends_its_timer(kind: str) -> None:
+    timers = {path.stem for path in (UNITS / kind).glob("*.timer")}
+    oneshot = {
+        path.stem for path in (UNITS / kind).glob("*.service") if "Type=oneshot" in path.read_text()
+    }
+    assert timers == oneshot
+
+
 class Notified:
     """The socket that systemd would listen at."""
 
