@@ -381,6 +381,30 @@ def test_migrate_brings_tasks_of_ipyparallel(shell: Shell, cache: Cache, tmp_pat
     assert not os.path.exists(path)
 
 
+def test_an_import_that_was_killed_goes_on(
+    shell: Shell, cache: Cache, tmp_path: Path, until: Callable[..., None]
+) -> None:
+    path = tasks_db(tmp_path / "tasks.db")
+    many = [(f"new-{number:05}", "{}", "2020-01-02T00:00:00+00:00") for number in range(20_000)]
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.executemany(
+            'INSERT INTO "ipython-tasks_1" (msg_id, header, submitted) VALUES (?, ?, ?)', many
+        )
+    connection.close()
+    cache.tasks.add_record("first", {})  # so that there is a root to look into
+    with shell.start("admin", "migrate", path) as process:
+        until(lambda: len(cache.tasks) > 500, "the import to be under way")
+        process.kill()
+        process.wait()
+    assert len(cache.tasks) < 20_000, "it was over before it was killed: make it longer"
+    done = shell.run("admin", "migrate", path, "--json")
+    assert done.code == 0
+    assert done.objects[0]["tasks"] == 20_006
+    assert 500 <= done.objects[0]["again"] < 20_000
+    assert len(cache.tasks) == 20_007
+
+
 def test_a_file_with_records_that_cannot_be_read_stays(
     shell: Shell, cache: Cache, tmp_path: Path
 ) -> None:

@@ -86,6 +86,14 @@ def test_making_one_opens_nothing_and_starts_nothing(
     made.close()
 
 
+def test_a_root_may_be_in_the_users_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    made = FSCacheDB(root="~/tasks")
+    made.add_record("a", {})
+    made.close()
+    assert (tmp_path / "tasks" / "FORMAT").exists()
+
+
 def test_closing_twice_does_no_harm_and_is_not_needed(db: FSCacheDB, root_path: str) -> None:
     db.add_record("a", {"submitted": NOW})
     other = FSCacheDB(root=root_path)
