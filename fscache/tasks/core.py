@@ -294,18 +294,17 @@ class Core:
 
     def _append_drop(self, rows: Sequence[int], stamp: int) -> None:
         index = self.index
+        ids = index.ids
         groups: dict[frozenset[int] | None, list[str]] = {}
-        for row in rows:
-            msg_id = index.ids[row]
-            if msg_id is None:
-                continue
-            places: frozenset[int] | None
-            if len(rows) > _EXACT_DROPS:
-                places = None
-            else:
-                chain = index.fragments.chain(index.head[row])
-                places = frozenset(where >> OFFSET_BITS for where, _, _ in chain)
-            groups.setdefault(places, []).append(msg_id)
+        if len(rows) > _EXACT_DROPS:
+            groups[None] = [msg_id for row in rows if (msg_id := ids[row]) is not None]
+        else:
+            for row in rows:
+                msg_id = ids[row]
+                if msg_id is not None:
+                    chain = index.fragments.chain(index.head[row])
+                    places = frozenset(where >> OFFSET_BITS for where, _, _ in chain)
+                    groups.setdefault(places, []).append(msg_id)
         self.copy_drop([(self.log.names(places), ids) for places, ids in groups.items()], stamp)
         self.changes += 1
 

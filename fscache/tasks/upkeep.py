@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from fscache.tasks.log import FileLog
 
 REAPED_AT_ONCE = 256
-SNAPSHOT_FRAMES = 32_768
-"""Frames since the last snapshot that are worth one; reading so many takes 0.1 s."""
+SNAPSHOT_FRAMES = 16_384
+"""Frames since the last snapshot that are worth one; reading so many takes 0.1 s.
+
+Or a sixteenth of all frames: at 100,000 records snapshots take 4 % of a writer's time, and opening
+reads one and at most 19,000 frames, in 0.2 s."""
 MIN_DEAD = 1 << 20
 """Dead bytes below which rewriting does not begin by itself."""
 SMALL = 256 * 1024
@@ -133,7 +136,7 @@ class Upkeep:
 
     def _snapshot_due(self) -> bool:
         index = self._core.index
-        due = max(SNAPSHOT_FRAMES, len(index.fragments) // 8)
+        due = max(SNAPSHOT_FRAMES, len(index.fragments) // 16)
         return self._core.since_snapshot >= due and not any(index.orphans)
 
     def _snapshot(self) -> Iterator[None]:

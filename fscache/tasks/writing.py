@@ -161,7 +161,7 @@ def _place(
         _buffers(msg_id, value, keeper) if value.__class__ is Buffers else _plain(msg_id, value)
     ):
         if piece.__class__ is tuple:
-            _refer(references, piece)  # type: ignore[arg-type]
+            _refer(references, piece)
             parts.append(piece)
             total += piece[2]
             continue
