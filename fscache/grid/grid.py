@@ -22,7 +22,7 @@ from fscache.grid.mapreduce import Run, to_stdout
 from fscache.grid.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from fscache.grid.hosts import Host
     from fscache.grid.launch import Child
     from fscache.grid.mapreduce import Progress
+    from fscache.grid.sql.driver import Run as Query
+    from fscache.grid.sql.result import Result as SQLResult
+    from fscache.grid.sql.stream import Stream
     from fscache.grid.tables import Table, Tables
     from fscache.grid.tls import KeyPair
 
@@ -85,7 +88,7 @@ class Grid(Services):
         self.cache = cache
         self.shared_temp_path = shared_temp_path
         self._children: list[Child] = []
-        self._runs: set[Run] = set()
+        self._runs: set[Run | Query] = set()
         self._output = output
         self._halted = False
         self._tables: Tables | None = None
@@ -296,6 +299,35 @@ class Grid(Services):
         )
         values: list[Any] = run.result()
         return values
+
+    def sql(
+        self,
+        query: str,
+        shared: Mapping[str, Any] | None = None,
+        *,
+        streaming: bool = False,
+        progress: bool | Callable[[Progress], None] | None = None,
+        max_gather: int | None = None,
+    ) -> SQLResult | Stream:
+        """Run a query over tables, where their shards lie; see `fscache.grid.sql.sql`.
+
+        `EXPLAIN` before it shows what each worker would compute. URLs in it are staged by this program.
+        """
+        from fscache.grid.sql.driver import start
+
+        return start(
+            self.cluster,
+            self.tables,
+            self.cache,
+            query,
+            shared,
+            streaming=streaming,
+            progress=progress,
+            max_gather=max_gather,
+            name=lambda: f"{self.cluster.client}/{next(_numbers)}",
+            runs=self._runs,
+            log=self._log,
+        )
 
     def cancel(self) -> int:
         """Cancel all runs of this program that are under way; return how many those were."""

@@ -97,6 +97,7 @@ class Node:
             "verify": self.holdings.verify,
             "pulls": self.holdings.count_pulls,
             "lookup": self.holdings.lookup_urls,
+            "columns": self._columns,
             "record": self.holdings.record_table,
             "table": self.holdings.read_table,
             "tables": self.holdings.list_tables,
@@ -171,6 +172,11 @@ class Node:
 
     def _stats(self, server: str) -> dict[str, Any]:
         return self._servers[server].stats()
+
+    def _columns(self, address: str, holders: list[str]) -> dict[str, str]:
+        from fscache.grid.sql.catalog import columns_of
+
+        return columns_of(self.holdings.path(address, holders))
 
     def _set_debug(self, *, debug: bool, verbose: bool) -> None:
         self._debug, self._verbose = debug, debug and verbose

@@ -15,6 +15,7 @@ import ctypes
 import sys
 import threading
 from collections import OrderedDict
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -76,7 +77,7 @@ class Runs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._works: set[_Work] = set()
+        self._works: set[_Work | _Guest] = set()
         _Router.install()
 
     def execute(self, run: str, blob: bytes, pieces: list[Piece]) -> list[Stretch]:
@@ -95,6 +96,21 @@ class Runs:
         finally:
             with self._lock:
                 self._works.discard(work)
+
+    @contextmanager
+    def during(self, run: str, stop: Callable[[], None]) -> Iterator[None]:
+        """Have `stop` called if the run, or all of its client, is cancelled meanwhile or has been."""
+        guest = _Guest(run, run.rpartition("/")[0], stop)
+        with self._lock:
+            known = run in self._cancelled or guest.owner in self._cancelled
+            self._works.add(guest)
+        if known:
+            stop()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._works.discard(guest)
 
     def reduce(self, run: str, blob: bytes, stretches: list[Stretch]) -> list[Stretch]:
         """Put stretches together, as `execute` maps."""
@@ -181,6 +197,15 @@ def _teller(job: Job, piece: Piece, node: Node) -> Callable[..., None]:
         node.link.tell(job.client, {**message, "index": piece.number, "text": text})
 
     return tell
+
+
+class _Guest:
+    """Work that somebody else does here, and that can be stopped."""
+
+    def __init__(self, name: str, owner: str, cancel: Callable[[], None]) -> None:
+        self.name = name
+        self.owner = owner
+        self.cancel = cancel
 
 
 class _Work:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscache.grid.engine import literal
 from fscache.grid.sql.facts import Key, Source
+from fscache.grid.sql.sandbox import opened, parquet
 from fscache.grid.values import from_json
 
 if TYPE_CHECKING:
@@ -46,6 +47,12 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
     """Return the types of a relation's columns, as DuckDB writes them."""
     rows = connection.execute(f"DESCRIBE SELECT * FROM {relation}").fetchall()  # noqa: S608 - ours
     return {str(row[0]): str(row[1]) for row in rows}
+
+
+def columns_of(path: str) -> dict[str, str]:
+    """Return the types that DuckDB sees in a Parquet file."""
+    with opened(threads=1) as connection:
+        return described(connection, parquet([path]))
 
 
 def _bare(url: str) -> str:

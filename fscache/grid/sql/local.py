@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from fscache.grid.sql.facts import Source
 from fscache.grid.sql.fragment import Room
 from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.prepare import prepare
-from fscache.grid.sql.sandbox import opened, parquet
+from fscache.grid.sql.sandbox import memory, opened, parquet
 from fscache.grid.sql.stream import Stream
 from fscache.grid.tables import Table
 
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
     from fscache.grid.sql.execute import Rows
     from fscache.grid.sql.facts import Step
     from fscache.grid.sql.result import Result
-
-
-def memory() -> int:
-    """Return the bytes of memory of this host."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 class Files:

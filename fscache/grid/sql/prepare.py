@@ -49,6 +49,11 @@ def vocabulary() -> Vocabulary:
         return _vocabulary
 
 
+def timezone() -> str:
+    """Return what times without an offset mean to DuckDB on this host."""
+    return vocabulary().timezone
+
+
 def prepare(
     text: str,
     shared: Mapping[str, Any] | None,

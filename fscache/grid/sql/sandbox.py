@@ -67,3 +67,8 @@ def parquet(paths: Iterable[str]) -> str:
     """Return what reads these Parquet files, as SQL has it."""
     listed = ", ".join(literal(os.path.abspath(path)) for path in paths)
     return f"read_parquet([{listed}])"
+
+
+def memory() -> int:
+    """Return the bytes of memory of this host."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -169,6 +169,13 @@ class Vocabulary:
         return self._names("function_type = 'aggregate'")
 
     @cached_property
+    def timezone(self) -> str:
+        """What times without an offset mean on this host."""
+        with self._lock:
+            rows = self._connection.execute("SELECT current_setting('TimeZone')").fetchall()
+        return str(rows[0][0])
+
+    @cached_property
     def steady(self) -> frozenset[str]:
         """Names of functions that depend on nothing but the rows they are given, all of them."""
         return self.scalars | self.aggregates | self._names("function_type = 'window'")

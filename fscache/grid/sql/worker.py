@@ -1,0 +1,100 @@
+"""A step of a query on a node: its files from the node's holdings, its rows back as Arrow's bytes."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fscache.grid.pickles import loads
+from fscache.grid.sql.fragment import Fragment, Room
+from fscache.grid.sql.sandbox import memory, parquet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from fscache.grid.node import Node
+
+Files = dict[str, list[tuple[str, list[str]]]]  # relation → (address, who is said to hold it)
+
+
+class Task(NamedTuple):
+    """What all portions of a step have in common.
+
+    Attributes:
+        run: Name of the query's run.
+        client: Whose it is.
+        sql: As `Step.sql`.
+        parameters: Values of its parameters.
+        wholes: Files of the relations that are whole tables.
+        inputs: Relations that are given as rows, with the types of their columns.
+        timezone: What times without an offset mean.
+        share: Part of the host's memory that a portion may use.
+        gather: Bytes that a portion's rows may have.
+    """
+
+    run: str
+    client: str
+    sql: str
+    parameters: dict[str, Any]
+    wholes: Files
+    inputs: dict[str, tuple[bytes, tuple[str, ...]]]
+    timezone: str
+    share: float
+    gather: int
+
+
+def run_portion(blob: bytes, parts: Files) -> bytes:
+    """Compute a portion of a step; what the engine is given to call."""
+    from fscache.grid.node import current
+
+    return compute(current(), loads(blob), parts)
+
+
+def compute(node: Node, task: Task, parts: Files) -> bytes:
+    """Compute a portion of a step on a node.
+
+    Raises:
+        SQLError: DuckDB failed.
+        GatherTooLargeError: there are more rows than may be sent.
+        CancelledError: the run was cancelled.
+        NotCachedError: nobody has a shard.
+    """
+    files = {
+        relation: [node.holdings.path(address, holders) for address, holders in listed]
+        for relation, listed in (task.wholes | parts).items()
+    }
+    with tempfile.TemporaryDirectory(prefix="fscache-sql-") as temp:
+        room = Room(
+            threads=1,
+            memory=int(memory() * task.share),
+            temp=temp,
+            timezone=task.timezone,
+            gather=task.gather,
+        )
+        fragment = Fragment(
+            {relation: parquet(paths) for relation, paths in files.items()},
+            {name: (unpacked(data), types) for name, (data, types) in task.inputs.items()},
+            [path for paths in files.values() for path in paths],
+            task.parameters,
+            room,
+        )
+        with fragment, node.runs.during(task.run, fragment.stop):
+            return packed(fragment.table(task.sql))
+
+
+def packed(table: pa.Table) -> bytes:
+    """Return a table as bytes."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def unpacked(data: bytes) -> pa.Table:
+    """Return what `packed` was given."""
+    import pyarrow as pa
+
+    return pa.ipc.open_stream(data).read_all()
