@@ -18,7 +18,7 @@ from sqlglot import exp
 from fscache.errors import SQLError
 from fscache.grid.sql import cells
 from fscache.grid.sql.nesting import aggregates, copy_source, fresh, group_keys, join
-from fscache.grid.sql.snippets import evaluate, fill, number
+from fscache.grid.sql.snippets import evaluate, fill, is_shared, number
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -163,9 +163,8 @@ def _pack(pairs: list[tuple[str, exp.Expr]]) -> exp.Expr:
 
 def _reads(select: exp.Select, known: Collection[str]) -> bool:
     """Whether the results of a SELECT still need its rows."""
-    kinds = (exp.Column, exp.Star)
     return bool(aggregates(select, known)) or any(
-        found.find_ancestor(exp.Select) is select
+        found.find_ancestor(exp.Select) is select and not is_shared(found)
         for item in select.expressions
-        for found in item.find_all(*kinds)
+        for found in item.find_all(exp.Column, exp.Star)
     )

@@ -51,8 +51,12 @@ class Result:
         return found
 
     def batches(self) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, as `arrow` has them, in portions."""
-        yield from self.arrow().to_batches()
+        """Yield the rows, as `arrow` has them, in portions; one at least, which may have no rows."""
+        import pyarrow as pa
+
+        table = self.arrow()
+        nothing = [pa.array([], kind) for kind in table.schema.types]
+        yield from table.to_batches() or [pa.record_batch(nothing, schema=table.schema)]
 
     def __len__(self) -> int:
         return int(self._table.num_rows)

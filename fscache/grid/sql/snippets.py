@@ -99,13 +99,18 @@ def evaluate(expression: exp.Expr, shared: Mapping[str, Any]) -> Any:
         return _BINARY[type(expression)](left, right)
     if isinstance(expression, exp.Column):
         name = expression.name
-        if expression.table.lower() == "shared":
+        if is_shared(expression):
             if name not in shared:
                 raise SQLError(f"there is no shared value {name!r}")
             return shared[name]
         if not expression.table and name.lower() in CONSTANTS:
             return CONSTANTS[name.lower()]
     raise SQLError(f"{write(expression)} must not depend on the rows")
+
+
+def is_shared(expression: exp.Expr) -> bool:
+    """Whether this stands for a value that is passed with the query."""
+    return isinstance(expression, exp.Column) and expression.table.lower() == "shared"
 
 
 def named(
