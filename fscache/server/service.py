@@ -38,7 +38,6 @@ from fscache.server.rpc import Methods
 from fscache.server.spool import NEW, Spool
 from fscache.server.sql import Queries
 from fscache.server.tasks import TaskCalls
-from fscache.server.tasks import TaskCalls
 from fscache.server.tls import Certificate
 from fscache.server.watch import Watch
 from fscache.server.watches import Watches
@@ -143,7 +142,6 @@ class Server:
             Metastore(stores),
             KVCalls(stores),
             Watches(stores),
-            TaskCalls(self.cache, stopping),
             TaskCalls(self.cache, stopping),
         )
         self._queries = None if run is None else Queries(run(self.cache), settings.limits)
