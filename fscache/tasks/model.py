@@ -101,11 +101,14 @@ def check_id(msg_id: object) -> bytes:
     Any text will do, separators and `..` too: no path is ever made of it.
 
     Raises:
-        InvalidRecordError: no text, empty, or over 65,535 bytes.
+        InvalidRecordError: no text, empty, half a character, or over 65,535 bytes.
     """
     if not isinstance(msg_id, str) or not msg_id:
         raise InvalidRecordError(repr(msg_id), "a task's id is a text that is not empty")
-    data = msg_id.encode("utf-8", "surrogatepass")
+    try:
+        data = msg_id.encode()
+    except UnicodeEncodeError as exc:  # half a character: the catalog could not name it
+        raise InvalidRecordError(repr(msg_id)[:80], "a task's id is whole characters") from exc
     if len(data) > MAX_ID_BYTES:
         raise InvalidRecordError(f"{msg_id[:40]}…", f"the id has over {MAX_ID_BYTES} bytes")
     return data

@@ -152,20 +152,20 @@ class Reader:
                 self._memory.move_to_end(row)
                 plain: Any = values.decode(known[1])
                 return {**plain, **known[2]}
-        if fields == _ALL:
+        everything = fields == _ALL
+        if everything:
             fields = _IN_JSON
             for position, field in _TEXT_COLUMNS:
                 column = index.texts[position]
                 if column.has_elsewhere and column.codes[row] == ELSEWHERE_CODE:
                     fields |= _BITS[field]
-        fields &= index.present[row]
         found: Record = {}
-        if not fields:
+        if not fields & index.present[row]:
             return found
         chain = index.fragments.saying(index.head[row], fields)
         for place in chain:
             self._add(found, index.ids[row], place)
-        if len(chain) > _LONG_CHAIN and fields & _IN_JSON == index.present[row] & _IN_JSON:
+        if everything and len(chain) > _LONG_CHAIN:
             self._remember(row, found)
         return found
 

@@ -42,7 +42,7 @@ MANY_SMALL = 32
 """Finished segments under SMALL bytes that are worth being put together."""
 _PART_SECONDS = 0.001
 _CHECK_FRAMES = 512
-_DISCARD_SECONDS = 30.0
+DISCARD_SECONDS = 30.0
 
 
 class Upkeep:
@@ -69,8 +69,9 @@ class Upkeep:
         self._keeper = keeper
         self._remove_objects = remove_objects
         self._job: Iterator[None] | None = None
-        self._discarded_at = 0.0
+        self._discard_at = 0.0
         self._discarding: threading.Thread | None = None
+        self._hurry = threading.Event()
 
     def step(self) -> None:
         """Do a part of what there is to do."""
@@ -110,6 +111,7 @@ class Upkeep:
         """Leave what is under way to the parent process."""
         self._job = None
         self._discarding = None
+        self._hurry = threading.Event()
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -221,26 +223,34 @@ class Upkeep:
             self._core.copy_drop(groups, frame.stamp)
 
     def _discard_soon(self) -> None:
-        """Have objects that no record names removed, in a thread: the catalog is slow to open."""
+        """Have objects that no record names removed, in a thread: the catalog is slow to open.
+
+        Not again within half a minute; then the thread waits for it, as perhaps nobody calls any more.
+        """
         if self._remove_objects is None or not self._keeper.discarded:
             return
-        now = time.monotonic()
-        if now - self._discarded_at < _DISCARD_SECONDS:
+        if self._discarding is not None and self._discarding.is_alive():
             return
-        self._discarded_at = now
+        now = time.monotonic()
+        wait = max(0.0, self._discard_at - now)
+        self._discard_at = now + wait + DISCARD_SECONDS
         self._discarding = threading.Thread(
-            target=_quietly,
-            args=(self._remove_objects, self._keeper.take_discarded()),
-            name="fscache-task-objects",
-            daemon=True,
+            target=self._discard_later, args=(wait,), name="fscache-task-objects", daemon=True
         )
         self._discarding.start()
+
+    def _discard_later(self, wait: float) -> None:
+        self._hurry.wait(wait)
+        if self._remove_objects is not None:
+            _quietly(self._remove_objects, self._keeper.take_discarded())
 
     def _discard(self) -> None:
         """Have them removed now."""
         discarding, self._discarding = self._discarding, None
         if discarding is not None:
+            self._hurry.set()
             discarding.join()
+            self._hurry.clear()
         if self._remove_objects is not None and self._keeper.discarded:
             _quietly(self._remove_objects, self._keeper.take_discarded())
 

@@ -132,6 +132,7 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
             if value is None:
                 nulls |= bit
                 numbers[position] = NULL
+                body[key] = None
             else:
                 body[key], numbers[position] = _place(msg_id, value, keeper, blobs, references)
     if appended:

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from fscache.errors import NoSuchTaskError, TaskExistsError
 from fscache.records.root import Root
 from fscache.tasks import backends
-from fscache.tasks.model import EMPTY
+from fscache.tasks.model import EMPTY, FIELDS
 from tests.conftest import Clock
 from tests.support.catalogs import keeper_of
 from tests.support.tasks import hasten_upkeep, matches
@@ -24,6 +24,7 @@ from tests.support.tasks import hasten_upkeep, matches
 pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 START = datetime(2025, 6, 1, 12, tzinfo=UTC)
+EVERY = dict.fromkeys((*FIELDS, "own"))
 IDS = st.sampled_from([*(f"id-{number}" for number in range(6)), "../..", "a/b", "ü \n"])
 MOMENTS = st.none() | st.integers(0, 5).map(lambda minutes: START + timedelta(minutes=minutes))
 BUFFERS = st.lists(
