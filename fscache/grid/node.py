@@ -175,8 +175,9 @@ class Node:
 
     def _columns(self, address: str, holders: list[str]) -> dict[str, str]:
         from fscache.grid.sql.catalog import columns_of
+        from fscache.grid.sql.sandbox import directories
 
-        return columns_of(self.holdings.path(address, holders))
+        return columns_of(self.holdings.path(address, holders), directories(self.cache))
 
     def _set_debug(self, *, debug: bool, verbose: bool) -> None:
         self._debug, self._verbose = debug, debug and verbose

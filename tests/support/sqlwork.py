@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 from fscache.grid.sql import catalog as facts
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.facts import Key, Limits, Source
-from fscache.grid.sql.fragment import Fragment, Room
+from fscache.grid.sql.fragment import Fragment
 from fscache.grid.sql.prepare import prepare
-from fscache.grid.sql.sandbox import opened, parquet
+from fscache.grid.sql.sandbox import Setting, parquet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class Shards:
     """Tables as lists of Parquet files; a `Catalog`, and `Workers` that each take every n-th shard."""
 
-    def __init__(self, workers: int = 2, limits: Limits | None = None) -> None:
+    def __init__(self, top: str, workers: int = 2, limits: Limits | None = None) -> None:
+        self.setting = Setting(threads=1, directories=(os.path.join(top, ""),))
         self.paths: dict[str, list[str]] = {}
         self.keys: dict[str, Key | None] = {}
         self.workers = workers
@@ -37,13 +38,11 @@ class Shards:
         self.ran: list[Step] = []
         self._columns: dict[str, dict[str, str]] = {}
         self._parameters: Mapping[str, Any] = {}
-        self._types: dict[str, Sequence[str]] = {}
 
     def add(self, name: str, paths: Sequence[str], key: Key | None = None) -> None:
         self.paths[name] = list(paths)
         self.keys[name] = key
-        with opened(threads=1) as connection:
-            self._columns[name] = facts.described(connection, parquet(paths[:1]))
+        self._columns[name] = facts.columns_of(paths[0], self.setting.directories)
 
     # -- a catalog ----------------------------------------------------------------------------
 
@@ -58,7 +57,7 @@ class Shards:
         size = sum(map(os.path.getsize, paths))
         return Source(name, self._columns[name], rows, size, len(paths), self.keys[name])
 
-    def file(self, name: str) -> tuple[list[str], str]:
+    def file(self, name: str) -> str:
         raise LookupError(name)
 
     # -- workers ------------------------------------------------------------------------------
@@ -75,8 +74,7 @@ class Shards:
                 for view, name in step.parts.items()
             } | {view: self.paths[name] for view, name in step.wholes.items()}
             relations = {view: parquet(paths) for view, paths in files.items()}
-            paths = [path for found in files.values() for path in found]
-            with Fragment(relations, inputs, paths, self._parameters, Room(threads=1)) as fragment:
+            with Fragment(relations, inputs, self._parameters, self.setting) as fragment:
                 yield fragment.table(step.sql)
 
     def stop(self) -> None:
@@ -91,7 +89,7 @@ class Shards:
         self.ran = []
         _query, bound = self.prepare(text, shared)
         self._parameters = bound.parameters
-        return Execution(bound, self, Room(threads=1)).result()
+        return Execution(bound, self, self.setting).result()
 
     def alone(self, text: str) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:
         """Return names, types and rows as one DuckDB gives them over all files."""

@@ -14,7 +14,7 @@ import duckdb
 
 from fscache.errors import SQLError
 from fscache.grid.engine import quoted
-from fscache.grid.sql.sandbox import lock, opened
+from fscache.grid.sql.sandbox import Setting, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fscache.grid.sql.facts import Plan, Source
     from fscache.grid.sql.parse import Query
 
+PLANNING = Setting(threads=1)
+"""Of the database that queries are read and bound in."""
 _PARAMETER = re.compile(r"\$(shared_\d+)\b")
 
 
@@ -38,8 +40,7 @@ class Binder:
 
     def __init__(self, parameters: Mapping[str, Any]) -> None:
         self._parameters = parameters
-        self._connection = opened(threads=1)
-        lock(self._connection)
+        self._connection = connect(PLANNING)
 
     def query(self, query: Query, sources: Mapping[str, Source]) -> Columns:
         """Return what the answer is to be.

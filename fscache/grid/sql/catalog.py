@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscache.grid.engine import literal
 from fscache.grid.sql.facts import Key, Source
-from fscache.grid.sql.sandbox import opened, parquet
+from fscache.grid.sql.sandbox import Setting, connect, parquet
 from fscache.grid.values import from_json
 
 if TYPE_CHECKING:
@@ -49,9 +49,9 @@ def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str,
     return {str(row[0]): str(row[1]) for row in rows}
 
 
-def columns_of(path: str) -> dict[str, str]:
-    """Return the types that DuckDB sees in a Parquet file."""
-    with opened(threads=1) as connection:
+def columns_of(path: str, directories: tuple[str, ...]) -> dict[str, str]:
+    """Return the types that DuckDB sees in a Parquet file in these directories."""
+    with connect(Setting(threads=1, directories=directories)) as connection:
         return described(connection, parquet([path]))
 
 

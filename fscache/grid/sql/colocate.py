@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from fscache.grid.sql.vocabulary import Vocabulary
 
 Place = tuple[str, str]  # source, column
-_REPEATABLE = {"avg", "bool_and", "bool_or", "count", "count_star", "max", "mean", "min", "sum"}
+_REPEATABLE = {
+    *("avg", "bool_and", "bool_or", "count", "count_star", "max", "mean", "min", "sum"),
+    "unnest",  # the rows of a list are the same everywhere, if the list is
+}
 
 
 class Links:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 import time
 from concurrent.futures import CancelledError
@@ -16,7 +15,6 @@ from fscache.grid.pickles import dumps
 from fscache.grid.sql.catalog import source_of
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.explain import explained
-from fscache.grid.sql.fragment import Room
 from fscache.grid.sql.local import Files, reporter
 from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.portions import rounds
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
     from fscache.grid.sql.execute import Bound, Rows
     from fscache.grid.sql.facts import Source, Step
     from fscache.grid.sql.result import Result
+    from fscache.grid.sql.sandbox import Setting
     from fscache.grid.tables import Table, Tables
     from fscache.grid.tasklog import TaskLog
 
@@ -74,8 +73,8 @@ class GridTables:
         table = self._table(name)
         return None if table is None else source_of(name, table, self._columns(table))
 
-    def file(self, name: str) -> tuple[list[str], str]:
-        """Return where the bytes of a URL are, and what reads them."""
+    def file(self, name: str) -> str:
+        """Return what reads a URL, as SQL has it."""
         return self.files.file(name)
 
     def _table(self, name: str) -> Table | None:
@@ -112,7 +111,7 @@ class Portions:
         tables: Mapping[str, Table | None],
         workers: list[WorkerInfo],
         *,
-        room: Room,
+        gather: int,
         single: bool,
         on_done: Callable[[int], None],
     ) -> None:
@@ -121,7 +120,7 @@ class Portions:
         self._bound = bound
         self._tables = {name: table for name, table in tables.items() if table is not None}
         self._workers = workers
-        self._room = room
+        self._limit = gather
         self._single = single
         self._on_done = on_done
         self._futures: list[Any] = []
@@ -192,9 +191,9 @@ class Portions:
             dict(self._bound.parameters),
             {relation: self._files(name) for relation, name in step.wholes.items()},
             {name: (packed(table), tuple(types)) for name, (table, types) in inputs.items()},
-            self._room.timezone or "UTC",
+            timezone(),
             _MEMORY / max(hosts.values()),
-            self._room.gather or 0,
+            self._limit,
         )
 
     def _items(self, step: Step) -> list[Item]:
@@ -235,7 +234,8 @@ class Run:
         tables: Mapping[str, Table | None],
         workers: list[WorkerInfo],
         *,
-        room: Room,
+        setting: Setting,
+        gather: int,
         streaming: bool,
         report: Callable[[Progress], None],
         on_end: Callable[[Run, BaseException | None], None],
@@ -252,12 +252,12 @@ class Run:
             bound,
             tables,
             workers,
-            room=room,
+            gather=gather,
             single=streaming and bound.plan.streams,
             on_done=self._note,
         )
         self._total = sum(portions.count(step) for step in bound.plan.steps if not step.here)
-        self.execution = Execution(bound, portions, room)
+        self.execution = Execution(bound, portions, setting, gather)
 
     @property
     def progress(self) -> Progress:
@@ -324,17 +324,13 @@ def start(
         runs: Where the run is to be kept while it is under way.
         log: Where it is recorded.
     """
-    total = memory()
+    limit = max_gather or memory() // 4
     with ExitStack() as stack:
         catalog = GridTables(tables, cluster, cache)
         stack.callback(catalog.files.close)
         read, bound = prepare(query, shared, catalog)
         if read.explain:
             return explained(bound)
-        temp = stack.enter_context(tempfile.TemporaryDirectory(prefix="fscache-sql-"))
-        room = Room(
-            memory=total // 2, temp=temp, timezone=timezone(), gather=max_gather or total // 4
-        )
         run_name = name()
         remote = any(not step.here for step in bound.plan.steps)
         workers = cluster.workers() if remote else []
@@ -351,7 +347,8 @@ def start(
             bound,
             catalog.found,
             workers,
-            room=room,
+            setting=catalog.files.setting,
+            gather=limit,
             streaming=streaming,
             report=reporter(progress, "sql"),
             on_end=ended,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fscache.errors import GatherTooLargeError
-from fscache.grid.sql.fragment import Fragment, Room
+from fscache.grid.sql.fragment import Fragment
 from fscache.grid.sql.result import Result
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fscache.grid.sql.bind import Columns
     from fscache.grid.sql.facts import Plan, Step
+    from fscache.grid.sql.sandbox import Setting
 
     Rows = tuple[pa.Table, tuple[str, ...]]
 
@@ -30,14 +31,14 @@ class Bound:
         steps: What each step gives.
         answer: What the query gives.
         parameters: Values of its parameters.
-        files: Where the tables of `plan.local` lie, and what reads them, by name of the relation.
+        files: What reads the tables of `plan.local`, as SQL has it, by name of the relation.
     """
 
     plan: Plan
     steps: dict[str, Columns]
     answer: Columns
     parameters: Mapping[str, Any]
-    files: dict[str, tuple[list[str], str]]
+    files: dict[str, str]
 
 
 class Workers(Protocol):
@@ -53,10 +54,21 @@ class Workers(Protocol):
 class Execution:
     """One run of a plan."""
 
-    def __init__(self, bound: Bound, workers: Workers, room: Room) -> None:
+    def __init__(
+        self, bound: Bound, workers: Workers, setting: Setting, gather: int | None = None
+    ) -> None:
+        """Run a plan.
+
+        Args:
+            bound: The plan.
+            workers: What runs its steps.
+            setting: Of the database that computes the rest here.
+            gather: Bytes that may come together.
+        """
         self._bound = bound
         self._workers = workers
-        self._room = room
+        self._setting = setting
+        self._limit = gather
         self._here: Fragment | None = None
         self._stopped = False
 
@@ -65,7 +77,7 @@ class Execution:
 
         Raises:
             SQLError: a query failed.
-            GatherTooLargeError: more came together than `room.gather`.
+            GatherTooLargeError: more came together than `gather`.
             CancelledError: `stop` was called.
             HostDied: workers died again and again.
         """
@@ -106,10 +118,10 @@ class Execution:
                 inputs = {name: self._input(here, name, have) for name in step.inputs}
                 table = self._gather(step, inputs)
             total += table.nbytes
-            if self._room.gather is not None and total > self._room.gather:
+            if self._limit is not None and total > self._limit:
                 raise GatherTooLargeError(
                     "the rows that would have to come together are too many",
-                    self._room.gather,
+                    self._limit,
                     total,
                 )
             have[step.name] = (table, types)
@@ -126,11 +138,11 @@ class Execution:
             tables.append(table)
             size += table.nbytes
             rows += table.num_rows
-            if self._room.gather is not None and size > self._room.gather:
+            if self._limit is not None and size > self._limit:
                 self._workers.stop()
                 raise GatherTooLargeError(
                     "the rows that would have to come together are too many",
-                    self._room.gather,
+                    self._limit,
                     size,
                 )
             if step.enough is not None and rows >= step.enough:
@@ -149,10 +161,9 @@ class Execution:
         return Result(table, answer.names, answer.types)
 
     def _opened(self) -> Fragment:
-        files = self._bound.files
-        paths = [path for found, _reads in files.values() for path in found]
-        relations = {name: reads for name, (_paths, reads) in files.items()}
-        self._here = Fragment(relations, {}, paths, self._bound.parameters, self._room)
+        self._here = Fragment(
+            self._bound.files, {}, self._bound.parameters, self._setting, self._limit
+        )
         if self._stopped:
             self._here.stop()
         return self._here

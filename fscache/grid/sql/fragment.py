@@ -1,4 +1,4 @@
-"""Running one query over files and rows that are given, in a DuckDB that sees nothing else.
+"""Running one query over files and rows that are given, in a DuckDB that reads nothing else.
 
 What a worker does for a step, and what is done here for the answer, is this.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
@@ -15,33 +15,17 @@ from fscache.errors import GatherTooLargeError, SQLError
 from fscache.grid.engine import quoted
 from fscache.grid.sql.bind import parameters_of, reason
 from fscache.grid.sql.catalog import described
-from fscache.grid.sql.sandbox import lock, opened
+from fscache.grid.sql.sandbox import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
+    from fscache.grid.sql.sandbox import Setting
+
 _BATCH = 122_880  # rows that are handled at once: DuckDB's own portion
 _AGAIN = 0.05  # s after which a query that is to end is told so again
-
-
-class Room(NamedTuple):
-    """What a query may use.
-
-    Attributes:
-        threads: How many.
-        memory: Bytes, before it writes to `temp`.
-        temp: A directory; None if it may not write.
-        timezone: What times without an offset mean.
-        gather: Bytes that its answer may have.
-    """
-
-    threads: int | None = None
-    memory: int | None = None
-    temp: str | None = None
-    timezone: str | None = None
-    gather: int | None = None
 
 
 class Fragment:
@@ -51,31 +35,28 @@ class Fragment:
         self,
         relations: Mapping[str, str],
         rows: Mapping[str, tuple[pa.Table, Sequence[str]]],
-        paths: Sequence[str],
         parameters: Mapping[str, Any],
-        room: Room,
+        setting: Setting,
+        gather: int | None = None,
     ) -> None:
-        """Open a database.
+        """Connect.
 
         Args:
             relations: What reads each relation's files, as SQL has it.
             rows: Relations that are given as rows, with DuckDB's types of their columns.
-            paths: The files; no others can be read.
             parameters: Values of `$NAME`.
-            room: What the query may use.
+            setting: Of the database.
+            gather: Bytes that an answer may have.
         """
         self._parameters = parameters
-        self._room = room
+        self._limit = gather
         self._stopped = threading.Event()
         self._ended = threading.Event()
-        self._connection = opened(
-            threads=room.threads, memory=room.memory, temp=room.temp, timezone=room.timezone
-        )
+        self._connection = connect(setting)
         for name, reads in relations.items():
             self._view(name, "*", reads)
         for name, (table, types) in rows.items():
             self.add(name, table, types)
-        lock(self._connection, paths)
 
     def add(self, name: str, table: pa.Table, types: Sequence[str]) -> None:
         """Add a relation that is given as rows."""
@@ -106,11 +87,11 @@ class Fragment:
         schema, reader = self._read(query, types)
         for batch in reader:
             size += batch.nbytes
-            if self._room.gather is not None and size > self._room.gather:
+            if self._limit is not None and size > self._limit:
                 self.stop()
                 raise GatherTooLargeError(
                     "the rows that would have to come together are too many",
-                    self._room.gather,
+                    self._limit,
                     size,
                 )
             batches.append(batch)

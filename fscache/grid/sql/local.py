@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,9 @@ from fscache.grid.sql import catalog as facts
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.explain import explained
 from fscache.grid.sql.facts import Source
-from fscache.grid.sql.fragment import Room
 from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.prepare import prepare
-from fscache.grid.sql.sandbox import memory, opened, parquet
+from fscache.grid.sql.sandbox import Setting, connect, directories, memory, parquet
 from fscache.grid.sql.stream import Stream
 from fscache.grid.tables import Table
 
@@ -31,11 +29,17 @@ if TYPE_CHECKING:
     from fscache.grid.sql.result import Result
 
 
+def setting_for(cache: Cache) -> Setting:
+    """Return what a query may use of the host that asks."""
+    return Setting(memory=memory() // 2, directories=directories(cache))
+
+
 class Files:
     """URLs as tables: staged when they are asked for, and leased until `close`."""
 
     def __init__(self, cache: Cache) -> None:
         self.cache = cache
+        self.setting = setting_for(cache)
         self._leases = ExitStack()
         self._found: dict[str, tuple[str, dict[str, str]]] = {}
 
@@ -44,17 +48,15 @@ class Files:
         path, columns = self._look(url)
         return facts.file_source(url, path, columns)
 
-    def file(self, url: str) -> tuple[list[str], str]:
-        """Return where a URL's bytes are, and what reads them."""
+    def file(self, url: str) -> str:
+        """Return what reads a URL, as SQL has it."""
         path, _columns = self._look(url)
-        return [path], facts.reader(url, path)
+        return facts.reader(url, path)
 
     def schema(self, url: str) -> pa.Schema:
         """Return a URL's Arrow schema."""
-        path, _columns = self._look(url)
-        with opened(threads=1) as connection:
-            reads = facts.reader(url, path)
-            return connection.sql(f"SELECT * FROM {reads} LIMIT 0").to_arrow_table().schema  # noqa: S608
+        with connect(self.setting) as connection:
+            return connection.sql(f"SELECT * FROM {self.file(url)} LIMIT 0").to_arrow_table().schema  # noqa: S608
 
     def close(self) -> None:
         """Give back the leases."""
@@ -65,7 +67,7 @@ class Files:
         if found is None:
             self.cache.get(url)
             path = str(self._leases.enter_context(self.cache.lease(url)))
-            with opened(threads=1) as connection:
+            with connect(self.setting) as connection:
                 columns = facts.described(connection, facts.reader(url, path))
             found = self._found[url] = (path, columns)
         return found
@@ -98,19 +100,17 @@ class _Here:
         table = self._table(name)
         if table is None:
             return None
-        with opened(threads=1) as connection:
-            columns = facts.described(connection, parquet(self._paths(table)[:1]))
+        columns = facts.columns_of(self._paths(table)[0], directories(self._cache))
         # Of no shards, as a URL: everything lies here.
         return Source(name, columns, table.rows, table.size)
 
-    def file(self, name: str) -> tuple[list[str], str]:
+    def file(self, name: str) -> str:
         if is_url(name):
             return self.files.file(name)
         table = self._table(name)
         if table is None:
             raise UnknownTableError("there is none of this name", name)
-        paths = self._paths(table)
-        return paths, parquet(paths)
+        return parquet(self._paths(table))
 
     def _table(self, name: str) -> Table | None:
         if name not in self._tables:
@@ -147,15 +147,12 @@ def run(
 
     catalog = _Here(cache if cache is not None else default())
     report = reporter(progress, "sql")
-    total = memory()
     with ExitStack() as stack:
         stack.callback(catalog.files.close)
         read, bound = prepare(query, shared, catalog)
         if read.explain:
             return explained(bound)
-        temp = stack.enter_context(tempfile.TemporaryDirectory(prefix="fscache-sql-"))
-        room = Room(memory=total // 2, temp=temp, gather=max_gather or total // 4)
-        execution = Execution(bound, _Nobody(), room)
+        execution = Execution(bound, _Nobody(), catalog.files.setting, max_gather or memory() // 4)
         if not streaming:
             begun = time.monotonic()
             try:

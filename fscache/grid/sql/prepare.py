@@ -6,11 +6,11 @@ import threading
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fscache.errors import SQLError, UnknownTableError
-from fscache.grid.sql.bind import Binder
+from fscache.grid.sql.bind import PLANNING, Binder
 from fscache.grid.sql.execute import Bound
 from fscache.grid.sql.parse import parse
 from fscache.grid.sql.planner import plan, verbatim
-from fscache.grid.sql.sandbox import lock, opened
+from fscache.grid.sql.sandbox import connect
 from fscache.grid.sql.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Catalog(Protocol):
     def source(self, name: str) -> Source | None:
         """Return what is known of a table or URL; None if it is not there."""
 
-    def file(self, name: str) -> tuple[list[str], str]:
-        """Return where the files of a source without shards are, and what reads them."""
+    def file(self, name: str) -> str:
+        """Return what reads a source without shards, as SQL has it."""
 
 
 def vocabulary() -> Vocabulary:
@@ -43,9 +43,7 @@ def vocabulary() -> Vocabulary:
     global _vocabulary  # noqa: PLW0603 - the one of this process
     with _lock:
         if _vocabulary is None:
-            connection = opened(threads=1)
-            lock(connection)
-            _vocabulary = Vocabulary(connection)
+            _vocabulary = Vocabulary(connect(PLANNING))
         return _vocabulary
 
 

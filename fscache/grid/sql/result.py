@@ -5,12 +5,14 @@ The rows are held as Arrow, in DuckDB's lossless form; every other form is made 
 
 from __future__ import annotations
 
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    import duckdb
     import pandas as pd
     import pyarrow as pa
 
@@ -93,12 +95,18 @@ class Result:
         return rows if len(self) <= _SHOWN else f"{rows}, the first {_SHOWN} of which are shown"
 
     def _exported(self, export: Callable[[Any], Any]) -> Any:
-        from fscache.grid.engine import connect
-
         # Names of their own: those of the query may be equal to each other.
         plain = self._table.rename_columns([f"c{n}" for n in range(len(self.columns))])
-        with connect(threads=1) as connection:
+        with _database().cursor() as connection:
             return export(connection.from_arrow(plain))
+
+
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Return a database for exports: to make one for each would take 20 ms."""
+    from fscache.grid.engine import connect
+
+    return connect(threads=1)
 
 
 def _text(value: object) -> str:

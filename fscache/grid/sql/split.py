@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlglot import exp
 
 from fscache.grid.sql import shape
+from fscache.grid.sql.arrays import MERGED
 from fscache.grid.sql.dialect import write
 from fscache.grid.sql.facts import NotProvable
 
@@ -214,6 +215,14 @@ class _Phases:
 
 def _aggregate(node: exp.Expr, carried: _Carried, vocabulary: Vocabulary) -> exp.Expr | None:
     """Return the aggregate as computed of partial ones; None if this is no aggregate."""
+    merged = MERGED.get(node.name.lower()) if isinstance(node, exp.Anonymous) else None
+    if merged is not None:
+        # Of ours, over an aggregate that cannot be split by itself.
+        for call in node.expressions[0].find_all(exp.Func):
+            inner = shape.traits(call, vocabulary).top
+            if inner is not None and all(map(vocabulary.judged_movable, inner.parts)):
+                listed = exp.Anonymous(this="list", expressions=[carried.column(node)])
+                return exp.Anonymous(this=merged, expressions=[listed])
     top = shape.traits(node, vocabulary).top
     if top is None:
         return None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.grid.pickles import loads
-from fscache.grid.sql.fragment import Fragment, Room
-from fscache.grid.sql.sandbox import memory, parquet
+from fscache.grid.sql.fragment import Fragment
+from fscache.grid.sql.sandbox import Setting, directories, memory, parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +27,7 @@ class Task(NamedTuple):
         wholes: Files of the relations that are whole tables.
         inputs: Relations that are given as rows, with the types of their columns.
         timezone: What times without an offset mean.
-        share: Part of the host's memory that a portion may use.
+        share: Part of the host's memory for each thread of a worker.
         gather: Bytes that a portion's rows may have.
     """
 
@@ -63,23 +62,21 @@ def compute(node: Node, task: Task, parts: Files) -> bytes:
         relation: [node.holdings.path(address, holders) for address, holders in listed]
         for relation, listed in (task.wholes | parts).items()
     }
-    with tempfile.TemporaryDirectory(prefix="fscache-sql-") as temp:
-        room = Room(
-            threads=1,
-            memory=int(memory() * task.share),
-            temp=temp,
-            timezone=task.timezone,
-            gather=task.gather,
-        )
-        fragment = Fragment(
-            {relation: parquet(paths) for relation, paths in files.items()},
-            {name: (unpacked(data), types) for name, (data, types) in task.inputs.items()},
-            [path for paths in files.values() for path in paths],
-            task.parameters,
-            room,
-        )
-        with fragment, node.runs.during(task.run, fragment.stop):
-            return packed(fragment.table(task.sql))
+    setting = Setting(
+        node.threads,
+        int(memory() * task.share) * node.threads,
+        task.timezone,
+        directories(node.cache),
+    )
+    fragment = Fragment(
+        {relation: parquet(paths) for relation, paths in files.items()},
+        {name: (unpacked(data), types) for name, (data, types) in task.inputs.items()},
+        task.parameters,
+        setting,
+        task.gather,
+    )
+    with fragment, node.runs.during(task.run, fragment.stop):
+        return packed(fragment.table(task.sql))
 
 
 def packed(table: pa.Table) -> bytes:
