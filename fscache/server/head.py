@@ -11,6 +11,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAX_HEAD = 32 * 1024
 """Bytes of request line and headers together."""
@@ -21,6 +27,7 @@ _FIELDS = re.compile(rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r
 _ABSOLUTE = re.compile(r"https?://[^/?#]*", re.IGNORECASE)
 _ALONE = frozenset({"content-length", "host", "transfer-encoding", "authorization", "range"})
 _MAX_LENGTH_DIGITS = 18
+_LONGEST_KEPT = 1024  # bytes of headers that are worth remembering
 
 
 class BadRequestError(Exception):
@@ -40,7 +47,7 @@ class Head:
     path: str
     """Still percent-encoded, without the query; begins with `/`."""
     query: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     """Names in lower case; repeated ones joined by `, `."""
     length: int | None
     """Of the body, in bytes; None for a chunked one."""
@@ -67,12 +74,22 @@ def parse(data: bytes) -> Head:
     method, target, minor = line.groups()
     if method not in _METHODS:
         raise BadRequestError(501, "this method is not served")
-    start = line.end()
-    fields = _FIELDS.match(data, start)
-    if fields is None or fields.end() != len(data) - 2:
+    block = data[line.end() :]
+    read = _read_fields if len(block) <= _LONGEST_KEPT else _read_fields.__wrapped__
+    headers, length, keep_alive = read(block, persistent=minor == b"1")
+    path, query = _target(target.decode("ascii"))
+    return Head(method.decode("ascii"), path, query, headers, length, keep_alive)
+
+
+# A client sends the same headers with every request: to find them again takes 1 µs, to read them 13.
+@lru_cache(maxsize=512)
+def _read_fields(block: bytes, *, persistent: bool) -> tuple[Mapping[str, str], int | None, bool]:
+    """Return the headers up to an empty line, the length that they announce, and whether to keep."""
+    fields = _FIELDS.match(block)
+    if fields is None or fields.end() != len(block) - 2:
         raise BadRequestError(400, "the headers cannot be read")
     headers: dict[str, str] = {}
-    for field in data[start : fields.end()].decode("latin-1").split("\r\n")[:-1]:
+    for field in block[: fields.end()].decode("latin-1").split("\r\n")[:-1]:
         raw_name, _, value = field.partition(":")
         name = raw_name.lower()
         value = value.strip(" \t")
@@ -81,15 +98,10 @@ def parse(data: bytes) -> Head:
                 raise BadRequestError(400, f"more than one {name}")
             value = f"{headers[name]}, {value}"
         headers[name] = value
-    persistent = minor == b"1"
     if persistent and "host" not in headers:
         raise BadRequestError(400, "no host")
-    path, query = _target(target.decode("ascii"))
-    return Head(
-        method.decode("ascii"),
-        path,
-        query,
-        headers,
+    return (
+        MappingProxyType(headers),  # shared by requests
         _length(headers, persistent=persistent),
         _keep_alive(headers.get("connection"), persistent=persistent),
     )

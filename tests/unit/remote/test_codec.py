@@ -118,3 +118,38 @@ def test_an_unknown_error_is_a_remote_error_that_says_what_was_said(
     error = faults.decode(packed, "head:1")
     assert isinstance(error, errors.RemoteError)
     assert str(error) == "server head:1: hm"
+
+
+@given(
+    st.text("abc.XYZ_09", min_size=1),
+    st.lists(st.text(st.one_of(st.characters(), st.sampled_from("&<>\r\n\t ;]%'\"é")))),
+)
+def test_a_simple_call_is_read_as_by_the_parser(name: str, texts: list[str]) -> None:
+    try:
+        document = xmlrpc.client.dumps(tuple(texts), name).encode()
+    except UnicodeEncodeError:  # a lone surrogate
+        return
+    try:
+        params, method = codec._parse(document)
+    except codec.MalformedError:
+        with pytest.raises(codec.MalformedError):
+            codec.decode_call(document)
+    else:
+        assert codec.decode_call(document) == (method, params)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (b"<string>", b"<string><b/>"),
+        (b"k1", b"k&#49;"),
+        (b"k1", b"k]]>"),
+        (b"k1", b"k\x00"),
+        (b"k1", b"\xff"),
+        (b"</methodCall>", b"</methodCall><x/>"),
+        (b"<?xml version='1.0'?>", b"<?xml version='1.0' encoding='utf-16'?>"),
+    ],
+)
+def test_what_is_almost_a_simple_call_goes_to_the_parser(change: tuple[bytes, bytes]) -> None:
+    document = xmlrpc.client.dumps(("k1",), "get").encode().replace(*change)
+    assert codec._SIMPLE_CALL.fullmatch(document) is None
