@@ -69,6 +69,7 @@ class Upkeep:
         self._keeper = keeper
         self._remove_objects = remove_objects
         self._job: Iterator[None] | None = None
+        self._snapshot_was_last = False
         self._discard_at = 0.0
         self._discarding: threading.Thread | None = None
         self._hurry = threading.Event()
@@ -130,11 +131,12 @@ class Upkeep:
             _warn("upkeep of the task log is put off: %s", exc)
 
     def _next_job(self) -> Iterator[None] | None:
-        if self._snapshot_due():
+        # In turn, where both are due: neither must wait for ever for the other.
+        if self._snapshot_due() and not (self._snapshot_was_last and self._victims()):
+            self._snapshot_was_last = True
             return self._snapshot()
-        if self._victims(everything=False):
-            return self._compact(everything=False)
-        return None
+        self._snapshot_was_last = False
+        return self._compact() if self._victims() else None
 
     def _snapshot_due(self) -> bool:
         index = self._core.index
@@ -145,7 +147,7 @@ class Upkeep:
         self._core.since_snapshot = 0
         yield from snapshot.write(self._core.index, self._log)
 
-    def _victims(self, *, everything: bool) -> list[Segment]:
+    def _victims(self, *, everything: bool = False) -> list[Segment]:
         """Return the segments worth rewriting."""
         log = self._log
         found = []
@@ -168,7 +170,7 @@ class Upkeep:
             found += [each for each in small if log.is_abandoned(each)]
         return found
 
-    def _compact(self, *, everything: bool) -> Iterator[None]:
+    def _compact(self, *, everything: bool = False) -> Iterator[None]:
         root = self._log.root
         fd = os.open(
             f"{root.path}/locks/tasks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, root.modes.partial
@@ -240,9 +242,10 @@ class Upkeep:
         self._discarding.start()
 
     def _discard_later(self, wait: float) -> None:
-        self._hurry.wait(wait)
-        if self._remove_objects is not None:
+        while self._remove_objects is not None and self._keeper.discarded:
+            self._hurry.wait(wait)
             _quietly(self._remove_objects, self._keeper.take_discarded())
+            wait = DISCARD_SECONDS
 
     def _discard(self) -> None:
         """Have them removed now."""
