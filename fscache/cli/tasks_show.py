@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 from fscache.cli import tasks
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 _TEXTS = ("execute_input", "stdout", "stderr")
 """Keys whose values have lines of their own."""
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -50,19 +52,25 @@ def _show(record: dict[str, Any]) -> None:
 
     told = {"msg_id": record["msg_id"], "state": tasks.state_of(record)}
     told |= {key: value for key, value in tasks.as_json(record).items() if key not in _TEXTS}
+    failure = record["error"] or record["result_content"]
+    trace = failure.get("traceback") if isinstance(failure, dict) else None
+    for key in ("error", "result_content"):
+        if isinstance(told[key], dict):
+            told[key] = {name: each for name, each in told[key].items() if name != "traceback"}
     width = max(map(len, told))
     for key, value in told.items():
-        if value is None or key == "error":
+        if value is None:
             continue
         text = value if isinstance(value, str) else dumps(value, ensure_ascii=False)
         sys.stdout.write(f"{key:<{width}}  {printable(text)}\n")
     for key in _TEXTS:
         if record[key]:
             _lines(key, str(record[key]))
-    error = record["error"]
-    if isinstance(error, dict):
-        trace = error.get("traceback") or [f"{error.get('ename')}: {error.get('evalue')}"]
-        _lines("error", "".join(trace) if isinstance(trace, list) else str(trace))
+    if trace:
+        # IPython's has colours, and lines without ends; Python's has ends within lines.
+        parts = trace if isinstance(trace, list) else [trace]
+        text = "\n".join(str(part).removesuffix("\n") for part in parts)
+        _lines("traceback", _COLOUR.sub("", text))
 
 
 def _lines(key: str, text: str) -> None:

@@ -106,14 +106,18 @@ def test_an_empty_database_lists_nothing(shell: Shell, cache: Cache) -> None:
 def test_show_tells_all_but_the_buffers_bytes(shell: Shell, tasks: Tasks) -> None:
     tasks.update_record(
         "id-0",
-        {"stdout": "one\n\x1b[2Jtwo\n", "error": {"ename": "E", "traceback": ["line 1\n", "E: x"]}},
+        {
+            "stdout": "one\n\x1b[2Jtwo\n",
+            "error": {"ename": "E", "traceback": ["\x1b[0;31mline 1\x1b[39m", "line 2\n", "E: x"]},
+        },
     )
     done = shell.run("tasks", "show", "id-0", "id-1")
     told = done.out.decode()
     assert re.search(r"^state +failed$", told, re.MULTILINE)
     assert re.search(r"^buffers +\[100\]$", told, re.MULTILINE)
     assert "stdout:\n    one\n    \\x1b[2Jtwo\n" in told
-    assert "error:\n    line 1\n    E: x\n" in told
+    assert "traceback:\n    line 1\n    line 2\n    E: x\n" in told
+    assert re.search(r'^error +{"ename": "E"}$', told, re.MULTILINE)
     assert told.count("msg_id") == 2
     as_json = shell.run("tasks", "show", "id-0", "--json").objects[0]
     assert as_json["stdout"] == "one\n\x1b[2Jtwo\n"
