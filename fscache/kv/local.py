@@ -21,7 +21,7 @@ from itertools import islice
 from fscache.kv import record, values
 from fscache.kv.face import ABSENT, NOTHING, REQUIRED, KeyValues, Version, store_name, tag_words
 from fscache.kv.shelf import Shelf, encode_name
-from fscache.records.entries import name_hash
+from fscache.records.entryfile import name_hash
 from fscache.records.root import translated
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from fscache.kv.face import Pairs, Watch
     from fscache.kv.shelf import Found
     from fscache.kv.values import Serializer
-    from fscache.records.entries import Place
+    from fscache.records.entryfile import Place
     from fscache.records.root import Root
 
 _BATCH = 100  # puts for which the root's shared lock is held at once

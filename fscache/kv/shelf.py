@@ -11,7 +11,8 @@ from __future__ import annotations
 from fscache.kv import record, values
 from fscache.kv.face import NOTHING
 from fscache.kv.memory import OVERHEAD, Memory, stamp
-from fscache.records.entries import EntryStore, Place
+from fscache.records.entries import EntryStore
+from fscache.records.entryfile import Place
 from fscache.records.journal import DELETE, KV, PUT
 from fscache.records.root import translate
 

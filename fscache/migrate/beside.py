@@ -26,7 +26,7 @@ from fscache.migrate.checks import ADDRESS
 from fscache.migrate.item import Item, Passed
 from fscache.objects.digest import address_of
 from fscache.objects.layout import format_address, parse_address
-from fscache.records.entries import name_hash
+from fscache.records.entryfile import name_hash
 from fscache.records.journal import COMPLETE, PUT, TASK
 from fscache.records.pins import Pins
 from fscache.tasks.log import SUFFIX

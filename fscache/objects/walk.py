@@ -49,7 +49,8 @@ class Walk:
         self._top = top
         self._parts = split.parts
         self._left = [other.parts for other in left]
-        self._leaf = re.compile(f"[0-9a-f]{{{split.parts[-1]}}}(-[1-9][0-9]?)?", re.ASCII)
+        form = f"[0-9a-f]{{{split.parts[-1]}}}(-[1-9][0-9]?)?"
+        self._leaf = re.compile(form, re.ASCII).fullmatch
         self._stray = stray
 
     def objects(self, progress: Callable[[int, int], None] | None = None) -> Iterator[list[Found]]:
@@ -65,18 +66,26 @@ class Walk:
             yield batch
 
     def _part(self, names: list[str]) -> list[Found]:
-        found = list(self._below(self._top, names, "", 0))
+        found: list[Found] = []
+        self._below(self._top, names, "", 0, found)
         found.sort(key=lambda each: each.address)
         return found
 
-    def _below(self, path: str, names: Iterable[str], digits: str, depth: int) -> Iterator[Found]:
-        if depth == len(self._parts) - 1:
-            yield from self._leaves(path, names, digits, depth)
+    # Into one list, not out of nested generators: those took a quarter of the time.
+    def _below(
+        self, path: str, names: Iterable[str], digits: str, depth: int, found: list[Found]
+    ) -> None:
+        last = len(self._parts) - 1
+        if depth == last:
+            self._leaves(path, names, digits, depth, found)
             return
         for name in names:
-            inside = self._inside(f"{path}/{name}", name, depth)
-            if inside:
-                yield from self._below(f"{path}/{name}", inside, digits + name, depth + 1)
+            below = f"{path}/{name}"
+            inside = self._inside(below, name, depth)
+            if inside and depth + 1 == last:
+                self._leaves(below, inside, digits + name, depth + 1, found)
+            elif inside:
+                self._below(below, inside, digits + name, depth + 1, found)
 
     def _inside(self, path: str, name: str, depth: int) -> list[str]:
         if len(name) != self._parts[depth] or not is_hex(name):
@@ -92,15 +101,17 @@ class Walk:
                 self._stray(path)
             return []
 
-    def _leaves(self, path: str, names: Iterable[str], digits: str, depth: int) -> Iterator[Found]:
+    def _leaves(
+        self, path: str, names: Iterable[str], digits: str, depth: int, found: list[Found]
+    ) -> None:
         for name in names:
             below = f"{path}/{name}"
             try:
                 status = os.stat(below, follow_symlinks=False)
             except FileNotFoundError:
                 continue
-            if self._leaf.fullmatch(name) and stat.S_ISREG(status.st_mode):
-                yield Found(digits + name, below, status)
+            if self._leaf(name) and stat.S_ISREG(status.st_mode):
+                found.append(Found(digits + name, below, status))
             elif not self._was(name, depth):
                 self._stray(below)
 

@@ -6,7 +6,7 @@ import os
 
 from fscache.fs.ahead import ahead
 from fscache.fs.walk import branches
-from fscache.records.entries import TOMBSTONE, decode, name_hash, read_small
+from fscache.records.entryfile import TOMBSTONE, decode, name_hash, read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,13 +1,6 @@
-"""Entries: named, replaceable records, each a file under the hash of its name.
+"""Entries: named, replaceable records, each a file (`entryfile`) under the hash of its name.
 
-    fse1 url 0123456789abcdef 24
-    https://host/path/file.x
-    …payload…
-
-The first line holds the kind (three letters), the XXH3-64 of all that follows it, and the length of
-the name in bytes; then the name, a newline, the payload. A file holds its full name, so two names
-with one hash are told apart (the second lies in the next slot), and a file that was put under a wrong
-name is seen.
+Of two names with one hash the second lies in the next slot.
 
 Promises: a reader sees a whole old or a whole new entry, or none. A torn, corrupt or misnamed file is
 a miss, with its reason logged and the file moved to `quarantine/`; never a crash, never wrong bytes.
@@ -25,10 +18,23 @@ from __future__ import annotations
 import errno
 import os
 
-from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
+from xxhash import xxh3_64_hexdigest
 
 from fscache.fs import atomic
 from fscache.objects.layout import ENTRY_SPLIT, MAX_SLOTS
+from fscache.records.entryfile import (
+    FIRST_READ,
+    MAGIC,
+    READ,
+    SUM,
+    TOMBSTONE,
+    BadEntryError,
+    Place,
+    decode,
+    encode,
+    name_hash,
+    read_small,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,80 +42,11 @@ if TYPE_CHECKING:
 
     from fscache.objects.layout import Split
 
-_MAGIC = b"fse1 "
-_SUM = slice(9, 25)
-_FIRST_READ = 8192  # most entries in one read, those of 4 KiB values among them
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
-_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe is not waited for
-TOMBSTONE = b"del"
-
-
-class BadEntryError(ValueError):
-    """An entry's bytes cannot be believed; the message says why. Never leaves this package."""
-
-
-def name_hash(name: bytes) -> str:
-    """Return the 20 hex digits under which a name's entry lies."""
-    return xxh3_128_hexdigest(name)[:20]
-
-
-def encode(kind: bytes, name: bytes, payload: bytes) -> bytes:
-    """Return the bytes of an entry's file."""
-    rest = b" %d\n%b\n%b" % (len(name), name, payload)
-    return b"%b%b %b%b" % (_MAGIC, kind, xxh3_64_hexdigest(rest).encode("ascii"), rest)
-
-
-def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """Return kind, name and payload of an entry's file.
-
-    Raises:
-        BadEntryError: the bytes are not a whole entry.
-    """
-    if data[:5] != _MAGIC or data[8:9] != b" ":
-        raise BadEntryError("no entry, or of an unknown version")
-    rest = data[25:]
-    if xxh3_64_hexdigest(rest).encode("ascii") != data[_SUM]:
-        raise BadEntryError("checksum of the entry is wrong")
-    line_end = rest.index(b"\n")
-    name_end = line_end + 1 + int(rest[:line_end])
-    return data[5:8], rest[line_end + 1 : name_end], rest[name_end + 1 :]
 
 
 class _StuckError(Exception):
     """A bad entry that could not be moved out of the way."""
-
-
-class Place:
-    """Where the entry of a name lies, and which file that is: inode, size and mtime."""
-
-    __slots__ = ("inode", "mtime_ns", "new", "path", "size")
-
-    def __init__(
-        self, path: str, inode: int, size: int, mtime_ns: int, *, new: bool = False
-    ) -> None:
-        """Describe a file; `new` says that the name had none before."""
-        self.path = path
-        self.inode = inode
-        self.size = size
-        self.mtime_ns = mtime_ns
-        self.new = new
-
-    @classmethod
-    def of(cls, path: str, status: os.stat_result, *, new: bool = False) -> Place:
-        """Return the place of a file with this status."""
-        return cls(path, status.st_ino, status.st_size, status.st_mtime_ns, new=new)
-
-    def is_current(self) -> bool:
-        """Whether the very same file lies there now; one `stat`."""
-        try:
-            status = os.stat(self.path)
-        except OSError:
-            return False
-        return (
-            status.st_ino == self.inode
-            and status.st_mtime_ns == self.mtime_ns
-            and status.st_size == self.size
-        )
 
 
 class EntryStore:
@@ -141,7 +78,7 @@ class EntryStore:
             raise ValueError("an entry's kind has three letters")
         self.top = top
         self._kind = kind
-        self._head = _MAGIC + kind + b" "
+        self._head = MAGIC + kind + b" "
         self.split = split
         self._writer = writer
         self._quarantine = quarantine
@@ -177,7 +114,7 @@ class EntryStore:
         """Return payload, path and status of the entry of this name, None if there is none."""
         path = base = self.path(name)
         try:
-            fd = os.open(path, _READ)
+            fd = os.open(path, READ)
             try:
                 status = os.fstat(fd)
                 data = os.read(fd, status.st_size)
@@ -193,7 +130,7 @@ class EntryStore:
         if (
             data[:9] == self._head
             and rest.startswith(head)
-            and data[_SUM] == xxh3_64_hexdigest(rest).encode("ascii")
+            and data[SUM] == xxh3_64_hexdigest(rest).encode("ascii")
         ):
             return rest[len(head) :], path, status
         for slot in range(MAX_SLOTS):
@@ -263,8 +200,33 @@ class EntryStore:
     def _scan_branch(
         self, branch: Iterable[os.DirEntry[str]]
     ) -> list[tuple[bytes, bytes, os.DirEntry[str]]]:
-        loaded = ((self.load(item.path), item) for item in branch)
+        loaded = ((self._quick(item.path) or self.load(item.path), item) for item in branch)
         return [(*found, item) for found, item in loaded if found is not None]
+
+    def _quick(self, path: str) -> tuple[bytes, bytes] | None:
+        """Return what `load` does for what nearly always is; None says nothing. A third of its time."""
+        try:
+            fd = os.open(path, READ)
+        except OSError:
+            return None
+        try:
+            data = os.read(fd, FIRST_READ)
+        except OSError:
+            return None
+        finally:
+            os.close(fd)
+        rest = data[25:]
+        if (
+            len(data) == FIRST_READ
+            or data[:9] != self._head
+            or data[SUM] != xxh3_64_hexdigest(rest).encode("ascii")
+        ):
+            return None
+        length, _, held = rest.partition(b"\n")
+        if not length[1:].isdigit():
+            return None
+        end = int(length)
+        return (held[:end], held[end + 1 :]) if path == self.path(held[:end]) else None
 
     def _write(self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None) -> Place:
         base = self.path(name)
@@ -378,35 +340,3 @@ class EntryStore:
 
 def _slot_path(base: str, slot: int) -> str:
     return f"{base}-{slot}" if slot else base
-
-
-def read_small(path: str, statuses: list[os.stat_result] | None = None) -> bytes:
-    """Read a file that is expected to fit one read; one system call fewer than `open().read()`.
-
-    Args:
-        path: The file.
-        statuses: Gets the status of the very file that was read, where that is wanted.
-    """
-    for _ in range(3):
-        try:
-            fd = os.open(path, _READ)
-            try:
-                if statuses is not None:
-                    statuses.append(os.fstat(fd))
-                return _read_all(fd)
-            finally:
-                os.close(fd)
-        except OSError as exc:
-            if exc.errno != errno.ESTALE:  # NFS: the file was replaced while we had it open
-                raise
-    raise FileNotFoundError(errno.ENOENT, "the file keeps being replaced", path)
-
-
-def _read_all(fd: int) -> bytes:
-    data = os.read(fd, _FIRST_READ)
-    if len(data) < _FIRST_READ:
-        return data
-    chunks = [data]
-    while chunk := os.read(fd, os.fstat(fd).st_size):
-        chunks.append(chunk)
-    return b"".join(chunks)

@@ -16,7 +16,8 @@ import os
 from fscache.fs import atomic
 from fscache.objects.layout import ENTRY_SPLIT, FORMAT_VERSION, OBJECT_SPLIT, Split
 from fscache.objects.store import ObjectStore
-from fscache.records.entries import EntryStore, read_small
+from fscache.records.entries import EntryStore
+from fscache.records.entryfile import read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import os
 
 from xxhash import xxh3_64_hexdigest
 
-from fscache.records.entries import read_small
+from fscache.records.entryfile import read_small
 from fscache.records.journal import BORN, COMPLETE, parse_segment
 
 TYPE_CHECKING = False

@@ -24,7 +24,7 @@ from functools import cache
 
 from fscache.fs import atomic
 from fscache.fs.lock import has_locks, try_flock
-from fscache.records.entries import decode, encode, name_hash, read_small
+from fscache.records.entryfile import decode, encode, name_hash, read_small
 from stager.destination import Validator
 
 TYPE_CHECKING = False

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
 # As they are written today. A walk of a million entries cannot decode each of them field by field.
 _FIRST_LINES = re.compile(
-    r"digest ([0-9a-f]{32})\nslot (\d+)\nsize (\d+)\ninode \d+\nmtime_ns \d+\nfetched_at ([\d.]+)",
-    re.ASCII,
+    rb"digest ([0-9a-f]{20})[0-9a-f]{12}\nslot (\d+)\nsize (\d+)\ninode \d+\nmtime_ns \d+\n"
+    rb"fetched_at ([\d.]+)(?=\n|$)"
 )
+_BY = b"\nstaged_by "
 
 
 class URLSource:
@@ -56,15 +57,19 @@ class URLSource:
 
 
 def _named(name: bytes, payload: bytes) -> Named | None:
-    url = os.fsdecode(name)
-    lines = os.fsdecode(payload).split("\n")
-    found = _FIRST_LINES.fullmatch("\n".join(lines[:6]))
+    found = _FIRST_LINES.match(payload)
     if found is None:
         return _decoded(name, payload)
-    digest, slot, size, fetched_at = found.groups()
-    by = next((line[10:] for line in lines[6:] if line.startswith("staged_by ")), "")
-    address = format_address(address_of(digest), int(slot))
-    return Named(url, address=address, size=int(size), stored=float(fetched_at), by=by)
+    address, slot, size, fetched_at = found.groups()
+    by = payload.find(_BY, found.end())
+    end = payload.find(b"\n", by + 1)
+    return Named(
+        name.decode("utf-8", "surrogateescape"),
+        address=format_address(address.decode("ascii"), int(slot)),
+        size=int(size),
+        stored=float(fetched_at),
+        by="" if by < 0 else os.fsdecode(payload[by + len(_BY) : end if end >= 0 else None]),
+    )
 
 
 def _decoded(name: bytes, payload: bytes) -> Named | None:

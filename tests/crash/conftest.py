@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fscache.objects.digest import digest_of
-from fscache.records.entries import decode
+from fscache.records.entryfile import decode
 from fscache.records.root import Root
 from fscache.urls.index import URLIndex
 from fscache.urls.partials import SWEEP_AGE, Partials

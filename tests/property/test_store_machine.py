@@ -15,7 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fscache.fs.atomic import Modes, Writer
 from fscache.objects.store import ObjectStore
-from fscache.records.entries import EntryStore, name_hash
+from fscache.records.entries import EntryStore
+from fscache.records.entryfile import name_hash
 from tests.support import damage
 from tests.support.listing import files
 
@@ -196,7 +197,7 @@ class UncollidingMachine(StoreMachine):
         self.may_be_missing = set(self.entries_model) - whole
 
     def good(self, name: bytes) -> bool:
-        from fscache.records.entries import decode
+        from fscache.records.entryfile import decode
 
         with open(self.entries.path(name), "rb") as file:
             try:

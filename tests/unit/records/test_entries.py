@@ -15,14 +15,8 @@ from hypothesis import strategies as st
 
 from fscache.fs.atomic import Modes, Writer
 from fscache.objects.layout import MAX_SLOTS, Split
-from fscache.records.entries import (
-    BadEntryError,
-    EntryStore,
-    decode,
-    encode,
-    name_hash,
-    read_small,
-)
+from fscache.records.entries import EntryStore
+from fscache.records.entryfile import BadEntryError, decode, encode, name_hash, read_small
 from tests.support import damage
 from tests.support.listing import files, listing
 from tests.support.processes import ALICE, in_child
