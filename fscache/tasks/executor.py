@@ -140,10 +140,12 @@ class Executor:
                 return found
             raise found
         if outcome.get("status") in ("error", "aborted"):
-            trace = outcome.get("traceback") or ()
+            trace = outcome.get("traceback") or ""
+            if isinstance(trace, list):  # with ends of lines, or without, as IPython's
+                trace = "\n".join(str(line).removesuffix("\n") for line in trace)
             raise TaskFailedError(
                 *(msg_id, str(outcome.get("ename")), str(outcome.get("evalue"))),
-                "".join(trace) if isinstance(trace, list) else str(trace),
+                str(trace),
             )
         raise ResultUnavailableError(msg_id, "its result is not one that fscache has kept")
 

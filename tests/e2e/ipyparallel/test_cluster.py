@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("ipyparallel", reason="ipyparallel is not installed")
 
 from fscache.cache import Cache
+from fscache.errors import ResultUnavailableError, TaskFailedError
 from tests.support.commands import Shell
 from tests.support.farm import Farm, farm
 
@@ -185,6 +186,29 @@ def test_the_queries_of_the_manual_run_through_a_client(
 
     with pytest.raises(ipyparallel.RemoteError, match="did you mean 'completed'"):
         rc.db_query({"completd": None})
+
+
+def fail() -> None:
+    raise LookupError("nothing here")
+
+
+def test_a_program_beside_waits_for_the_clusters_tasks(cluster: Farm) -> None:
+    cluster.configure(f"c.IPController.db_class = {NAME!r}")
+    cluster.start(engines=1)
+    rc = cluster.client()
+    with Cache(cluster.root) as cache:
+        bad = rc[0].apply_async(fail)
+        good = rc[0].apply_async(sleep, 0.5)
+        rc.wait([bad, good], WAIT)
+        msg_id = good.msg_ids[0]
+        while not cache.tasks.count({"msg_id": msg_id}):  # the controller hears of it later than we
+            assert rc.db_query({}) is not None
+        assert cache.tasks.wait([msg_id, bad.msg_ids[0]], WAIT)
+        with pytest.raises(TaskFailedError, match="LookupError: nothing here") as caught:
+            cache.tasks.get_result(bad.msg_ids[0])
+        assert len(caught.value.traceback.splitlines()) > 3
+        with pytest.raises(ResultUnavailableError):  # in a form of theirs: a client reads it
+            cache.tasks.get_result(msg_id)
 
 
 def test_many_clients_output_is_kept_in_order(cluster: Farm, until: Callable[..., None]) -> None:
