@@ -13,6 +13,7 @@ from fscache.fs.atomic import open_quietly
 from fscache.objects.digest import digest_of
 from fscache.objects.layout import format_address, parse_address
 from fscache.records.journal import DELETE, PUT, TASK
+from fscache.records.root import translated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ class RootKeeper:
 
     def put(self, msg_id: str, data: bytes) -> tuple[str, int]:
         """Store bytes, and note that a record names them."""
-        self._begin()
-        stored = self._objects.put_bytes(data)
+        with translated(self._root.path):
+            self._begin()
+            stored = self._objects.put_bytes(data)
         self._note(msg_id, stored.address, stored.size)
         return parse_address(stored.address)
 

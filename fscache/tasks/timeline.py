@@ -80,6 +80,12 @@ class Timeline:
 
     def oldest(self) -> Iterator[int]:
         """Yield the rows in order; they may be dropped meanwhile."""
+        last = NULL
+        given: set[int] = set()  # of this instant: as in `between`, a row may be there twice
         for row, instant in zip(self._rows, self._instants, strict=True):
-            if self._truth[row] == instant:
+            if instant != last:
+                last = instant
+                given.clear()
+            if self._truth[row] == instant and row not in given:
+                given.add(row)
                 yield row
