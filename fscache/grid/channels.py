@@ -33,9 +33,12 @@ class CommChannel:
         self._closing = False
         self._sent = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        with contextlib.suppress(AttributeError, OSError):
-            comm.socket.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, int(VANISHED * 1000))
-            comm.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = getattr(comm, "stream", None)  # there is none within one process
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                wire = stream.socket
+                wire.setsockopt(socket.IPPROTO_TCP, _TCP_USER_TIMEOUT, int(VANISHED * 1000))
+                wire.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def post(self, item: Any) -> None:
         """Send an item, from any thread; items that wait are sent together."""
