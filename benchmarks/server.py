@@ -140,6 +140,7 @@ def _process(target: Callable[..., None], *arguments: object) -> Iterator[int]:
 def _redis_server() -> Iterator[int | None]:
     program = shutil.which("redis-server")
     if program is None:
+        print("redis is left out: redis-server is not installed (apt-get install redis-server)")
         yield None
         return
     with socket.socket() as sock:
