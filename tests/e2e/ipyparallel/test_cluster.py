@@ -192,7 +192,9 @@ def fail() -> None:
     raise LookupError("nothing here")
 
 
-def test_a_program_beside_waits_for_the_clusters_tasks(cluster: Farm) -> None:
+def test_a_program_beside_waits_for_the_clusters_tasks(
+    cluster: Farm, until: Callable[..., None]
+) -> None:
     cluster.configure(f"c.IPController.db_class = {NAME!r}")
     cluster.start(engines=1)
     rc = cluster.client()
@@ -201,9 +203,13 @@ def test_a_program_beside_waits_for_the_clusters_tasks(cluster: Farm) -> None:
         good = rc[0].apply_async(sleep, 0.5)
         rc.wait([bad, good], WAIT)
         msg_id = good.msg_ids[0]
-        while not cache.tasks.count({"msg_id": msg_id}):  # the controller hears of it later than we
-            assert rc.db_query({}) is not None
-        assert cache.tasks.wait([msg_id, bad.msg_ids[0]], WAIT)
+        ids = [bad.msg_ids[0], msg_id]
+        until(
+            lambda: cache.tasks.count({"msg_id": {"$in": ids}}) == 2,
+            "the controller to hear of them",
+            WAIT,
+        )
+        assert cache.tasks.wait(ids, WAIT)
         with pytest.raises(TaskFailedError, match="LookupError: nothing here") as caught:
             cache.tasks.get_result(bad.msg_ids[0])
         assert len(caught.value.traceback.splitlines()) > 3
