@@ -3,12 +3,15 @@
 What is met stays met, over restarts too: a file each, `preconditions/` in the root. Every request is
 one by itself, named `request:<id>`, met when it has ended in whatever way.
 
-Waiting parks; nothing polls. Not promised: that a name is ever forgotten; choose one per run.
+Waiting parks. What processes of the root declare met without asking this server (`Cache.met`) is seen
+after `LOOK` seconds; they, in turn, are woken at once (`fscache.tasks.needs`). Not promised: that a name
+is ever forgotten; choose one per run.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import ALL_COMPLETED, Future
 from concurrent.futures import wait as wait_for
 from contextlib import contextmanager
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fscache import errors
 from fscache.records.root import translated
+from fscache.tasks.wakeup import root_bell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
 
 REQUEST = "request:"
+LOOK = 1.0
+"""Seconds between two looks into the root: one `stat` for each name that is waited for."""
 _MAX_NAME = 512
 _MAX_NAMES = 10_000
 
@@ -56,6 +62,7 @@ class Preconditions:
         """
         self._root = root
         self._entries = root.entries("preconditions", b"pre")
+        self._bell = root_bell(root)
         self._request = request
         self._stopping = stopping
         self._mutex = threading.Lock()
@@ -69,10 +76,8 @@ class Preconditions:
         with translated(self._root.path):
             if self._entries.read(key) is None:
                 self._entries.write(key, f"{by}\n{self._root.now():.3f}".encode())
-        with self._mutex:
-            waited = self._waited.get(name)
-            if waited is not None and not waited.future.done():
-                waited.future.set_result(None)
+        self._look(name)
+        self._bell()
 
     def wait(self, names: Sequence[str], timeout: float) -> list[str]:
         """Return those of `names` that are met: when all are, or after `timeout` seconds.
@@ -84,10 +89,16 @@ class Preconditions:
         if len(names) > _MAX_NAMES:
             raise errors.RefusedRequestError("this server", f"at most {_MAX_NAMES} names")
         with self._futures(names) as futures:
-            wait_for(futures.values(), timeout, return_when=ALL_COMPLETED)
-            if self._stopping():
-                raise errors.TryAgainError("this server", "stopping")
-            return [name for name in names if futures[name].done()]
+            until = time.monotonic() + timeout
+            while True:
+                left = until - time.monotonic()
+                wait_for(futures.values(), max(0.0, min(left, LOOK)), return_when=ALL_COMPLETED)
+                if self._stopping():
+                    raise errors.TryAgainError("this server", "stopping")
+                if left <= LOOK or all(future.done() for future in futures.values()):
+                    return [name for name in names if futures[name].done()]
+                for name in futures:
+                    self._look(name)
 
     def close(self) -> None:
         """Wake everybody who waits; they are told to try again."""
@@ -96,13 +107,22 @@ class Preconditions:
                 if not waited.future.done():
                     waited.future.set_result(None)
 
+    def _look(self, name: str) -> None:
+        """Wake who waits for a name that lies in the root."""
+        if name.startswith(REQUEST) or self._entries.read(_checked(name)) is None:
+            return
+        with self._mutex:
+            waited = self._waited.get(name)
+            if waited is not None and not waited.future.done():
+                waited.future.set_result(None)
+
     @contextmanager
     def _futures(self, names: Sequence[str]) -> Iterator[dict[str, Future[Any]]]:
         found: dict[str, Future[Any]] = {}
         own: list[str] = []
         try:
             for name in dict.fromkeys(names):
-                key = _checked(name)
+                _checked(name)
                 if name.startswith(REQUEST):
                     found[name] = self._request(name[len(REQUEST) :])
                     continue
@@ -112,10 +132,7 @@ class Preconditions:
                     own.append(name)
                     found[name] = waited.future
                 # After the future is there: whoever declares it met from now on will set it.
-                if self._entries.read(key) is not None:
-                    with self._mutex:
-                        if not waited.future.done():
-                            waited.future.set_result(None)
+                self._look(name)
             yield found
         finally:
             with self._mutex:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from fscache import errors
+from fscache.cache import Cache
 from fscache.records.root import Root
 from fscache.server.preconditions import Preconditions
 
@@ -90,3 +91,22 @@ def test_a_request_can_be_waited_for_and_not_declared(preconditions: Preconditio
         preconditions.wait(["request:zzz.0"], 0)
     with pytest.raises(errors.RefusedRequestError):
         preconditions.met("request:a.0", "me")
+
+
+def test_what_a_process_of_the_root_declares_met_is_seen_and_the_other_way_round(
+    root: Root,
+) -> None:
+    ours = Preconditions(root, Board().request, lambda: False)
+    theirs = Cache(root.path)
+    done = []
+    waiters = [
+        threading.Thread(target=lambda: done.append(ours.wait(["theirs"], 30))),
+        threading.Thread(target=lambda: done.append(theirs.wait_met(["ours"], 30))),
+    ]
+    for waiter in waiters:
+        waiter.start()
+    theirs.met("theirs")
+    ours.met("ours", "10.0.0.1")
+    for waiter in waiters:
+        waiter.join(30)
+    assert sorted(done) == [["ours"], ["theirs"]]
