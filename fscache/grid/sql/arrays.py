@@ -15,21 +15,38 @@ from fscache.grid.sql import cells
 if TYPE_CHECKING:
     import duckdb
 
+MERGED = {"fscache_dense": "fscache_sum"}
+"""For a function over an aggregate: what makes its value of the list of those of parts of the rows."""
+# No CASE: DuckDB works out a common part of an expression once, but not one inside a CASE.
+_ROUGH = "floor((x - low) * (n / (high - low)))"
+_STEP = "((high - low) / n)"
+_BELOW = f"(x < low + {_ROUGH} * {_STEP})::DOUBLE"
+_ABOVE = f"(x >= low + ({_ROUGH} + 1) * {_STEP})::DOUBLE"
+# What `floor` finds is one off where a value lies on an edge; the edges decide, as in NumPy.
+_INSIDE = f"least(greatest({_ROUGH} - {_BELOW} + {_ABOVE}, 0), n - 1)"
+_MACROS = (
+    "flux2mag(flux) AS -2.5e0 * log10(flux * 1e-9 / 3631e0)",
+    # NaN is greater than everything in DuckDB, so it lies outside too.
+    "fscache_outside(x, low, high) AS (x > high)::INTEGER + (x < low)::INTEGER",
+    f"fscache_bin(x, low, high, n, out) AS {_INSIDE} + fscache_outside(x, low, high) * out",
+)
 _POINTS = "STRUCT(k BIGINT, i BIGINT, x DOUBLE, y DOUBLE, z DOUBLE)[]"
 
 
 def install(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add the functions to a connection."""
+    """Add the functions to a database, for all its connections."""
     create: Any = connection.create_function  # its types know no Arrow
-    create(
-        "fscache_dense",
-        _dense,
-        ["MAP(INTEGER, BIGINT)", "INTEGER"],
-        "BIGINT[]",
-        type="arrow",
-        null_handling="special",
-    )
-    create("fscache_points", _points, ["VARCHAR", "DOUBLE"], _POINTS, type="arrow")
+
+    def add(name: str, function: Any, arguments: list[str], result: str, nulls: str) -> None:
+        create(name, function, arguments, result, type="arrow", null_handling=nulls)
+
+    for macro in _MACROS:
+        connection.execute(f"CREATE MACRO {macro}")
+    add("fscache_dense", _dense, ["MAP(INTEGER, BIGINT)", "INTEGER"], "BIGINT[]", "special")
+    add("fscache_sum", _sum, ["BIGINT[][]"], "BIGINT[]", "default")
+    add("fscache_fold", _fold, ["BIGINT[]", "INTEGER"], "BIGINT[][]", "default")
+    add("fscache_edges", _edges, ["DOUBLE", "DOUBLE", "INTEGER"], "DOUBLE[]", "default")
+    add("fscache_points", _points, ["VARCHAR", "DOUBLE"], _POINTS, "default")
 
 
 def _dense(counts: Any, sizes: Any) -> Any:  # DuckDB evaluates these annotations
@@ -49,6 +66,29 @@ def _dense(counts: Any, sizes: Any) -> Any:  # DuckDB evaluates these annotation
     flat[row[inside] * size + keys[inside]] = items[inside]
     offsets = np.arange(rows + 1, dtype=np.int32) * size
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+
+
+def _sum(lists: Any) -> Any:
+    import pyarrow as pa
+
+    sums = [np.sum(row, axis=0, dtype=np.int64) for row in _one(lists).to_pylist()]
+    return pa.array(sums, pa.list_(pa.int64()))
+
+
+def _fold(lists: Any, sizes: Any) -> Any:
+    import pyarrow as pa
+
+    pairs = zip(_one(lists).to_pylist(), _one(sizes).to_pylist(), strict=True)
+    folded = [[row[at : at + size] for at in range(0, len(row), size)] for row, size in pairs]
+    return pa.array(folded, pa.list_(pa.list_(pa.int64())))
+
+
+def _edges(lows: Any, highs: Any, counts: Any) -> Any:
+    import pyarrow as pa
+
+    limits = zip(*(_one(each).to_pylist() for each in (lows, highs, counts)), strict=True)
+    edges = [np.linspace(low, high, count + 1) for low, high, count in limits]
+    return pa.array(edges, pa.list_(pa.float64()))
 
 
 def _points(texts: Any, chords: Any) -> Any:

@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlglot import exp
 
-from fscache.errors import SQLError
 from fscache.grid.sql.arrays import install
 from fscache.grid.sql.crossmatches import NAME as CROSSMATCH
 from fscache.grid.sql.crossmatches import place_crossmatches
 from fscache.grid.sql.dialect import Plain
 from fscache.grid.sql.histograms import histogram, histogram2d, is_ours, minmax
-from fscache.grid.sql.names import magnitude, resolve
+from fscache.grid.sql.names import resolve
 from fscache.grid.sql.nesting import AGGREGATES, unnest
 from fscache.grid.sql.snippets import put
 
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["install", "rewrite"]
 
 _Query = TypeVar("_Query", bound=exp.Expr)
-_OURS = frozenset({"flux2mag", "histogram", "histogram2d", "minmax"})
+_OURS = frozenset({"histogram", "histogram2d", "minmax"})
 
 
 def rewrite(
@@ -81,11 +80,7 @@ def _written_out(name: str, call: exp.Anonymous, shared: Mapping[str, Any]) -> e
         return minmax(call)
     if name == "histogram":
         return histogram(call, shared)
-    if name == "histogram2d":
-        return histogram2d(call, shared)
-    if len(call.expressions) != 1:
-        raise SQLError("flux2mag takes one argument")
-    return magnitude(call.expressions[0])
+    return histogram2d(call, shared)
 
 
 def _names(statement: exp.Expr) -> list[tuple[exp.Select, int, str, str]]:

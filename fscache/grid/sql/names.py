@@ -26,11 +26,6 @@ _RA = "atan2(_v[2], _v[1]) + (atan2(_v[2], _v[1]) < 0)::DOUBLE * 6.2831853071795
 _DEC = "atan2(_v[3], sqrt(_v[1] * _v[1] + _v[2] * _v[2]))"
 
 
-def magnitude(flux: exp.Expr) -> exp.Expr:
-    """Return the AB magnitude of a flux in nJy; NaN of a negative one, infinite of zero."""
-    return fill("-2.5e0 * log10(_flux * 1e-9 / 3631e0)", _flux=flux)
-
-
 def resolve(statement: exp.Expr, schemas: Mapping[str, pa.Schema]) -> None:
     """Replace constants and the columns that DuckDB would not find, in place."""
     taken = {alias.alias.lower() for alias in statement.find_all(exp.Alias)}
@@ -94,7 +89,7 @@ def _find(parts: list[str], source: str, schema: pa.Schema) -> exp.Expr | None:
     base, _, kind = last.rpartition("_")
     if kind.lower() == "mag":
         flux = _look([*above, f"{base}_flux"], table, schema)
-        return magnitude(flux[0]) if flux is not None else None
+        return fill("flux2mag(_flux)", _flux=flux[0]) if flux is not None else None
     if kind.lower() in ("ra", "dec"):
         vector = _look([*above, base], table, schema)
         if vector is not None and _is_vector(vector[1]):

@@ -96,7 +96,8 @@ def rows(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
         if isinstance(node, exp.Column):
             return carried.column(node) if node.table in own else None
         if keys:
-            return carried.column(node) if write(node.unnest()) in keys else None
+            is_key = write(node.unnest()) in keys and shape.movable(node.unnest(), vocabulary)
+            return carried.column(node) if is_key and shape.sources(node) else None
         # What a condition guards may fail where the condition does not hold.
         if node.find_ancestor(*_CONDITIONAL) or not _is_value(node):
             return None

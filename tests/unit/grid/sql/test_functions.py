@@ -111,7 +111,7 @@ def test_a_histogram_of_no_rows_has_zeros(run: Ask, table: str) -> None:
     query = f"SELECT histogram(id, bins => 3, range => (0, 1)) FROM {table} WHERE id < 0"
     assert run(query).fetchone()[0]["counts"] == [0, 0, 0]
     query = f"SELECT histogram(best.i.psf_mag, bins => 3) FROM {table} WHERE id < 0"
-    assert run(query).fetchone()[0] == {"counts": [0, 0, 0], "edges": [None] * 4}
+    assert run(query).fetchone()[0] == {"counts": [0, 0, 0], "edges": None}
 
 
 @pytest.mark.parametrize("bins", ["(20, 40)", "15", "((0, 0.5, 1, 2), 7)"])
@@ -273,7 +273,6 @@ def test_a_query_without_our_functions_is_left_alone() -> None:
     [
         "minmax()",
         "minmax(id, id)",
-        "flux2mag(id, 2)",
         "histogram(id, bins => 0)",
         "histogram(id, bins => 1.5)",
         "histogram(id, bins => (3, 2))",
