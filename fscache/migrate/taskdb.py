@@ -17,6 +17,8 @@ import re
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import NamedTuple
 
 from fscache.errors import InvalidRecordError, StoreError, TaskExistsError
 from fscache.kv import sdb
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from fscache.tasks.face import Tasks
     from fscache.tasks.model import Record
 
-_NEEDED = {"msg_id", "submitted", "header"}
+_NEEDED = {"msg_id", "submitted", "completed", "header"}
 _RENAMED = {"pyin": "execute_input", "pyout": "execute_result", "pyerr": "error"}
 _DICTS = {
     *("header", "metadata", "content", "execute_result", "error"),
@@ -96,36 +98,43 @@ def import_file(path: str, database: Tasks, passed: Callable[[str, str], None]) 
             raise StoreError(path=path, why="there is no table of task records in it")
         for table in tables:
             done.tables += 1
-            for batch in source.rows(table):
-                _take(batch, database, done, passed)
+            for rows in source.rows(table):
+                _take(rows, partial(source.read, table), database, done, passed)
     return done
 
 
 def _take(
-    batch: list[dict[str, object]],
+    rows: list[_Row],
+    read: Callable[[int], dict[str, object]],
     database: Tasks,
     done: Imported,
     passed: Callable[[str, str], None],
 ) -> None:
-    ids = [row["msg_id"] for row in batch]
-    there = database.find_records({"msg_id": {"$in": ids}}, ("completed",))
+    there = database.find_records({"msg_id": {"$in": [row.msg_id for row in rows]}}, ("completed",))
     pending = {record["msg_id"]: record["completed"] is None for record in there}
-    for row in batch:
-        msg_id = str(row["msg_id"])
+    for row in rows:
+        known = row.msg_id in pending
         try:
-            if msg_id not in pending:
-                database.add_record(msg_id, _record(row))
-            else:
-                if pending[msg_id] and row.get("completed") is not None:
-                    database.update_record(msg_id, _record(row))
-                done.again += 1
-            done.records += 1
+            if not known:
+                database.add_record(row.msg_id, _record(read(row.number)))
+            elif pending[row.msg_id] and row.completed:
+                database.update_record(row.msg_id, _record(read(row.number)))
         except TaskExistsError:  # another import is under way
-            done.records += 1
-            done.again += 1
+            known = True
         except (InvalidRecordError, ValueError, pickle.UnpicklingError, EOFError) as exc:
             done.passed += 1
-            passed(msg_id, str(exc))
+            passed(row.msg_id, str(exc))
+            continue
+        done.records += 1
+        done.again += known
+
+
+class _Row(NamedTuple):
+    """What is asked of a row before it is read; its buffers may be large."""
+
+    number: int
+    msg_id: str
+    completed: bool
 
 
 class _Source:
@@ -164,17 +173,29 @@ class _Source:
         ((number,),) = self._all(f"SELECT COUNT(*) FROM {_quoted(table)}")  # noqa: S608 - quoted
         return int(str(number))
 
-    def rows(self, table: str) -> Iterator[list[dict[str, object]]]:
-        """Yield the rows of a table, some at a time, in the order in which they were added."""
-        columns = self._columns(table)
+    def rows(self, table: str) -> Iterator[list[_Row]]:
+        """Yield what is in a table, some at a time, in the order in which it was added."""
+        last = 0
+        while found := self._all(
+            "SELECT rowid, CAST(msg_id AS TEXT), completed IS NOT NULL"  # noqa: S608 - quoted
+            f" FROM {_quoted(table)} WHERE rowid > {last} AND msg_id IS NOT NULL"
+            f" ORDER BY rowid LIMIT {_AT_ONCE}"
+        ):
+            rows = [_Row(int(str(row[0])), str(row[1]), bool(row[2])) for row in found]
+            yield rows
+            last = rows[-1].number
+
+    def read(self, table: str, number: int) -> dict[str, object]:
+        """Return a whole row, by its column names."""
+        statement = f"SELECT * FROM {_quoted(table)} WHERE rowid = {number}"  # noqa: S608 - quoted
         try:
-            cursor = self._connection.execute(
-                f"SELECT * FROM {_quoted(table)} WHERE msg_id IS NOT NULL ORDER BY rowid"  # noqa: S608
-            )
-            while batch := cursor.fetchmany(_AT_ONCE):
-                yield [dict(zip(columns, row, strict=True)) for row in batch]
+            cursor = self._connection.execute(statement)
+            row = cursor.fetchone()
         except sqlite3.Error as exc:
             raise self._translated(exc) from exc
+        if row is None:
+            raise ValueError("it has been dropped meanwhile")
+        return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
 
     def _columns(self, table: str) -> list[str]:
         return [str(row[1]) for row in self._all(f"PRAGMA table_info({_quoted(table)})")]
