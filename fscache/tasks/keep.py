@@ -13,7 +13,7 @@ from fscache.fs.atomic import open_quietly
 from fscache.objects.digest import digest_of
 from fscache.objects.layout import format_address, parse_address
 from fscache.records.journal import DELETE, PUT, TASK
-from fscache.records.root import translated
+from fscache.records.root import translate, translated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class RootKeeper:
                 data = file.readall()
         except FileNotFoundError as exc:
             raise CorruptObjectError(path=path, why="a task's buffer is gone") from exc
+        except OSError as exc:
+            raise translate(exc, path) from exc
         if not digest_of(data).startswith(address):
             self._objects.quarantine(path, f"{self._root.path}/quarantine")
             raise CorruptObjectError(

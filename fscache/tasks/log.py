@@ -152,14 +152,24 @@ class FileLog:
     # -- reading --------------------------------------------------------------------------------
 
     def read(self, where: int, size: int) -> bytes:
-        """Return `size` bytes of the log; raises FileNotFoundError where the segment is gone."""
+        """Return `size` bytes of the log.
+
+        Raises:
+            FileNotFoundError: the segment is gone.
+            StoreError: the file cannot be read.
+        """
         number, offset = unpack(where)
         segment = self.segments[number]
         if segment is None:
             raise FileNotFoundError(f"segment {number} of the task log is gone")
         if not segment.is_open:
             self._close_some()
-        return segment.read(offset, size)
+        try:
+            return segment.read(offset, size)
+        except FileNotFoundError:
+            raise  # the record has been rewritten: the reader looks again
+        except OSError as exc:
+            raise translate(exc, segment.path) from exc
 
     def is_quiet(self) -> bool:
         """Whether certainly nobody has written since the last poll; 1 µs."""
@@ -305,7 +315,8 @@ class FileLog:
         elif clock - self._mtime_since > _TICK:
             self._mtime_since = 0.0  # whatever comes now gives the directory another mtime
             return
-        names = {name for name in os.listdir(self.directory) if name.endswith(SUFFIX)}
+        with translated(self.directory):
+            names = {name for name in os.listdir(self.directory) if name.endswith(SUFFIX)}
         for name in sorted(names - self._by_name.keys()):
             segment = self._adopt(name)
             self._growing.append(segment)

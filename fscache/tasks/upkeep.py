@@ -17,6 +17,7 @@ import time
 
 from fscache.errors import CorruptObjectError, StoreError
 from fscache.fs.lock import try_flock
+from fscache.records.root import translated
 from fscache.tasks import frames, snapshot
 from fscache.tasks.core import decode_drop
 from fscache.tasks.segment import Segment
@@ -104,8 +105,9 @@ class Upkeep:
         if self._job is not None:
             self._job.close()  # type: ignore[attr-defined]
             self._job = None
-        for _ in self._compact(everything=True):
-            pass
+        with translated(self._log.directory):
+            for _ in self._compact(everything=True):
+                pass
         self._discard()
 
     def forked(self) -> None:
