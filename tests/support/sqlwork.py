@@ -37,6 +37,7 @@ class Shards:
         self.limits = limits
         self.ran: list[Step] = []
         self._columns: dict[str, dict[str, str]] = {}
+        self._duckdb = duckdb.connect(config={"threads": 1})
         self._parameters: Mapping[str, Any] = {}
 
     def add(self, name: str, paths: Sequence[str], key: Key | None = None) -> None:
@@ -93,11 +94,12 @@ class Shards:
 
     def alone(self, text: str) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:
         """Return names, types and rows as one DuckDB gives them over all files."""
-        with duckdb.connect(config={"threads": 1}) as connection:
-            for name, paths in self.paths.items():
-                connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM {parquet(paths)}')
-            relation = connection.sql(text)
-            return relation.columns, [str(kind) for kind in relation.types], relation.fetchall()
+        for name, paths in self.paths.items():
+            self._duckdb.execute(
+                f'CREATE VIEW IF NOT EXISTS "{name}" AS SELECT * FROM {parquet(paths)}'
+            )
+        relation = self._duckdb.sql(text)
+        return relation.columns, [str(kind) for kind in relation.types], relation.fetchall()
 
 
 def same(left: Any, right: Any, tolerance: float = 1e-9) -> bool:
@@ -134,5 +136,5 @@ def _place(value: Any) -> tuple[str, Any]:
     if isinstance(value, int):
         return ("2", value)
     if isinstance(value, float):
-        return ("3", float("inf") if math.isnan(value) else float(f"{value:.6g}"))
-    return ("4", str(value))
+        return ("4", "") if math.isnan(value) else ("3", float(f"{value:.6g}"))
+    return ("5", str(value))

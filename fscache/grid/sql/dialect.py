@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 # It warns of what it cannot read; we ask DuckDB then.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 _KNOWN = ("AVG", "COALESCE", "COUNT", "MAX", "MIN", "SUM")
+_ALIASES = {  # names of DuckDB's own for one function
+    "argmax": "arg_max",
+    "argmin": "arg_min",
+    "group_concat": "string_agg",
+    "listagg": "string_agg",
+    "max_by": "arg_max",
+    "min_by": "arg_min",
+}
 _POWERS = ("**", "^", "pow", "power")
 _INTERVALS = (
     "to_days",
@@ -93,8 +101,8 @@ def _plain(tree: Any) -> Any:
     name = plain.get("function_name")
     if name in _POWERS:
         plain |= {"function_name": "power", "is_operator": False}
-    elif name == "listagg":
-        plain["function_name"] = "string_agg"
+    elif name in _ALIASES:
+        plain["function_name"] = _ALIASES[name]
     elif name == "if" and len(plain["arguments"]) == 3:
         return _case(plain)
     elif name in _INTERVALS:

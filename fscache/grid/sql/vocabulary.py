@@ -38,6 +38,11 @@ _MOVABLE = {
     "PARAMETER",
     "TYPE",
 }
+_BARE = {
+    *("current_catalog", "current_database", "current_date", "current_role", "current_schema"),
+    *("current_time", "current_timestamp", "current_user", "localtime", "localtimestamp"),
+    *("session_user", "today", "user"),
+}
 # Functions that tell of this process, or act on it; and the ones that end up as SQL again.
 REFUSED = frozenset(
     {
@@ -215,7 +220,7 @@ class Vocabulary:
                 movable=False, strange=frozenset({"?"}), groups=True, top=None, distinct_only=False
             )
         called = list(_calls(node))
-        strange = [call for call in called if call["function_name"].lower() not in self.scalars]
+        strange = [call for call in called if _called(call) not in self.scalars]
         top = None
         if node["class"] == "FUNCTION" and node["function_name"].lower() in self.aggregates:
             arguments = tuple(each["expression"] for each in node["arguments"])
@@ -228,13 +233,10 @@ class Vocabulary:
             )
         return Traits(
             _movable(node, self.scalars),
-            frozenset(call["function_name"].lower() for call in strange),
-            any(call["function_name"].lower() not in self.scalars for call in _own(node)),
+            frozenset(_called(call) or "" for call in strange),
+            any(_called(call) not in self.scalars for call in _own(node)),
             top,
-            all(
-                call["distinct"] or call["function_name"].lower() in ("min", "max")
-                for call in strange
-            ),
+            all(call.get("distinct") or _called(call) in ("min", "max") for call in strange),
         )
 
 
@@ -259,8 +261,19 @@ def _first(statements: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _called(node: dict[str, Any]) -> str | None:
+    """Return the name of the function that a node calls, in small letters; None if it calls none."""
+    if "function_name" in node:
+        return str(node["function_name"]).lower()
+    names = node.get("column_names")
+    # DuckDB's parser takes these, which have no parentheses, for columns.
+    if names and len(names) == 1 and names[0].lower() in _BARE:
+        return str(names[0]).lower()
+    return None
+
+
 def _calls(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    return (each for each in nodes(node) if "function_name" in each)
+    return (each for each in nodes(node) if _called(each) is not None)
 
 
 def _own(node: Any) -> Iterator[dict[str, Any]]:
@@ -269,7 +282,7 @@ def _own(node: Any) -> Iterator[dict[str, Any]]:
         for item in node:
             yield from _own(item)
     elif isinstance(node, dict) and node.get("class") != "SUBQUERY":
-        if "function_name" in node and node.get("class") != "WINDOW":
+        if _called(node) is not None and node.get("class") != "WINDOW":
             yield node
         for item in node.values():
             yield from _own(item)
@@ -280,6 +293,6 @@ def _own(node: Any) -> Iterator[dict[str, Any]]:
 def _movable(node: dict[str, Any], known: set[str] | frozenset[str]) -> bool:
     return all(
         ("class" not in each or each["class"] in _MOVABLE)
-        and ("function_name" not in each or each["function_name"].lower() in known)
+        and ((name := _called(each)) is None or name in known)
         for each in nodes(node)
     )
