@@ -1,9 +1,15 @@
 """`fscache tasks resubmit ID…`: run tasks again, in this process, under new ids.
 
-For those that `fscache.tasks.submit` has recorded. The exit code is 1 if one of them fails.
+For those that `fscache.tasks.submit` has recorded. The exit code is 1 if one of them fails. Ctrl-C ends
+the process under whatever runs, and the records say so.
 """
 
 from __future__ import annotations
+
+import os
+import sys
+import time
+from datetime import UTC, datetime
 
 from fscache.cli import tasks
 
@@ -12,6 +18,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
     from fscache.cli.session import Session
+    from fscache.tasks.executor import Task
+    from fscache.tasks.face import Tasks
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -35,6 +43,19 @@ def execute(session: Session, arguments: Namespace) -> int:
             running.append((msg_id, database.resubmit(msg_id, trust=arguments.trust)))
         except TaskError as exc:
             session.fail(exc)
+    try:
+        return _follow(session, running)
+    except KeyboardInterrupt as exc:
+        from fscache.cli.failure import report
+
+        _abort(database, [task for _, task in running if not task.done()])
+        code = report(exc, json=session.json)
+        sys.stdout.flush()
+        # Not by returning: a thread cannot be stopped, and would be waited for.
+        os._exit(code)
+
+
+def _follow(session: Session, running: list[tuple[str, Task]]) -> int:
     failed = False
     for old, task in running:
         error = task.exception()
@@ -46,3 +67,10 @@ def execute(session: Session, arguments: Namespace) -> int:
             {"msg_id": old, "resubmitted": task.msg_id, "state": state, "error": why[2:] or None},
         )
     return 1 if failed else 0
+
+
+def _abort(database: Tasks, left: list[Task]) -> None:
+    now = datetime.fromtimestamp(time.time(), UTC)  # noqa: TID251 - a command has the real clock
+    content = {"status": "aborted", "ename": "KeyboardInterrupt", "evalue": "", "traceback": []}
+    for task in left:
+        database.update_record(task.msg_id, {"completed": now, "result_content": content})

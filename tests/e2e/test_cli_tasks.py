@@ -11,6 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import termios
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from fscache.cache import Cache
 from fscache.migrate import metastore
 from fscache.remote.cache import RemoteCache
 from tests.support.commands import PROGRAM, Shell
+from tests.support.processes import in_child
 from tests.support.servers import serving
 
 if TYPE_CHECKING:
@@ -214,6 +216,28 @@ def test_resubmit_runs_a_task_again_under_a_new_id(shell: Shell, cache: Cache) -
     done = shell.run("tasks", "resubmit", bad.msg_id)
     assert done.code == 1
     assert "failed: ValueError" in done.out.decode()
+
+
+def test_resubmit_is_interrupted_under_a_running_task_and_the_record_says_so(
+    shell: Shell, cache: Cache, until: Callable[..., None]
+) -> None:
+    def submit() -> str:  # in a process whose end is that of the task
+        return Cache(cache.root.path).tasks.submit(time.sleep, 600).msg_id
+
+    cache.root.ensure()
+    old = in_child(submit)
+    with shell.start("tasks", "resubmit", old) as process:
+        started = {"resubmitted": None, "started": {"$ne": None}, "msg_id": {"$ne": old}}
+        until(lambda: cache.tasks.count(started), "the new task to run")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
+    (new,) = cache.tasks.find_records({"msg_id": {"$ne": old}})
+    assert cache.tasks.get_record(old)["resubmitted"] == new["msg_id"]
+    assert new["completed"] is not None
+    assert (
+        shell.run("tasks", "ls", "--json", "--filter", "state=cancelled").objects[0]["msg_id"]
+        == new["msg_id"]
+    )
 
 
 def test_resubmit_says_what_it_cannot_run(shell: Shell, tasks: Tasks) -> None:
