@@ -1,8 +1,8 @@
 """The settings, and where each came from. The only reader of environment and config files.
 
-Strongest first: arguments; the environment; `config.toml` of the user, then of the site. The user's
-is `$XDG_CONFIG_HOME/fscache/config.toml` (or what `FSCACHE_CONFIG` names), the site's
-`/etc/fscache/config.toml`.
+Strongest first: arguments; the environment; `config.toml` of the user, then of the site; variables
+that all programs share, such as `https_proxy`. The user's is `$XDG_CONFIG_HOME/fscache/config.toml` (or
+what `FSCACHE_CONFIG` names), the site's `/etc/fscache/config.toml`.
 
 A process that has no config file pays for two failed `stat`s, and imports nothing.
 
@@ -151,6 +151,10 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "attempts": (None, _count, 5, "tries per mirror"),
     "connect_timeout": (None, _seconds, 15.0, "for a connection, in seconds"),
     "stall_timeout": (None, _seconds, 60.0, "longest silence of a server, in seconds"),
+    "ca_file": ("FSCACHE_CA_FILE", _path, None, "certificates to trust instead of the usual ones"),
+    "http_proxy": (None, _text, None, "proxy for http: URLs, http://[user:password@]host:port"),
+    "https_proxy": (None, _text, None, "proxy for https: URLs"),
+    "no_proxy": (None, _words, (), "domains, addresses and networks that no proxy is used for"),
     "netrc": ("NETRC", _path, None, "netrc file"),
     "credentials_directory": ("CREDENTIALS_DIRECTORY", _path, None, "systemd's credentials"),
     "keyring_hosts": (None, _path, None, "directory that names the hosts that the keyring knows"),
@@ -172,13 +176,24 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "deny_hosts": (None, _words, (), "daemon: never fetch from hosts of these patterns"),
 }
 
+SHARED: dict[str, tuple[str, ...]] = {
+    "ca_file": ("SSL_CERT_FILE",),
+    "http_proxy": ("http_proxy", "HTTP_PROXY"),
+    "https_proxy": ("https_proxy", "HTTPS_PROXY"),
+    "no_proxy": ("no_proxy", "NO_PROXY"),
+}
+"""The variables of a setting that are not ours alone: asked last, where nobody has told us."""
+
 SECRET = frozenset({"token"})
+ADDRESSES = frozenset({"server", "http_proxy", "https_proxy"})
+"""May hold a secret before the host: `user:password@host`, and `token:…@host` for the server."""
 
 
 def _masked(name: str, value: object) -> object:
-    if name == "server" and isinstance(value, str):
-        secret, at, host = value.rpartition("@")  # an old client's spelling: token:…@host
-        return f"***@{host}" if at and secret else value
+    if name in ADDRESSES and isinstance(value, str):
+        secret, at, host = value.rpartition("@")
+        scheme = secret[: secret.find("://") + 3] if "://" in secret else ""
+        return f"{scheme}***@{host}" if at and secret else value
     return "***" if name in SECRET and value is not None else value
 
 
@@ -207,6 +222,10 @@ class Config:
         attempts: int
         connect_timeout: float
         stall_timeout: float
+        ca_file: str | None
+        http_proxy: str | None
+        https_proxy: str | None
+        no_proxy: tuple[str, ...]
         netrc: str
         credentials_directory: str | None
         keyring_hosts: str
@@ -239,6 +258,14 @@ class Config:
         """Return a setting, `missing` where it is unknown or not set."""
         value = self._values.get(name)
         return missing if value is None else value
+
+    def told(self) -> Config:
+        """Return the settings without what only the variables of `SHARED` say."""
+        values, sources = dict(self._values), dict(self._sources)
+        for name, variables in SHARED.items():
+            if sources[name] in map(_from, variables):
+                values[name], sources[name] = SETTINGS[name][2], "default"
+        return Config(values, sources)
 
     def explain(self) -> list[tuple[str, object, str]]:
         """Return every setting as name, value (secrets masked) and where the value came from."""
@@ -275,12 +302,15 @@ def load(
         if given.get(name) is not None:
             raw, source = given[name], "argument"
         elif variable is not None and env.get(variable):
-            raw, source = env[variable], f"environment variable {variable}"
+            raw, source = env[variable], _from(variable)
         else:
             for path, table in files:
                 if name in table:
                     raw, source = table[name], path
                     break
+            else:
+                if name in SHARED:
+                    raw, source = _shared(env, name) or (default, source)
         sources[name] = source
         values[name] = raw if source == "default" else _parse(name, parse, raw, source)
     if values["root"] is None:
@@ -293,6 +323,19 @@ def load(
     if values["grid_tls"] is None:
         values["grid_tls"] = f"{config_home}/fscache/grid"
     return Config(values, sources)
+
+
+def _shared(env: Mapping[str, str], name: str) -> tuple[object, str] | None:
+    for variable in SHARED[name]:
+        if variable == "HTTP_PROXY" and "REQUEST_METHOD" in env:
+            continue  # in a CGI script it is the visitor's header `Proxy:`
+        if env.get(variable):
+            return env[variable], _from(variable)
+    return None
+
+
+def _from(variable: str) -> str:
+    return f"environment variable {variable}"
 
 
 def _parse(name: str, parse: Parser, raw: object, source: str) -> object:

@@ -86,7 +86,7 @@ class RemoteCache(Cache):
         else:
             at = _address(text, port, token, settled)
             self.server = str(at)
-            self._rpc = RPC(Client(at))
+            self._rpc = RPC(_client(at, settled))
         self._may_share = shared
         self._asked = False
 
@@ -142,6 +142,8 @@ class RemoteCache(Cache):
         try:
             return super().path(name)
         except errors.NotCachedError:
+            if self._meet():
+                return self.path(name)
             if ":" in name or self._rpc is None:
                 raise
         address, _slot = parse_address(name)
@@ -186,11 +188,17 @@ class RemoteCache(Cache):
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _meet(self) -> bool:
+        """Make the first contact, which may show us the server's own root; False if it was made."""
+        if self._asked:
+            return False
+        _ = self._fetcher
+        self._asked = True
+        return True
+
     def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
         fresh, miss = super()._resolve(url, **options)
-        if fresh is None and not self._asked:
-            _ = self._fetcher  # the first contact may show us the server's own root
-            self._asked = True
+        if fresh is None and self._meet():
             fresh, miss = super()._resolve(url, **options)
         if fresh is None:
             given, checksum, _known = miss
@@ -219,6 +227,14 @@ class RemoteCache(Cache):
         if shared.path != self.root.path:
             self._roots.insert(0, shared)
             self._resolver.indexes.insert(0, URLIndex(shared, read_only=True))
+
+
+def _client(at: addresses.Address, config: Config) -> Client:
+    ca_file = config.told().ca_file  # for SSL_CERT_FILE OpenSSL looks by itself
+    try:
+        return Client(at, ca_file=ca_file)
+    except OSError as exc:
+        raise errors.ConfigError("ca_file", ca_file or "", exc.strerror or str(exc)) from exc
 
 
 def _address(text: str, port: int | None, token: str | None, config: Config) -> addresses.Address:

@@ -46,6 +46,7 @@ class Client:
         self,
         address: Address,
         *,
+        ca_file: str | None = None,
         timeout: float = 60.0,
         patience: float = PATIENCE,
         clock: Callable[[], float] = time.monotonic,
@@ -55,10 +56,14 @@ class Client:
 
         Args:
             address: Host, port, token.
+            ca_file: Certificates to trust instead of OpenSSL's.
             timeout: The longest silence while an answer is awaited, in seconds.
             patience: See `PATIENCE`.
             clock: Monotonic seconds.
             sleep: Waits between attempts.
+
+        Raises:
+            OSError: `ca_file` cannot be read.
         """
         self.address = address
         self.name = str(address)
@@ -66,7 +71,7 @@ class Client:
         self._patience = patience
         self._clock = clock
         self._sleep = sleep
-        tls = ssl.create_default_context() if address.tls else None
+        tls = ssl.create_default_context(cafile=ca_file) if address.tls else None
         self._local = _PerThread(lambda: Connection(address, tls, clock))
         token = f"Authorization: Bearer {address.token}\r\n" if address.token else ""
         self._fixed = f" HTTP/1.1\r\nHost: {self.name}\r\n{token}".encode("latin-1")

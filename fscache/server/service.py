@@ -42,9 +42,8 @@ from fscache.server.tls import Certificate
 from fscache.server.watch import Watch
 from fscache.server.watches import Watches
 from fscache.urls.destination import CacheDestination
-from fscache.urls.fetcher import Fetcher
+from fscache.urls.fetcher import Fetcher, transports_of
 from fscache.urls.index import URLIndex
-from stager.transports import default_transports
 
 if TYPE_CHECKING:
     import socket
@@ -64,6 +63,7 @@ RELOADED = frozenset(
     {
         *("allow_hosts", "allow_networks", "allow_private", "deny_hosts", "mirrors"),
         *("attempts", "connect_timeout", "per_host", "stall_timeout", "workers"),
+        *("ca_file", "http_proxy", "https_proxy", "no_proxy"),
         *("grace", "low_water", "max_size", "min_free"),
         *("credentials_directory", "keyring_hosts", "netrc"),
         *("grid", "grid_tls", "server", "token", "token_file"),  # not the daemon's own at all
@@ -271,7 +271,7 @@ class Server:
                 root,
                 index,
                 settings,
-                transports=default_transports(check_address=self._guard.check_address),
+                transports=transports_of(settings, self._guard.check_address),
                 target_policy=self._guard.check_url,
             )
 

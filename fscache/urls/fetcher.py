@@ -14,6 +14,7 @@ from fscache import __version__
 from fscache.paths import as_path
 from fscache.urls.destination import CacheDestination
 from stager.destination import Validator
+from stager.proxies import Proxies
 from stager.request import FetchRequest, Meter
 from stager.retry import RetryPolicy
 from stager.service import FetchService
@@ -53,7 +54,7 @@ class Fetcher:
             root: Where the bytes go.
             index: Its URL entries.
             config: Limits and timeouts.
-            transports: Who speaks which scheme; those of the stager by default.
+            transports: Who speaks which scheme; `transports_of(config)` by default.
             credentials: The credential for a host and port; the user's chain by default.
             target_policy: Called with every URL before it is asked for; raises to refuse it.
         """
@@ -63,7 +64,7 @@ class Fetcher:
         destination.sweep()
         self._service = FetchService(
             destination,
-            transports or default_transports(),
+            transports or transports_of(config),
             credentials=credentials or _users_chain(config),
             target_policy=target_policy,
             user_agent=USER_AGENT,
@@ -113,6 +114,22 @@ class Fetcher:
     def close(self) -> None:
         """Stop; partial files stay."""
         self._service.close(cancel=True)
+
+
+def transports_of(config: Config, check_address: Callable[[str], None] | None = None) -> Transports:
+    """Return the stager's transports with the certificates and proxies that the settings name.
+
+    Whoever checks addresses cannot see what a proxy connects to: then only a proxy counts that
+    config.toml names, and not one that happens to be in the environment.
+
+    Args:
+        config: The settings.
+        check_address: See `default_transports`.
+    """
+    said = config if check_address is None else config.told()
+    http, https = said.http_proxy, said.https_proxy
+    proxies = Proxies(http=http, https=https, bypassed=said.no_proxy) if http or https else None
+    return default_transports(check_address=check_address, ca_file=config.ca_file, proxy=proxies)
 
 
 def _users_chain(config: Config) -> Callable[[str, int | None], Credential | None]:

@@ -14,6 +14,7 @@ from stager.errors import InvalidURLError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stager.proxies import Proxy
     from stager.transports.base import MultiTransport, Transport
 
 STORES = frozenset(
@@ -97,25 +98,30 @@ class Transports:
 
 
 def default_transports(
-    *, check_address: Callable[[str], None] | None = None, ca_file: str | None = None
+    *,
+    check_address: Callable[[str], None] | None = None,
+    ca_file: str | None = None,
+    proxy: Callable[[str], Proxy | None] | None = None,
 ) -> Transports:
     """Return transports for all schemes.
 
     Args:
         check_address: Called with the IP address of every connection made; raises to refuse it.
-            Without fsspec's schemes then, where it could not be asked.
+            Without fsspec's schemes then, where it could not be asked. A proxy's own address is not
+            asked about, and what lies behind the proxy cannot be.
         ca_file: Certificates to trust instead of the usual ones.
+        proxy: Says which proxy an `http:` or `https:` URL is fetched through; none without.
     """
 
     def web() -> Transport:
         from stager.transports.http_requests import RequestsTransport
 
-        return RequestsTransport(check_address=check_address, ca_file=ca_file)
+        return RequestsTransport(check_address=check_address, ca_file=ca_file, proxy=proxy)
 
     def many() -> MultiTransport:
         from stager.transports.http_curl import CurlTransport
 
-        return CurlTransport(check_address=check_address, ca_file=ca_file)
+        return CurlTransport(check_address=check_address, ca_file=ca_file, proxy=proxy)
 
     def file() -> Transport:
         from stager.transports.file import FileTransport

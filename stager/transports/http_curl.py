@@ -19,8 +19,10 @@ from functools import lru_cache
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
+import certifi
 import pycurl
 
+from credentials.errors import FscacheError
 from stager.errors import ConnectionFailedError, InvalidURLError, LengthError
 from stager.heads import content_length
 from stager.transports import translate
@@ -30,6 +32,7 @@ from stager.urls import redact
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from stager.proxies import Proxy
     from stager.transports.base import Ask, Exchange, Sink
 
 BUFFER = 256 << 10
@@ -41,6 +44,7 @@ _PATIENCE = 1.0
 
 _WHY = {
     pycurl.E_COULDNT_RESOLVE_HOST: "there is no host of that name",
+    pycurl.E_COULDNT_RESOLVE_PROXY: "there is no host of that name",
     pycurl.E_COULDNT_CONNECT: "no connection",
     pycurl.E_GOT_NOTHING: "the connection broke before an answer",
     pycurl.E_PARTIAL_FILE: "the connection broke within the body",
@@ -50,6 +54,10 @@ _WHY = {
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is no HTTP",
 }
 
+_LASTING = frozenset({pycurl.E_PEER_FAILED_VERIFICATION})
+_REACHING = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT})
+"""With a proxy set, these are about the way to the proxy."""
+
 
 class CurlTransport:
     """`http:` and `https:`, many exchanges per thread."""
@@ -57,20 +65,22 @@ class CurlTransport:
     schemes = frozenset({"http", "https"})
 
     def __init__(
-        self, *, check_address: Callable[[str], None] | None = None, ca_file: str | None = None
+        self,
+        *,
+        check_address: Callable[[str], None] | None = None,
+        ca_file: str | None = None,
+        proxy: Callable[[str], Proxy | None] | None = None,
     ) -> None:
         """Set up; opens nothing yet.
 
         Args:
             check_address: Called with the IP address before every connection; raises to refuse it.
             ca_file: Certificates to trust instead of the usual ones.
+            proxy: Says which proxy a URL is fetched through.
         """
-        if ca_file is None:
-            import certifi
-
-            ca_file = certifi.where()
-        self._ca_file = ca_file
         self._check_address = check_address
+        self._ca_file = ca_file
+        self._proxy = proxy
         self._free: list[_Line] = []
         self._loop: _Loop | None = None
         self._turn = threading.Lock()
@@ -116,14 +126,22 @@ class CurlTransport:
         try:
             return self._free.pop()
         except IndexError:
-            return _Line(self._check_address, self._ca_file)
+            return _Line(self._check_address, self._ca_file, self._proxy)
 
 
 class _Line:
     """One easy handle and the exchange it carries."""
 
-    def __init__(self, check_address: Callable[[str], None] | None, ca_file: str) -> None:
+    def __init__(
+        self,
+        check_address: Callable[[str], None] | None,
+        ca_file: str | None,
+        proxy: Callable[[str], Proxy | None] | None,
+    ) -> None:
         self.exchange: Exchange | None = None
+        self._ca_file = ca_file
+        self._proxy = proxy
+        self._through: Proxy | None = None
         self._ask: Ask | None = None
         self._sink: Sink | None = None
         self._headers: Mapping[str, str] | None = None
@@ -138,10 +156,15 @@ class _Line:
         curl.setopt(pycurl.NOSIGNAL, 1)
         curl.setopt(pycurl.FOLLOWLOCATION, 0)
         curl.setopt(pycurl.PROXY, "")
+        curl.setopt(pycurl.NOPROXY, "")  # unset, libcurl looks into the environment for it
         curl.setopt(pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1)
         curl.setopt(pycurl.BUFFERSIZE, BUFFER)
         curl.setopt(pycurl.LOW_SPEED_LIMIT, 1)
-        curl.setopt(pycurl.CAINFO, ca_file)
+        trusted = ca_file or certifi.where()
+        curl.setopt(pycurl.CAINFO, trusted)
+        if proxy is not None:
+            curl.setopt(pycurl.PROXY_CAINFO, trusted)
+            curl.setopt(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)
         curl.setopt(pycurl.TCP_KEEPALIVE, 1)
         if hasattr(pycurl, "PROTOCOLS_STR"):
             curl.setopt(pycurl.PROTOCOLS_STR, "http,https")
@@ -162,6 +185,8 @@ class _Line:
         self._wanted = False
         self._unwanted = 0
         curl = self.curl
+        if self._proxy is not None:
+            self._go_through(self._proxy(ask.url))
         curl.setopt(pycurl.URL, ask.url)
         if ask.headers != self._headers:
             self._headers = dict(ask.headers)
@@ -172,6 +197,15 @@ class _Line:
             self._timeouts = ask.timeouts
             curl.setopt(pycurl.CONNECTTIMEOUT_MS, ceil(ask.timeouts.connect * 1000))
             curl.setopt(pycurl.LOW_SPEED_TIME, ceil(ask.timeouts.stall))
+
+    def _go_through(self, proxy: Proxy | None) -> None:
+        if proxy is self._through:
+            return
+        self._through = proxy
+        self.curl.setopt(pycurl.PROXY, "" if proxy is None else proxy.url)
+        secret = None if proxy is None else proxy.authorization
+        headers = [] if secret is None else [f"Proxy-Authorization: {secret}"]
+        self.curl.setopt(pycurl.PROXYHEADER, headers)
 
     def end(self, code: int) -> Exception | None:
         """Return what `Transport.fetch` raises for an exchange that ended with `code`."""
@@ -223,10 +257,27 @@ class _Line:
             return translate.stalled(ask.url, ask.timeouts.stall)
         if code == pycurl.E_URL_MALFORMAT:
             return InvalidURLError(redact(ask.url), "libcurl cannot parse it")
+        status = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
+        if self._through is not None and status and status // 100 != 2:
+            return translate.refused_tunnel(ask.url, self._through.url, status)
         number = self.curl.getinfo(pycurl.OS_ERRNO)
         fallback = os.strerror(number) if number else f"the connection broke (libcurl's {code})"
-        lasting = code == pycurl.E_PEER_FAILED_VERIFICATION
-        return ConnectionFailedError(redact(ask.url), _WHY.get(code, fallback), lasting)
+        why = self._to_proxy(code) + _WHY.get(code, fallback)
+        return translate.untrusting(ask.url, self._ca_file) or ConnectionFailedError(
+            redact(ask.url), why, code in _LASTING
+        )
+
+    def _to_proxy(self, code: int) -> str:
+        """Return what goes before the reason where it was the proxy that failed."""
+        if self._through is None or not (
+            code in _REACHING
+            or (code == pycurl.E_PEER_FAILED_VERIFICATION and self._distrusts_proxy())
+        ):
+            return ""
+        return translate.through(self._through.url)
+
+    def _distrusts_proxy(self) -> bool:
+        return bool(self.curl.getinfo(pycurl.PROXY_SSL_VERIFYRESULT))
 
     def _on_data(self, data: bytes) -> int | None:
         try:
@@ -254,7 +305,8 @@ class _Line:
     def _open_socket(self, _purpose: int, address: Any) -> socket.socket | int:
         family, kind, protocol, where = address
         try:
-            self._check_address(where[0] if isinstance(where, tuple) else str(where))
+            if self._through is None:
+                self._check_address(where[0] if isinstance(where, tuple) else str(where))
         except Exception as error:  # noqa: BLE001 - as above
             self._failure = error
             return int(pycurl.SOCKET_BAD)
@@ -294,7 +346,13 @@ class _Loop:
                 while len(live) < limit and (exchange := take(not live)) is not None:
                     free = line()
                     free.exchange = exchange
-                    free.begin(exchange.ask, exchange.sink)
+                    try:
+                        free.begin(exchange.ask, exchange.sink)
+                    except FscacheError as error:
+                        free.exchange = None
+                        give_back(free)
+                        exchange.on_end(error)
+                        continue
                     live[free.curl] = free
                     multi.add_handle(free.curl)
                 if not live:

@@ -2,6 +2,7 @@
 
 Of requests it takes the adapter (pools, TLS, certificates) and not the Session: a Session would add
 cookies, redirects, `.netrc` and proxies from the environment, all decided elsewhere or not at all.
+Each proxy has an adapter of its own, so that its credential is in no other's reach.
 
 Bodies are read through `response.raw._fp.fp`, the buffered socket under urllib3 and http.client,
 straight into one buffer per thread: 2.7 GB/s from a local nginx where `iter_content` gives 1.4.
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from credentials.errors import FscacheError
+    from stager.proxies import Proxy
     from stager.transports.base import Ask, Sink
 
 BUFFER = 256 << 10
@@ -50,6 +52,7 @@ class RequestsTransport:
         *,
         check_address: Callable[[str], None] | None = None,
         ca_file: str | None = None,
+        proxy: Callable[[str], Proxy | None] | None = None,
         connections: int = 16,
     ) -> None:
         """Set up the pool.
@@ -58,10 +61,14 @@ class RequestsTransport:
             check_address: Called with the IP address of every connection made, before a byte goes
                 out; raises to refuse it. A check of the name alone can be fooled by DNS.
             ca_file: Certificates to trust instead of the usual ones.
+            proxy: Says which proxy a URL is fetched through.
             connections: Connections kept per host.
         """
-        self._verify: bool | str = ca_file or True
-        self._adapter = _Adapter(check_address, connections)
+        self._ca_file = ca_file
+        self._proxy = proxy
+        self._connections = connections
+        self._direct = _Adapter(check_address, connections)
+        self._through: dict[Proxy, _ProxyAdapter] = {}
         self._local = threading.local()
 
     def fetch(self, ask: Ask, sink: Sink) -> None:
@@ -87,18 +94,32 @@ class RequestsTransport:
 
     def close(self) -> None:
         """Close kept connections."""
-        self._adapter.close()
+        self._direct.close()
+        for adapter in self._through.values():
+            adapter.close()
+
+    def _adapter(self, proxy: Proxy) -> _ProxyAdapter:
+        try:
+            return self._through[proxy]
+        except KeyError:
+            # Of two threads that come here at once both get what the first of them has put there.
+            return self._through.setdefault(proxy, _ProxyAdapter(proxy, self._connections))
 
     def _open(self, ask: Ask) -> requests.Response:
         failure: FscacheError
         timeouts = ask.timeouts
+        proxy = None if self._proxy is None else self._proxy(ask.url)
+        adapter = self._direct if proxy is None else self._adapter(proxy)
         try:
-            return self._adapter.send(
+            return adapter.send(
                 requests.Request("GET", ask.url, headers=dict(ask.headers)).prepare(),
                 stream=True,
                 timeout=(timeouts.connect, timeouts.stall),
-                verify=self._verify,
+                verify=self._ca_file or True,
+                proxies=adapter.proxies,
             )
+        except requests.exceptions.ProxyError as error:
+            failure = translate.no_way_through(ask.url, "" if proxy is None else proxy.url, error)
         except requests.exceptions.ConnectTimeout:
             failure = translate.unreachable(ask.url, timeouts.connect)
         except requests.exceptions.ReadTimeout:
@@ -106,7 +127,9 @@ class RequestsTransport:
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
             failure = InvalidURLError(redact(ask.url), "requests cannot parse it")
         except (requests.exceptions.RequestException, HTTPError, OSError) as error:
-            failure = translate.broken(ask.url, error)
+            failure = translate.untrusting(ask.url, self._ca_file) or translate.broken(
+                ask.url, error
+            )
         raise failure  # outside `except`: the library's exception holds the headers we sent
 
     def _read(self, raw: Any, ask: Ask, length: int | None, sink: Sink) -> None:
@@ -180,12 +203,32 @@ class _Adapter(HTTPAdapter):
 
     def __init__(self, check_address: Callable[[str], None] | None, connections: int) -> None:
         self._check_address = check_address
+        self.proxies: dict[str, str] = {}
+        """What `send` is to be told."""
         super().__init__(pool_connections=connections, pool_maxsize=connections)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
         if self._check_address is not None:
             self.poolmanager.pool_classes_by_scheme = _checked_pools(self._check_address)
+
+
+class _ProxyAdapter(_Adapter):
+    """An adapter that goes through one proxy."""
+
+    def __init__(self, proxy: Proxy, connections: int) -> None:
+        super().__init__(None, connections)
+        self._proxy = proxy
+        self.proxies = {"http": proxy.url, "https": proxy.url}
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:  # noqa: ARG002 - there is one only
+        authorization = self._proxy.authorization
+        return {} if authorization is None else {"Proxy-Authorization": authorization}
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        # For an http: URL requests would take whatever certificate a proxy shows that speaks TLS.
+        shown_by = self._proxy.url if url.startswith("http:") else url
+        super().cert_verify(conn, shown_by, verify, cert)  # type: ignore[no-untyped-call]
 
 
 def _checked_pools(check: Callable[[str], None]) -> Mapping[str, Any]:

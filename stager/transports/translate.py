@@ -7,11 +7,23 @@ exception itself: those carry the URL with its query, and requests' carries the 
 from __future__ import annotations
 
 import os
+import re
 import socket
 import ssl
 
-from stager.errors import ConnectionFailedError, StalledError
+from stager.errors import (
+    AuthenticationError,
+    BusyServerError,
+    ConnectionFailedError,
+    HTTPStatusError,
+    StageError,
+    StalledError,
+)
+from stager.retry import is_transient_status
 from stager.urls import redact
+
+_REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
+"""As http.client words it, since Python 2.6: the status is nowhere else."""
 
 
 def stalled(url: str, seconds: float) -> StalledError:
@@ -24,14 +36,59 @@ def unreachable(url: str, seconds: float) -> ConnectionFailedError:
     return ConnectionFailedError(redact(url), f"no connection within {seconds:g} s")
 
 
-def broken(url: str, error: BaseException) -> ConnectionFailedError:
-    """Return the error for anything else that ended a connection."""
+def untrusting(url: str, ca_file: str | None) -> ConnectionFailedError | None:
+    """Return the error for certificates of the site that cannot be used; None where they can."""
+    if ca_file is None or not url.startswith("https:"):
+        return None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(ca_file)
+    except OSError as error:
+        no_pem = isinstance(error, ssl.SSLError) or not error.errno
+        reason = "no certificates in it" if no_pem else os.strerror(error.errno or 0)
+        why = f"the certificates to trust cannot be read: {ca_file}: {reason}"
+        return ConnectionFailedError(redact(url), why, lasting=True)
+    return None
+
+
+def through(proxy: str) -> str:
+    """Return what goes before the reason why a proxy was not reached."""
+    return f"no way through the proxy {proxy}: "
+
+
+def no_way_through(url: str, proxy: str, error: BaseException) -> StageError:
+    """Return the error for a proxy that was not reached, or does not connect us.
+
+    Args:
+        url: What was asked for.
+        proxy: The proxy's URL, without user information.
+        error: The library's.
+    """
+    root = _root(error)
+    refused = _REFUSED_TUNNEL.search(str(root))
+    if refused is not None:
+        return refused_tunnel(url, proxy, int(refused[1]))
+    return broken(url, error, by=through(proxy))
+
+
+def refused_tunnel(url: str, proxy: str, status: int) -> HTTPStatusError:
+    """Return the error for the status of a CONNECT that was not done."""
+    shown = redact(url)
+    if status == 407:
+        return AuthenticationError(shown, status, f"the proxy {proxy} wants a credential")
+    why = f"the proxy {proxy} does not connect to the server"
+    if is_transient_status(status):
+        return BusyServerError(shown, status, why)
+    return HTTPStatusError(shown, status, why)
+
+
+def broken(url: str, error: BaseException, *, by: str = "") -> ConnectionFailedError:
+    """Return the error for anything else that ended a connection; `by` goes before the reason."""
     root = _root(error)
     lasting = isinstance(root, ssl.SSLCertVerificationError) or (
         # Not EAI_AGAIN, which a name server out of reach gives.
         isinstance(root, socket.gaierror) and root.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
     )
-    return ConnectionFailedError(redact(url), _why(root), lasting)
+    return ConnectionFailedError(redact(url), by + _why(root), lasting)
 
 
 def _root(error: BaseException) -> BaseException:

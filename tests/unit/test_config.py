@@ -14,7 +14,7 @@ import pytest
 
 import fscache
 from fscache import config
-from fscache.config import SETTINGS, Config, load
+from fscache.config import SETTINGS, SHARED, Config, load
 from fscache.errors import ConfigError
 from tests.support.processes import ALICE, in_child
 
@@ -289,3 +289,64 @@ def test_without_a_config_file_nothing_is_imported_for_one() -> None:
 def test_the_module_still_is_a_module() -> None:
     assert inspect.ismodule(config)
     assert callable(config)
+
+
+# -- variables that all programs share --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [(name, variable) for name, variables in SHARED.items() for variable in variables],
+)
+def test_shared_variables_are_asked_last(
+    home: str, tmp_path: Path, name: str, variable: str
+) -> None:
+    found = resolve(home, **{variable: "/some:place"})
+    assert found.get(name) not in (None, ())
+    assert source(found, name) == f"environment variable {variable}"
+    assert found.told().get(name, ()) == ()
+    assert source(found.told(), name) == "default"
+    site = write(tmp_path / "site.toml", f'{name} = "/of/the/site"')
+    found = resolve(home, site=site, **{variable: "/some:place"})
+    assert source(found, name) == site
+    assert found.told().get(name) == found.get(name)
+
+
+def test_our_own_variable_goes_before_the_one_we_share(home: str) -> None:
+    found = resolve(home, FSCACHE_CA_FILE="/ours.pem", SSL_CERT_FILE="/all.pem")
+    assert found.ca_file == found.told().ca_file == "/ours.pem"
+
+
+def test_lower_case_goes_before_upper_case(home: str) -> None:
+    found = resolve(home, https_proxy="http://lower:1", HTTPS_PROXY="http://upper:1")
+    assert found.https_proxy == "http://lower:1"
+    found = resolve(home, https_proxy="", HTTPS_PROXY="http://upper:1")
+    assert found.https_proxy == "http://upper:1"
+
+
+def test_a_visitors_header_is_no_proxy_of_a_cgi_script(home: str) -> None:
+    evil = "http://evil:1"
+    assert resolve(home, HTTP_PROXY=evil, REQUEST_METHOD="GET").http_proxy is None
+    assert resolve(home, http_proxy=evil, REQUEST_METHOD="GET").http_proxy == evil
+
+
+@pytest.mark.parametrize("text", ["a.org, .b.org 10.0.0.0/8,*", "a.org,.b.org,10.0.0.0/8 *"])
+def test_no_proxy_is_a_list_in_commas_or_spaces(home: str, text: str) -> None:
+    assert resolve(home, no_proxy=text).no_proxy == ("a.org", ".b.org", "10.0.0.0/8", "*")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "shown"),
+    [
+        ("http://me:s3cret@p:1", "http://***@p:1"),
+        ("http://me:s3@cret@p:1", "http://***@p:1"),
+        ("me:s3cret@p:1", "***@p:1"),
+        ("http://p:1", "http://p:1"),
+    ],
+)
+def test_what_a_proxy_wants_to_know_is_not_shown(home: str, proxy: str, shown: str) -> None:
+    found = resolve(home, http_proxy=proxy, HTTPS_PROXY=proxy)
+    assert (found.http_proxy, found.https_proxy) == (proxy, proxy)
+    values = {name: value for name, value, _ in found.explain()}
+    assert (values["http_proxy"], values["https_proxy"]) == (shown, shown)
+    assert "cret" not in repr(found)

@@ -1,0 +1,217 @@
+"""A real forward proxy on a free loopback port, with a log of what it was asked.
+
+    with Proxy(auth="me:pw") as proxy:
+        ...fetch http://host/a with http_proxy=proxy.url...
+        assert proxy.seen == [("GET", "http://host/a")]
+
+Plain HTTP is passed on with the connection kept on both sides, `CONNECT` becomes a tunnel. A body that
+breaks off at the origin breaks off here.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import http.client
+import select
+import socket
+import ssl
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+STEP = 64 << 10
+HOP = frozenset({"connection", "proxy-authorization", "proxy-connection", "keep-alive"})
+"""Headers that are for us and not for the origin."""
+
+
+class Proxy:
+    """The proxy; a context manager."""
+
+    def __init__(
+        self,
+        *,
+        auth: str | None = None,
+        certificate: tuple[str, str] | None = None,
+        refusal: int | None = None,
+    ) -> None:
+        """Set up.
+
+        Args:
+            auth: `user:password`, without which the answer is 407.
+            certificate: The paths of a certificate and its key: the proxy itself speaks TLS.
+            refusal: The status that every CONNECT gets.
+        """
+        self.seen: list[tuple[str, str]] = []
+        """Method and target of each request that was let through."""
+        self.headers: list[dict[str, str]] = []
+        """The headers of every request, names in lower case."""
+        self.accepted = 0
+        """Connections so far."""
+        self._auth = auth
+        self._refusal = refusal
+        self._lock = threading.Lock()
+        self._connections: set[socket.socket] = set()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.proxy = self
+        if certificate is not None:
+            self._server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            self._server.tls.load_cert_chain(*certificate)
+        self.host = f"127.0.0.1:{self._server.server_address[1]}"
+        self.url = f"{'http' if certificate is None else 'https'}://{self.host}"
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+
+    def with_login(self, login: str) -> str:
+        """Return the URL with `user:password` in it."""
+        return self.url.replace("://", f"://{login}@")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        with self._lock:
+            for connection in self._connections:
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+        self._server.server_close()
+        self._thread.join()
+
+    def _hold(self, connection: socket.socket, *, open_: bool) -> None:
+        with self._lock:
+            self.accepted += open_
+            (self._connections.add if open_ else self._connections.discard)(connection)
+
+    def _admits(self, method: str, target: str, headers: dict[str, str]) -> int | None:
+        """Take note of a request; return the status to refuse it with."""
+        wanted = None
+        if self._auth is not None:
+            wanted = "Basic " + base64.b64encode(self._auth.encode()).decode()
+        with self._lock:
+            self.headers.append(headers)
+            if wanted is not None and headers.get("proxy-authorization") != wanted:
+                return 407
+            if method == "CONNECT" and self._refusal is not None:
+                return self._refusal
+            self.seen.append((method, target))
+            return None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False  # server_close() joins the handlers: no thread outlives its test
+    request_queue_size = 128
+    proxy: Proxy
+    tls: ssl.SSLContext | None = None
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Broken connections are what some tests are about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def setup(self) -> None:
+        if self.server.tls is not None:
+            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
+        super().setup()
+        self._upstream: tuple[str, http.client.HTTPConnection] | None = None
+        self.server.proxy._hold(self.connection, open_=True)
+
+    def finish(self) -> None:
+        self.server.proxy._hold(self.connection, open_=False)
+        if self._upstream is not None:
+            self._upstream[1].close()
+        with contextlib.suppress(OSError, ValueError):
+            super().finish()
+        if self.server.tls is not None:
+            self.connection.close()
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        if not self._admitted():
+            return
+        parts = urlsplit(self.path)
+        upstream = self._to(parts.netloc)
+        target = parts.path + (f"?{parts.query}" if parts.query else "")
+        upstream.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
+        for name, value in self.headers.items():
+            if name.lower() not in HOP:
+                upstream.putheader(name, value)
+        upstream.endheaders()
+        answer = upstream.getresponse()
+        self.send_response_only(answer.status, answer.reason)
+        for name, value in answer.getheaders():
+            self.send_header(name, value)
+        self.end_headers()
+        chunked = bool(answer.chunked)
+        self.close_connection = bool(answer.will_close)
+        while data := answer.read1(STEP):
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data) if chunked else data)
+        if chunked:
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = self.close_connection or bool(answer.length)  # it broke off
+        answer.close()  # http.client takes an answer for unread until it is told
+
+    def do_CONNECT(self) -> None:
+        if not self._admitted():
+            return
+        host, _, port = self.path.rpartition(":")
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=20) as origin:
+            self.send_response_only(200, "Connection established")
+            self.end_headers()
+            _splice(self.connection, origin)
+        self.close_connection = True
+
+    def _admitted(self) -> bool:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        status = self.server.proxy._admits(self.command, self.path, headers)
+        if status is None:
+            return True
+        self.send_response_only(status)
+        self.send_header("Content-Length", "2")
+        if status == 407:
+            self.send_header("Proxy-Authenticate", 'Basic realm="p"')
+        self.end_headers()
+        self.wfile.write(b"no")
+        self.close_connection = True
+        return False
+
+    def _to(self, host: str) -> http.client.HTTPConnection:
+        if self._upstream is None or self._upstream[0] != host:
+            if self._upstream is not None:
+                self._upstream[1].close()
+            self._upstream = host, http.client.HTTPConnection(host, timeout=20)
+        return self._upstream[1]
+
+
+def _splice(one: socket.socket, other: socket.socket) -> None:
+    """Copy both ways until either side ends."""
+    across = {one: other, other: one}
+    while True:
+        # TLS may hold decrypted bytes that no select() sees.
+        ready = [one] if isinstance(one, ssl.SSLSocket) and one.pending() else []
+        for source in ready or select.select([one, other], [], [])[0]:
+            try:
+                data = source.recv(STEP)
+                if data:
+                    across[source].sendall(data)
+            except OSError:
+                return
+            if not data:
+                return
