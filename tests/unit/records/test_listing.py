@@ -112,6 +112,22 @@ def test_the_first_rows_come_from_an_index(catalog: Catalog, order: str) -> None
         assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["url", "kv", "task"])
+def test_few_and_many_of_a_kind_are_listed_alike(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, order: str, kind: str
+) -> None:
+    def listed() -> list[tuple[str, str]]:
+        return [(row.name, row.address) for row in rows(catalog.db, Query(kind, (), order), 0.0)]
+
+    few = listed()
+    monkeypatch.setattr("fscache.records.listing._FEW", 0)
+    many = listed()
+    assert sorted(many) == sorted(few)
+    if order in ("atime", "name"):  # which have no ties here
+        assert many == few
+
+
 def test_sums_count_everything_once(catalog: Catalog, clock: Clock) -> None:
     sums = usage(catalog.db, clock())
     size = sum(number * 1000 for number in range(12))
