@@ -2,8 +2,9 @@
 
 One task for each shard costs the scheduler a millisecond a shard, one for each worker leaves the fast
 ones idle at the end. So a worker's shards come in portions that shrink: half of what is left, then half
-of that. Shards stay in order within a portion, and results carry the range of shards that they stand
-for, so a reducer needs to be associative only: what it is given is always in the order of the table.
+of that, down to an eighth of all; smaller ones cost more than the end of a run can win by them. Shards
+stay in order within a portion, and results carry the range of shards that they stand for, so a reducer
+needs to be associative only: what it is given is always in the order of the table.
 """
 
 from __future__ import annotations
@@ -53,8 +54,9 @@ def plan(items: Iterable[Item], threads: Mapping[str, int], *, single: bool = Fa
     batches = []
     for worker, indices in mine.items():
         left = indices
+        least = -(-len(indices) // (8 * threads[worker]))
         while left:
-            size = 1 if single else max(1, -(-len(left) // (2 * threads[worker])))
+            size = 1 if single else max(least, -(-len(left) // (2 * threads[worker])))
             batches.append(Batch(worker, left[:size]))
             left = left[size:]
     return sorted(batches, key=lambda batch: -len(batch.indices))

@@ -40,7 +40,7 @@ def test_what_nobody_here_has_goes_to_somebody() -> None:
 def test_portions_shrink_and_are_far_fewer_than_pieces() -> None:
     batches = plan(items(64), WORKERS)
     sizes = [len(batch.indices) for batch in batches if batch.worker == "a"]
-    assert sizes == [16, 8, 4, 2, 1, 1]
+    assert sizes == [16, 8, 4, 4]
 
 
 def test_neighbours_stay_together() -> None:
