@@ -91,8 +91,9 @@ class Query:
 
     def forget(self) -> None:
         """Give back what it holds."""
-        if self.file is not None:
-            self.file.close()
+        file, self.file = self.file, None
+        if file is not None:
+            file.close()
 
     def describe(self) -> dict[str, Any]:
         """Return how far it is."""

@@ -110,14 +110,15 @@ class Queries:
         query = self._find(request, name)
         if not part:
             return json_reply(query.describe())
-        if part != "rows" or query.file is None:
+        if part == "rows" and query.error is not None:
+            raise told_as(query.error)
+        file = query.file
+        if part != "rows" or file is None:
             raise BadRequestError(404, "nothing there")
         if query.state == "running":
             raise errors.TryAgainError(SERVER, "the query runs", retry_after=1.0)
-        if query.error is not None:
-            raise told_as(query.error)
-        size = os.fstat(query.file.fileno()).st_size
-        return Response(200, FilePart(os.dup(query.file.fileno()), 0, size), _type(query.kind))
+        size = os.fstat(file.fileno()).st_size
+        return Response(200, FilePart(os.dup(file.fileno()), 0, size), _type(query.kind))
 
     def delete(self, request: Request, rest: str) -> Response:
         """Cancel a query, or forget one that has ended."""
@@ -164,6 +165,7 @@ class Queries:
     def _keep(self, query: Query) -> None:
         """Write the rows of a deferred query to its file."""
         written = 0
+        file = query.file
         try:
             for part in query.rows or ():
                 written += len(part)
@@ -171,12 +173,13 @@ class Queries:
                     raise errors.GatherTooLargeError(  # noqa: TRY301
                         "a deferred query", limit=self._limits.rows, asked=written
                     )
-                query.file.write(part)
-            query.file.flush()
+                file.write(part)
+            file.flush()
         except BaseException as exc:  # noqa: BLE001 - told by GET
             if query.rows is not None:
                 query.rows.cancel()
             query.end(exc)
+            query.forget()
         else:
             query.end()
 

@@ -1,0 +1,146 @@
+"""Queries over HTTP to a data server that runs them itself."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from fscache.cache import Cache
+from fscache.cli.stager import Queries
+from tests.support.catalogue import deploy, make
+from tests.support.servers import DEADLINE, Serving, serving, token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SKY = make(3000)
+ARROW = "application/vnd.apache.arrow.stream"
+ENDLESS = "SELECT sum(a.range % b.range) FROM range(1, 1000000000) a, range(1, 1000000000) b"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    path: Path = tmp_path_factory.mktemp("sql")
+    with Cache(path / "root") as cache:
+        deploy(cache, SKY.table(), "sky", path / "files", shards=3)
+    with serving(path / "root", run=Queries) as serving_it:
+        yield serving_it
+
+
+def ask(
+    served: Serving, method: str, path: str, body: Any = None, accept: str = "*/*"
+) -> tuple[http.client.HTTPResponse, bytes]:
+    connection = http.client.HTTPConnection(served.address, timeout=DEADLINE)
+    headers = {
+        "Authorization": f"Bearer {served.token()}",
+        "Content-Type": "application/json",
+        "Accept": accept,
+    }
+    connection.request(method, path, None if body is None else json.dumps(body), headers)
+    answer = connection.getresponse()
+    try:
+        return answer, answer.read()
+    finally:
+        connection.close()
+
+
+def test_rows_come_as_json_lines(served: Serving) -> None:
+    query = "SELECT id % 2 AS odd, histogram(best.i.psf_mag, bins => 4, range => (10, 30)) AS h FROM sky"
+    answer, body = ask(served, "POST", "/sql", {"query": f"{query} GROUP BY odd ORDER BY odd"})
+    assert answer.status == 200
+    rows = [json.loads(line) for line in body.splitlines()]
+    assert [row["odd"] for row in rows] == [0, 1]
+    assert len(rows[0]["h"]["counts"]) == 4
+
+
+def test_rows_come_as_arrow(served: Serving) -> None:
+    body = {"query": "SELECT id FROM sky WHERE id >= shared.least", "shared": {"least": 1 << 55}}
+    answer, data = ask(served, "POST", "/sql", body, ARROW)
+    assert answer.status == 200
+    table = pa.ipc.open_stream(data).read_all()
+    assert sorted(table["id"].to_pylist()) == sorted(SKY.id.tolist())
+
+
+@pytest.mark.parametrize("accept", [ARROW, "application/json"])
+def test_no_rows_are_no_error(served: Serving, accept: str) -> None:
+    answer, data = ask(served, "POST", "/sql", {"query": "SELECT id FROM sky LIMIT 0"}, accept)
+    assert answer.status == 200
+    if accept == ARROW:
+        assert pa.ipc.open_stream(data).read_all().column_names == ["id"]
+    else:
+        assert data == b""
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "code"),
+    [
+        ("SELECT nosuch FROM sky", 400, "sql"),
+        ("SELECT * FROM nosuch", 404, "unknown-table"),
+        ("DROP TABLE sky", 400, "sql-refused"),
+        ("SELECT * FROM read_text('/etc/passwd')", 400, "sql-refused"),
+    ],
+)
+def test_what_is_wrong_with_a_query_is_told(
+    served: Serving, query: str, status: int, code: str
+) -> None:
+    answer, body = ask(served, "POST", "/sql", {"query": query})
+    assert (answer.status, json.loads(body)["code"]) == (status, code)
+
+
+def _described(served: Serving, name: str) -> dict[str, Any]:
+    fields: dict[str, Any] = json.loads(ask(served, "GET", f"/sql/{name}")[1])
+    return fields
+
+
+def test_a_deferred_query_is_asked_for_later(served: Serving) -> None:
+    answer, body = ask(
+        served, "POST", "/sql", {"query": "SELECT id FROM sky", "deferred": True}, ARROW
+    )
+    assert answer.status == 202
+    name = json.loads(body)["id"]
+    end = time.monotonic() + DEADLINE
+    while _described(served, name)["state"] == "running":
+        assert time.monotonic() < end
+    data = ask(served, "GET", f"/sql/{name}/rows")[1]
+    assert pa.ipc.open_stream(data).read_all().num_rows == 3000
+    assert ask(served, "DELETE", f"/sql/{name}")[0].status == 200
+    assert ask(served, "GET", f"/sql/{name}")[0].status == 404
+
+
+def test_delete_ends_a_query_that_computes(served: Serving) -> None:
+    _, body = ask(served, "POST", "/sql", {"query": ENDLESS, "deferred": True})
+    name = json.loads(body)["id"]
+    assert _described(served, name)["state"] == "running"
+    _, body = ask(served, "DELETE", f"/sql/{name}")
+    assert json.loads(body)["state"] == "cancelled"
+    # Its place is free at once, and the engine with it.
+    for _ in range(5):
+        assert ask(served, "POST", "/sql", {"query": "SELECT count(*) FROM sky"})[0].status == 200
+
+
+def test_the_stager_itself_answers_queries(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    command = [sys.executable, "-m", "fscache.cli.stager", "--root", str(root), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            address = process.stdout.readline().strip().partition("://")[2]
+            connection = http.client.HTTPConnection(address, timeout=DEADLINE)
+            headers = {
+                "Authorization": f"Bearer {token_of(root)}",
+                "Content-Type": "application/json",
+            }
+            connection.request("POST", "/sql", json.dumps({"query": "SELECT 42 AS x"}), headers)
+            assert json.loads(connection.getresponse().read()) == {"x": 42}
+            connection.close()
+        finally:
+            process.terminate()
+        assert process.wait(DEADLINE) == 0
