@@ -1,0 +1,236 @@
+"""SQL on a cluster: right, ended at once when it is to end, and right or an error when workers die."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from fscache.errors import (
+    FscacheError,
+    GatherTooLargeError,
+    SQLError,
+    SQLRefusedError,
+    UnknownTableError,
+)
+from tests.support import tpch
+from tests.support.gridwork import grid, until
+from tests.support.sqlwork import same_rows
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+
+    from fscache.grid import Grid
+    from fscache.grid.mapreduce import Progress
+
+_NEVER_ENDS = "SELECT count(*) FROM lines a, lines b, lines c WHERE a.x + b.x + c.x < 1"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    top = tmp_path_factory.mktemp("files")
+    queries = {
+        "orders": "SELECT i AS k, i % 7 AS a, i / 3 AS x, 'n' || i % 4 AS s FROM range(1000) r(i)",
+        "lines": "SELECT i % 1000 AS k, i AS id, sqrt(i) AS x, i % 3 = 0 AS f FROM range(20000) r(i)",
+        "kinds": "SELECT i AS a, 'kind ' || i AS name FROM range(6) r(i)",
+    }
+    made = {}
+    with duckdb.connect() as connection:
+        for name, query in queries.items():
+            made[name] = str(top / f"{name}.parquet")
+            connection.execute(f"COPY ({query}) TO '{made[name]}' (FORMAT parquet)")
+    return made
+
+
+@pytest.fixture(scope="module")
+def deployed(two: Grid, files: dict[str, str]) -> Grid:
+    _deploy(two, files)
+    return two
+
+
+@pytest.fixture
+def alone(files: dict[str, str]) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect() as connection:
+        for name, path in files.items():
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM '{path}'")
+        yield connection
+
+
+def _deploy(grid: Grid, files: dict[str, str], replicas: int = 1) -> None:
+    grid.tables.deploy(files["orders"], "orders", partition_by="k", shards=6, replicas=replicas)
+    grid.tables.deploy(files["lines"], "lines", partition_by="k", like="orders", replicas=replicas)
+    grid.tables.deploy(files["kinds"], "kinds", replicas=replicas)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT s, count(*), avg(x), sum(a) FROM orders GROUP BY s",
+        "SELECT o.s, sum(l.x) FROM orders o JOIN lines l USING (k) WHERE l.f GROUP BY o.s",
+        "SELECT name, max(x) FROM orders JOIN kinds USING (a) GROUP BY name",
+        "SELECT s, median(x), list(k ORDER BY k) FROM orders GROUP BY s",
+        "SELECT k, x FROM orders ORDER BY x DESC LIMIT 7",
+        "SELECT count(*) FROM orders WHERE k IN (SELECT k FROM lines GROUP BY k HAVING sum(x) > 900)",
+        "SELECT * FROM kinds",
+        "SELECT count(*) FROM lines",
+        "WITH w AS (FROM orders SELECT s, sum(x) t GROUP BY s) FROM w WHERE t > (SELECT avg(t) FROM w)",
+        "SELECT o.k, l.id FROM orders o FULL JOIN lines l ON o.a = l.id",
+        "SELECT a AS x, x FROM orders",
+    ],
+)
+def test_answers_are_those_of_duckdb_alone(
+    deployed: Grid, alone: duckdb.DuckDBPyConnection, query: str
+) -> None:
+    found = deployed.sql(query)
+    relation = alone.sql(query)
+    assert found.columns == relation.columns
+    assert found.types == [str(kind) for kind in relation.types]
+    assert same_rows(found.rows(), relation.fetchall(), ordered="ORDER BY x" in query)
+    assert found.arrow().num_rows == len(found.df()) == len(found)
+
+
+def test_shared_values_reach_the_workers(deployed: Grid) -> None:
+    query = (
+        "SELECT count(*) n, shared.word AS w FROM orders WHERE k IN (SELECT unnest(shared.keys))"
+    )
+    assert deployed.sql(query, {"word": "it's", "keys": [1, 2, 5000]}).rows() == [(2, "it's")]
+
+
+def test_rows_stream_portion_by_portion(deployed: Grid) -> None:
+    told: list[Progress] = []
+    stream = deployed.sql("SELECT id FROM lines WHERE f", streaming=True, progress=told.append)
+    found = [value for batch in stream for value in batch.column(0).to_pylist()]
+    assert sorted(found) == list(range(0, 20000, 3))
+    until(lambda: told and told[-1].done == 6, "the last word of progress")
+    assert [each.done for each in told] == sorted(each.done for each in told)
+
+
+def test_a_stream_that_nobody_reads_ends(deployed: Grid) -> None:
+    with deployed.sql("SELECT id FROM lines", streaming=True) as stream:
+        next(stream)
+    until(lambda: not deployed._runs, "the run to end")
+
+
+def test_what_is_wrong_is_said(deployed: Grid) -> None:
+    with pytest.raises(SQLError, match="nosuch"):
+        deployed.sql("SELECT nosuch FROM orders")
+    with pytest.raises(UnknownTableError):
+        deployed.sql("SELECT * FROM nosuch")
+    with pytest.raises(SQLRefusedError):
+        deployed.sql("SELECT * FROM read_text('/etc/passwd')")
+    with pytest.raises(SQLError, match="Could not convert"):
+        deployed.sql("SELECT sum(CAST(s AS INTEGER)) FROM orders")
+    with pytest.raises(GatherTooLargeError) as raised:
+        deployed.sql("SELECT * FROM lines", max_gather=10_000)
+    assert raised.value.limit == 10_000 < raised.value.asked
+
+
+def test_cancel_ends_it_on_the_workers_too(deployed: Grid) -> None:
+    failed: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            deployed.sql(_NEVER_ENDS)
+        except BaseException as exc:  # noqa: BLE001 - kept for the test
+            failed.append(exc)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    until(lambda: _busy(deployed) == 2, "both workers to be at it")
+    assert deployed.cancel() == 1
+    thread.join(10)
+    assert isinstance(failed[0], CancelledError)
+    until(lambda: _busy(deployed) == 0, "the workers to stop", 2)
+    assert deployed.sql("SELECT count(*) FROM orders WHERE a = 1").rows() == [(143,)]
+
+
+def _busy(grid: Grid) -> int:
+    """Return how many workers use their processor."""
+    pids = [worker.pid for worker in grid.workers()]
+
+    def used() -> list[int]:
+        ticks = []
+        for pid in pids:
+            with open(f"/proc/{pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+            ticks.append(int(fields[11]) + int(fields[12]))
+        return ticks
+
+    before = used()
+    threading.Event().wait(0.3)
+    return sum(after - first > 10 for first, after in zip(before, used(), strict=True))
+
+
+def test_queries_at_once_take_turns(deployed: Grid) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        answers = pool.map(
+            lambda number: deployed.sql(
+                f"SELECT count(*) FROM lines WHERE id % 8 = {number}"
+            ).rows(),
+            range(8),
+        )
+        assert list(answers) == [[(2500,)]] * 8
+
+
+def test_runs_are_recorded(deployed: Grid) -> None:
+    deployed.sql("SELECT max(k) AS recorded FROM orders")
+    with pytest.raises(SQLError):
+        deployed.sql("SELECT max(CAST(s AS INTEGER)) AS failing FROM orders")
+    records = deployed.cache.tasks.db_query({"queue": "grid"}, keys=["label", "completed", "error"])
+    found = {record["label"]: record for record in records}
+    good = found["sql SELECT max(k) AS recorded FROM orders"]
+    assert good["completed"] is not None
+    assert good["error"] is None
+    assert found["sql SELECT max(CAST(s AS INTEGER)) AS failing FROM orders"]["error"]
+
+
+def test_explain_shows_what_each_worker_computes(deployed: Grid) -> None:
+    first, last = deployed.sql("EXPLAIN SELECT s, sum(x) FROM orders GROUP BY s").rows()
+    assert first[1:4] == ("two-phase", "orders", "")
+    assert last[0] == "answer"
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_worker_that_is_killed_costs_time_or_an_error_never_rows(
+    tmp_path: pathlib.Path, files: dict[str, str], replicas: int
+) -> None:
+    query = "SELECT count(*), sum(a.id) FROM lines a, lines b WHERE a.k = b.k AND a.x + b.x > 9"
+    with duckdb.connect() as connection:
+        connection.execute(f"CREATE VIEW lines AS SELECT * FROM '{files['lines']}'")
+        right = connection.sql(query).fetchall()
+    with grid(str(tmp_path), 2) as made, ThreadPoolExecutor(4) as pool:
+        _deploy(made, files, replicas)
+        assert made.sql(query).rows() == right
+        victim = made.workers()[0].pid
+        asked = [pool.submit(made.sql, query) for _ in range(4)]
+        os.kill(victim, signal.SIGKILL)
+        for each in asked:
+            # What lay on its node alone is gone with it.
+            if replicas == 2 or each.exception(60) is None:
+                assert each.result(60).rows() == right
+            else:
+                assert isinstance(each.exception(), FscacheError)
+
+
+def test_tpch_on_a_cluster(tmp_path: pathlib.Path) -> None:
+    paths = tpch.generate(str(tmp_path / "data"), 0.005)
+    with grid(str(tmp_path), 2) as made, duckdb.connect() as connection:
+        made.tables.deploy(paths["orders"], "orders", partition_by="o_orderkey", shards=4)
+        made.tables.deploy(paths["lineitem"], "lineitem", partition_by="l_orderkey", like="orders")
+        for name, path in paths.items():
+            if name not in tpch.KEYS:
+                made.tables.deploy(path, name)
+            connection.execute(f"CREATE VIEW {name} AS SELECT * FROM '{path}'")
+        for query in tpch.QUERIES:
+            relation = connection.sql(query)
+            found = made.sql(query)
+            assert found.types == [str(kind) for kind in relation.types]
+            assert same_rows(found.rows(), relation.fetchall(), ordered=tpch.ordered(query)), query
+        plan = made.sql(f"EXPLAIN {tpch.QUERIES[2]}").rows()[0]
+        assert plan[1:4] == ("partition", "lineitem, orders", "customer")
