@@ -31,5 +31,5 @@ def execute(session: Session, arguments: Namespace) -> int:
 
 def _opened(session: Session, name: str) -> BinaryIO:
     if ":" in name:
-        return session.cache.open(name)
-    return open(session.cache.path(name), "rb")
+        return session.shared.open(name)
+    return open(session.shared.path(name), "rb")

@@ -20,7 +20,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     from stager.urls import redact
 
     for url in arguments.urls:
-        forgotten = session.cache.forget(url)
+        forgotten = session.shared.forget(url)
         if session.json:
             session.emit("", {"url": url, "forgotten": forgotten})
         if not forgotten:

@@ -121,7 +121,7 @@ def _outcomes(session: Session, arguments: Namespace, max_age: float | None) -> 
     missing = [source for source, outcome in zip(sources, found, strict=True) if outcome is None]
     if not missing:
         return [outcome for outcome in found if outcome is not None]
-    requests = session.cache.prefetch(
+    requests = session.shared.prefetch(
         missing,
         checksum=arguments.checksum,
         max_age=max_age,
@@ -150,7 +150,7 @@ def _ended(request: FetchRequest) -> Outcome:
 def _here(session: Session, arguments: Namespace, source: Source) -> Outcome | None:
     """Return the path of what is here, None if it is not, or what is wrong with the question."""
     try:
-        found = session.cache.get(
+        found = session.shared.get(
             source, checksum=arguments.checksum, verify=arguments.verify, offline=True
         )
     except Exception as exc:

@@ -27,6 +27,6 @@ def show(session: Session, name: str) -> int:
     Raises:
         NotCachedError: it is not here.
     """
-    path = os.fspath(session.cache.path(name))
+    path = os.fspath(session.shared.path(name))
     session.emit(path, {"name": name, "path": path})
     return 0

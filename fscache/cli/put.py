@@ -20,7 +20,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     for file in arguments.files:
         try:
-            address = session.cache.put(sys.stdin.buffer if file == "-" else file)
+            address = session.shared.put(sys.stdin.buffer if file == "-" else file)
         except OSError as exc:
             session.fail(exc)
             continue

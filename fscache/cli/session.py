@@ -54,7 +54,7 @@ class Session:
 
     @property
     def shared(self) -> Cache:
-        """What keeps key-values and tasks: the configured server, this machine with `--root`."""
+        """The cache of the configured server, this machine's with `--root`; all but administration."""
         if self.config.server is None or self._root is not None:
             return self.cache
         if self._server is None:

@@ -36,13 +36,13 @@ class Bundles:
         self._client = client
         self._destination = destination
 
-    def bring(self, urls: Sequence[str]) -> dict[str, str]:
-        """Return the paths of those URLs that came; the others have to be asked for by themselves.
+    def bring(self, urls: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """Return path and size of those URLs that came; the others have to be asked for one by one.
 
         Raises:
             FscacheError: the server could not be asked.
         """
-        found: dict[str, str] = {}
+        found: dict[str, tuple[str, int]] = {}
         at = 0
         while at < len(urls):
             some = urls[at : at + MOST]
@@ -52,7 +52,7 @@ class Bundles:
             at += looked
         return found
 
-    def _bring(self, urls: Sequence[str], found: dict[str, str]) -> int:
+    def _bring(self, urls: Sequence[str], found: dict[str, tuple[str, int]]) -> int:
         answer = self._client.call(
             "POST", "/bundle", json.dumps(urls).encode(), {"Content-Type": "application/json"}
         )
@@ -67,7 +67,7 @@ class Bundles:
             ):  # else the single request will tell what is wrong
                 path = self._commit(url, data, digest, address)
                 if path is not None:
-                    found[url] = path
+                    found[url] = path, size
         looked: int = head["looked"]
         return looked
 

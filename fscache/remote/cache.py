@@ -142,7 +142,7 @@ class RemoteCache(Cache):
         try:
             return super().path(name)
         except errors.NotCachedError:
-            if self._meet():
+            if not self.config.offline and self._can_meet(name):
                 return self.path(name)
             if ":" in name or self._rpc is None:
                 raise
@@ -187,6 +187,14 @@ class RemoteCache(Cache):
         return f"RemoteCache({self.server!r}, root={self.root.path!r})"
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _can_meet(self, name: str) -> bool:
+        try:
+            return self._meet()
+        except errors.ServerUnreachableError:
+            if ":" in name:
+                return False  # a URL is not asked for: then it is not here
+            raise
 
     def _meet(self) -> bool:
         """Make the first contact, which may show us the server's own root; False if it was made."""

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
     from credentials.model import Credential
     from fscache.config import Config
     from fscache.remote.asking import Asker
-    from fscache.remote.following import Miss
+    from fscache.remote.following import Miss, Waiting
     from fscache.remote.rpc import RPC
+    from fscache.urls.index import Hit
 
 BEACON = "locks/server"
 _VISIBLE = 5.0  # seconds that a network file system may take to show us what the server has written
@@ -83,22 +84,23 @@ class SharedFetcher:
         """Wait no more; what was asked for goes on at the server."""
         self._follower.close()
 
-    def _take(self, requests: list[FetchRequest]) -> None:
-        for request in requests:
-            path = self._visible(request.urls)
-            if path is None:
+    def _take(self, waiting: list[Waiting]) -> None:
+        for request, meter in waiting:
+            hit = self._visible(request.urls)
+            if hit is None:
                 why = f"{request.urls[0]} is staged and cannot be seen from here"
                 request.fail(errors.RemoteError(self._name, why))
             else:
-                request.deliver(path)
+                meter.done = meter.total = hit.entry.size
+                request.deliver(hit.path)
 
-    def _visible(self, urls: Sequence[str]) -> str | None:
+    def _visible(self, urls: Sequence[str]) -> Hit | None:
         until = time.monotonic() + _VISIBLE
         while True:
             for url in urls:
                 hit = self._index.find(plain(url))
                 if hit is not None:
-                    return hit.path
+                    return hit
             if time.monotonic() > until:
                 return None
             time.sleep(0.05)
@@ -177,14 +179,16 @@ class PullFetcher:
             and not self._transport.must_be_fresh(urls[0])
         )
 
-    def _take(self, requests: list[FetchRequest]) -> None:
-        paths = self._bundles.bring([request.urls[0] for request in requests])
+    def _take(self, waiting: list[Waiting]) -> None:
+        brought = self._bundles.bring([request.urls[0] for request, _meter in waiting])
         rest = []
-        for request in requests:
-            path = paths.get(request.urls[0])
-            if path is None:
+        for request, meter in waiting:
+            found = brought.get(request.urls[0])
+            if found is None:
                 rest.append(request)
             else:
+                path, size = found
+                meter.done = meter.total = size
                 request.deliver(path)
         if rest:
             misses: list[Miss] = [([request.urls[0]], None, None) for request in rest]

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fscache.urls.entry import URLEntry
 
     Miss = tuple[Sequence[str], str | None, URLEntry | None]
+    Waiting = tuple[FetchRequest, Meter]
 
 _LOOK = 1.0  # seconds between two looks at the progress of what is waited for
 _BATCH = 10_000  # URLs in one call
@@ -32,12 +33,12 @@ _SHOWN = 64  # requests whose progress is asked for at once
 class Follower:
     """Stages URLs on one server and follows them."""
 
-    def __init__(self, asker: Asker, take: Callable[[list[FetchRequest]], None]) -> None:
+    def __init__(self, asker: Asker, take: Callable[[list[Waiting]], None]) -> None:
         """Ask `asker`; `take` is given the requests whose URLs the server has now, and ends them."""
         self._asker = asker
         self._take = take
         self._changed = threading.Condition()
-        self._waiting: dict[str, tuple[FetchRequest, Meter]] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._thread: threading.Thread | None = None
         self._closed = False
 
@@ -130,7 +131,7 @@ class Follower:
                 with self._changed:
                     found = self._waiting.pop(identity, None)
                 if found is not None:
-                    here.append(found[0])
+                    here.append(found)
                 continue
             packed = status.get("error") or {
                 "code": "try-again",
@@ -142,7 +143,7 @@ class Follower:
         try:
             self._take(here)
         except Exception as exc:  # noqa: BLE001 - as in _follow
-            for request in here:
+            for request, _meter in here:
                 request.fail(exc)
 
     def _fail(self, identity: str, error: Exception) -> None:

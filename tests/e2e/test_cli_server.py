@@ -1,0 +1,82 @@
+"""The commands on a node: with FSCACHE_SERVER they go where the same calls of the library go."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.commands import Shell
+from tests.support.origin import Origin
+from tests.support.servers import Serving, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as made:
+        yield made
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Serving]:
+    with serving(tmp_path / "served") as made:
+        yield made
+
+
+@pytest.fixture
+def node(served: Serving, tmp_path: Path) -> Shell:
+    (tmp_path / "home").mkdir()
+    return Shell(
+        str(tmp_path / "home"),
+        {
+            "FSCACHE_SERVER": served.address,
+            "FSCACHE_TOKEN": served.token(),
+            "FSCACHE_ROOT": str(tmp_path / "node"),
+        },
+    )
+
+
+def test_the_server_fetches_and_the_node_hands_out(
+    node: Shell, served: Serving, origin: Origin
+) -> None:
+    url = origin.add("/a", b"abc")
+    done = node.run("get", url)
+    assert (done.code, done.err) == (0, f"fetched {url} (3 B)\n")
+    (path,) = done.lines
+    assert path.startswith(served.root)  # it is seen from here, too
+    assert node.run("cat", url).out == b"abc"
+    assert node.run("path", url).lines == [path]
+    (seen,) = origin.seen("/a")
+    assert "fscache" in seen.headers["user-agent"]
+    assert node.run("forget", url).code == 0
+    assert served.server.cache.lookup(url) is None
+
+
+def test_what_is_put_on_a_node_is_found_on_the_server(
+    node: Shell, served: Serving, tmp_path: Path
+) -> None:
+    body = os.urandom(100_000)
+    (address,) = node.run("put", "-", stdin=body).lines
+    assert served.server.cache.path(address).read_bytes() == body
+    os.unlink(node.run("path", address).lines[0])
+    assert node.run("cat", address).out == body
+
+
+def test_with_a_root_of_its_own_a_command_asks_no_server(
+    node: Shell, served: Serving, tmp_path: Path
+) -> None:
+    (address,) = node.run("--root", str(tmp_path / "own"), "put", "-", stdin=b"x").lines
+    assert node.run("path", address).code == 3
+    assert not (tmp_path / "served/objects" / address[:4]).exists()
+
+
+def test_errors_of_the_server_are_errors_of_the_command(node: Shell, origin: Origin) -> None:
+    assert node.run("get", origin.url("/nothing")).code == 3
+    denied = node.run("get", origin.add("/a", b"abc"), FSCACHE_TOKEN="wrong-token-of-some-length")
+    assert denied.code not in (0, 3)
+    assert "no token, or an unknown one" in denied.err
