@@ -222,10 +222,11 @@ class Core:
         """Change some keys of a record."""
         index = self.index
         row = index.rows[msg_id]
-        for field, position in _SIZES:
-            if field in record and index.numbers[position][row] > 0:
-                self.rewrite(row, record)  # or the buffers that are replaced would be kept on
-                return
+        if "buffers" in record or "result_buffers" in record:
+            for field, position in _SIZES:
+                if field in record and index.numbers[position][row] > 0:
+                    self.rewrite(row, record)  # or the buffers that are replaced would be kept on
+                    return
         length = 0
         if "stdout" in record or "stderr" in record:
             length = self._update_texts(row, msg_id, record)
