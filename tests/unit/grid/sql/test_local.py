@@ -1,0 +1,151 @@
+"""`fscache.sql`: URLs and tables of one cache, without a cluster."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+import fscache
+from fscache import Cache
+from fscache.errors import GatherTooLargeError, NotFoundError, SQLError, SQLRefusedError
+from fscache.grid.sql import Result, Stream
+from tests.support.origin import Origin, Page
+
+if TYPE_CHECKING:
+    import pathlib
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    with Origin() as server:
+        yield server
+
+
+@pytest.fixture
+def cache(tmp_path: pathlib.Path) -> Iterator[Cache]:
+    made = Cache(tmp_path / "root")
+    yield made
+    made.close()
+
+
+def parquet(tmp_path: pathlib.Path, query: str) -> bytes:
+    path = tmp_path / "made.parquet"
+    duckdb.sql(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
+    return path.read_bytes()
+
+
+def test_a_url_is_staged_and_read(origin: Origin, cache: Cache, tmp_path: pathlib.Path) -> None:
+    url = origin.add(
+        "/x.parquet", Page(parquet(tmp_path, "SELECT i AS a, i * i AS b FROM range(9) r(i)"))
+    )
+    result = fscache.sql(f"SELECT sum(a) AS total, max(b) FROM '{url}' WHERE a > 3", cache=cache)
+    assert result.columns == ["total", "max(b)"]
+    assert result.types == ["HUGEINT", "BIGINT"]
+    assert result.rows() == [(30, 64)]
+    assert cache.lookup(url) is not None
+    assert fscache.sql(f"SELECT count(*) FROM '{url}'", cache=cache).rows() == [(9,)]
+    assert len(origin.seen("/x.parquet")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("/x.csv", b"a,b\n1,x\n2,y\n"),
+        ("/x.csv?version=2", b"a,b\n1,x\n2,y\n"),
+        ("/x.csv.gz", gzip.compress(b"a,b\n1,x\n2,y\n")),
+        ("/x.json", b'[{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]'),
+        ("/x.ndjson", b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}\n'),
+    ],
+)
+def test_csv_and_json_are_known_by_their_ending(
+    origin: Origin, cache: Cache, name: str, body: bytes
+) -> None:
+    url = origin.add(name, Page(body))
+    assert fscache.sql(f"SELECT a, b FROM '{url}' ORDER BY a", cache=cache).rows() == [
+        (1, "x"),
+        (2, "y"),
+    ]
+
+
+def test_urls_are_joined(origin: Origin, cache: Cache, tmp_path: pathlib.Path) -> None:
+    left = origin.add("/l.parquet", Page(parquet(tmp_path, "SELECT i AS k FROM range(5) r(i)")))
+    right = origin.add("/r.csv", Page(b"k,name\n1,one\n3,three\n"))
+    query = f"SELECT name FROM '{left}' AS l JOIN '{right}' AS r USING (k) ORDER BY k"
+    assert fscache.sql(query, cache=cache).rows() == [("one",), ("three",)]
+
+
+def test_what_the_origin_lacks_is_an_error_of_staging(origin: Origin, cache: Cache) -> None:
+    with pytest.raises(NotFoundError):
+        fscache.sql(f"SELECT * FROM '{origin.url('/none.parquet')}'", cache=cache)
+
+
+def test_shared_values(cache: Cache) -> None:
+    query = "SELECT shared.a + 1, list_sum(shared.b), shared.c"
+    result = fscache.sql(query, {"a": 41, "b": [1.5, 2.5], "c": "it's"}, cache=cache)
+    assert result.rows() == [(42, 4.0, "it's")]
+
+
+def test_nothing_but_the_tables_can_be_read(cache: Cache, tmp_path: pathlib.Path) -> None:
+    secret = tmp_path / "secret.csv"
+    secret.write_text("a\n1\n")
+    frame = {"a": [1]}  # DuckDB would find it by its name
+    for query in (
+        f"SELECT * FROM read_csv('{secret}')",
+        f"SELECT * FROM '{secret}'",
+        "SELECT * FROM frame",
+        f"SELECT * FROM (SELECT content FROM read_text('{secret}'))",
+    ):
+        with pytest.raises((SQLError, fscache.errors.UnknownTableError)):
+            fscache.sql(query, cache=cache)
+    assert frame
+    with pytest.raises(SQLRefusedError):
+        fscache.sql(f"COPY (SELECT 1) TO '{tmp_path / 'out.csv'}'", cache=cache)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_results_have_many_forms(cache: Cache) -> None:
+    result = fscache.sql(
+        "SELECT 1 AS a, 1.5::DECIMAL(4, 2) AS d, sum(i) AS s, DATE '2020-02-03' AS t, NULL AS n,"
+        " 1 AS a FROM range(10) r(i)",
+        cache=cache,
+    )
+    assert isinstance(result, Result)
+    assert result.columns == ["a", "d", "s", "t", "n", "a"]
+    assert result.types == ["INTEGER", "DECIMAL(4,2)", "HUGEINT", "DATE", '"NULL"', "INTEGER"]
+    ((a, _d, total, when, nothing, _a),) = result.rows()
+    assert (a, total, when.isoformat(), nothing) == (1, 45, "2020-02-03", None)
+    assert result.arrow().column_names == result.columns
+    assert list(result.df().columns) == result.columns
+    assert len(result) == 1
+    assert "2020-02-03" in repr(result)
+    assert "(1 row)" in repr(result)
+    assert "<td>2020-02-03</td>" in result._repr_html_()
+
+
+def test_a_long_result_is_shown_in_part(cache: Cache) -> None:
+    text = repr(fscache.sql("SELECT range AS i FROM range(1000)", cache=cache))
+    assert "1000 rows, the first 20 of which are shown" in text
+    assert len(text.splitlines()) == 23
+
+
+def test_streams_give_batches_and_end(cache: Cache) -> None:
+    stream = fscache.sql("SELECT range AS i FROM range(300000)", cache=cache, streaming=True)
+    assert isinstance(stream, Stream)
+    assert sum(batch.num_rows for batch in stream) == 300_000
+    with fscache.sql("SELECT 1", cache=cache, streaming=True):
+        pass
+
+
+def test_too_much_is_refused(cache: Cache) -> None:
+    with pytest.raises(GatherTooLargeError) as raised:
+        fscache.sql("SELECT range AS i FROM range(1000000)", cache=cache, max_gather=100_000)
+    assert raised.value.limit == 100_000
+
+
+def test_explain_runs_nothing(cache: Cache) -> None:
+    (row,) = fscache.sql("EXPLAIN SELECT 1 / 0", cache=cache).rows()
+    assert row[:2] == ("answer", "here")
