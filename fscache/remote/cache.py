@@ -242,7 +242,8 @@ def _client(at: addresses.Address, config: Config) -> Client:
     try:
         return Client(at, ca_file=ca_file)
     except OSError as exc:
-        raise errors.ConfigError("ca_file", ca_file or "", exc.strerror or str(exc)) from exc
+        why = f"{ca_file}: {exc.strerror or exc}"
+        raise errors.ConfigError("ca_file", "configuration", why) from exc
 
 
 def _address(text: str, port: int | None, token: str | None, config: Config) -> addresses.Address:
