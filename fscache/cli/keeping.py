@@ -40,15 +40,20 @@ class Steps:
         """Draw at most ten times a second by `clock`."""
         self._clock = clock
         self._due = 0.0
+        self._phase = ""
 
     def show(self, phase: str, done: int, total: int) -> None:
-        """Draw the line, or clear it when the last step of the phase is done."""
-        finished = done >= total
-        if not finished and self._clock() < self._due:
+        """Draw the line, or clear it when the last step is done; `total` is 0 where nobody knows it."""
+        finished = done == total
+        if not finished and phase == self._phase and self._clock() < self._due:
             return
+        self._phase = phase
         self._due = self._clock() + 0.1
-        full = int(20 * done / total) if total else 0
-        line = "" if finished else f"{phase:<10} [{'#' * full:<20}] {done}/{total}"
+        line = ""
+        if not finished and total:
+            line = f"{phase:<10} [{'#' * int(20 * done / total):<20}] {done}/{total}"
+        elif not finished:
+            line = f"{phase:<10} {done}"
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from fscache.records.root import Root
-    from fscache.records.sources import Source
+    from fscache.records.sources import Named, Source
 
     Progress = Callable[[str, int, int], None]
 
@@ -63,7 +63,7 @@ def rebuild(
         sources: Its kinds of entries.
         target: The new file, empty text for a private one; on an error the caller removes it.
         old: A readable catalog, for what the files do not tell: hits, times of verification.
-        progress: Called with the phase, the directories done and their number.
+        progress: Called with the phase, what is done of it and how much there is, 0 if nobody knows.
     """
     directory = f"{root.path}/journal"
     survey = Survey()
@@ -77,18 +77,16 @@ def rebuild(
             "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, 0, 0)",
             _objects(root, survey, progress),
         )
+        show = progress or _show_nothing
         for kind, source in sources.items():
-            if progress:
-                progress(kind, 0, 1)
-            db.executemany(
-                _ADD_ENTRY_NEW, (entry_row(kind, named, block) for named in source.scan())
-            )
+            named = _counted(source.scan(), kind, show)
+            db.executemany(_ADD_ENTRY_NEW, (entry_row(kind, each, block) for each in named))
         db.execute("COMMIT")
-        if progress:
-            progress("index", 0, 1)
+        show("index", 0, 1)
         if old is not None:
             _carry_over(db, old, root.now(), survey)
         schema.finish(db)
+        show("index", 1, 1)
         _match(db, survey, block)
         db.execute("BEGIN IMMEDIATE")
         write_positions(db, positions)
@@ -113,6 +111,7 @@ def begin_journal(root: Root) -> None:
     )
 
 
+_STEP = 100  # entries between two words about how many there are so far
 _ADD_ENTRY_NEW = ADD_ENTRY.partition("ON CONFLICT")[0]
 
 
@@ -132,6 +131,21 @@ def _objects(root: Root, survey: Survey, progress: Progress | None) -> Iterator[
                 *(found.address, status.st_size, status.st_blocks * 512),
                 *(status.st_atime, status.st_mtime),
             )
+
+
+def _counted(scan: Iterator[Named], kind: str, show: Progress) -> Iterator[Named]:
+    """Yield what a scan yields, and show how many that were."""
+    count = 0
+    for named in scan:
+        count += 1
+        if not count % _STEP:
+            show(kind, count, 0)
+        yield named
+    show(kind, count, count)
+
+
+def _show_nothing(_phase: str, _done: int, _total: int) -> None:
+    pass
 
 
 def _match(db: schema.Connection, survey: Survey, block: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from tests.support.commands import PROGRAM, Shell
 from tests.support.listing import files, listing
 from tests.support.mounts import with_tmpfs
 from tests.support.origin import Origin
+from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -266,6 +268,25 @@ def test_reindex_finds_what_came_by_other_means(shell: Shell, root: Root) -> Non
         [f"{root.path}/objects/note"],
     )
     assert found["entries"] == {"kv": 1, "url": 5}
+
+
+def test_on_a_terminal_reindex_and_verify_show_how_far_they_are(shell: Shell, root: Root) -> None:
+    for number in range(200):  # more directories than are read at a time
+        keep(root, b"%d" % number, f"https://many/{number}")
+    for command, phases in (("reindex", ["objects", "url", "index"]), ("verify", ["verify"])):
+        terminal = Terminal(80, 24)
+        try:
+            with shell.start("admin", command, stderr=terminal.stream) as process:
+                out, _ = process.communicate(timeout=60)
+            written = terminal.read()
+        finally:
+            terminal.close()
+        assert process.returncode == 0
+        for phase in phases:
+            assert re.search(rf"{phase} +(\[#* *\] \d+/\d+|\d+00)\r", written), written
+        assert written.endswith("\x1b[K")  # nothing of it is left
+        assert b"205 objects" in out
+    assert "[" not in admin(shell, "reindex").err
 
 
 @pytest.mark.parametrize("lost", ["catalog.sqlite", "journal", "both"])
