@@ -105,7 +105,10 @@ def _compute(select: exp.Select) -> None:
     for node in reversed(list(select.walk())):
         if type(node) in _GUARDED:
             side, text = _GUARDED[type(node)]
-            if not isinstance(node.args[side], exp.Literal):
+            if isinstance(node.parent, exp.Not) and isinstance(node, exp.Between):
+                # NOT BETWEEN is an operator of its own, which NaN fails too.
+                put(node.parent, fill(text, _y=node.parent, _x=node.this))
+            elif not isinstance(node.args[side], exp.Literal):
                 put(node, fill(text, _y=node, _x=node.args[side]))
         elif type(node) in _ROUNDED:
             put(node, fill(_ROUNDED[type(node)], _a=node.this, _b=node.expression))
