@@ -50,7 +50,12 @@ def as_value(value: Any) -> Any:
     if names == ("min", "max"):
         return MinMax(*(np.nan if each is None else each for each in value.values()))
     if names in (("counts", "edges"), ("counts", "xedges", "yedges")):
-        return tuple(np.array(each) for each in value.values())
+        counts = np.array(value["counts"])
+        edges = zip(counts.shape, list(value.values())[1:], strict=True)
+        # Without a finite value there is no range.
+        return counts, *(
+            np.full(size + 1, np.nan) if each is None else np.array(each) for size, each in edges
+        )
     if names and names[0] == "obj_indices":
         fields = [np.array(each) for each in value.get("fields", {}).values()]
         return CrossMatch(np.array(value["obj_indices"], dtype=np.int64), fields)

@@ -158,9 +158,10 @@ def test_exit_codes(shell: Shell, arguments: list[str], code: int) -> None:
     assert done.err.strip()
 
 
-def test_ctrl_c_stops_a_query(shell: Shell) -> None:
+@pytest.mark.parametrize("kind", ["table", "csv"])
+def test_ctrl_c_stops_a_query(shell: Shell, kind: str) -> None:
     query = "SELECT sum(a.range % b.range) FROM range(1, 1000000000) a, range(1, 1000000000) b"
-    with shell.start("sql", query, "--format", "csv") as process:
+    with shell.start("sql", query, "--format", kind) as process:
         # A thread beside the first: DuckDB is there, and the query begins or runs.
         until(lambda: len(os.listdir(f"/proc/{process.pid}/task")) > 1, "the query to begin")
         process.send_signal(signal.SIGINT)

@@ -125,6 +125,14 @@ def test_a_histogram_has_fifty_bins() -> None:
         assert (len(counts), len(edges), counts.sum()) == (50, 51, 5)
 
 
+def test_a_histogram_of_nothing_has_no_edges() -> None:
+    result = post_sql("SELECT histogram(x, bins => 3) FROM t WHERE isnan(x)")
+    counts, edges = result.target_list[1][0]
+    assert counts.tolist() == [0, 0, 0]
+    assert np.isnan(edges).all()
+    assert len(edges) == 4
+
+
 @pytest.mark.parametrize(
     "query", ["DROP TABLE t", "SELECT 1", "SELECT nosuch FROM t", "SELECT x FROM nosuch", "SELECT"]
 )
