@@ -10,61 +10,20 @@ from typing import TypeVar
 
 from fscache.errors import NoSuchTaskError
 from fscache.tasks import frames, values
-from fscache.tasks.cull import Candidate, Limits, choose, excess
 from fscache.tasks.fragments import OFFSET_BITS
-from fscache.tasks.index import OTHER_FIELDS, SUBMITTED, Index
-from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL
+from fscache.tasks.index import OTHER_FIELDS, Index
+from fscache.tasks.model import BUFFERS, FIELDS, INTS
 from fscache.tasks.reading import Reader
 from fscache.tasks.writing import APPENDED, MOVED, make_frame
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from typing import Any, Protocol
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import Any
 
+    from fscache.tasks.cull import Limits
     from fscache.tasks.frames import Frame
-    from fscache.tasks.index import Seen
-    from fscache.tasks.keep import Keeper
-
-    class Log(Protocol):
-        """What frames are appended to and read from; see `FileLog` and `MemoryLog`."""
-
-        def append(self, data: bytes, stamp: int) -> int:
-            """Write a frame; return where it lies."""
-
-        def read(self, where: int, size: int) -> bytes:
-            """Return bytes at a place; raises FileNotFoundError where they are gone."""
-
-        def bury(self, where: int, size: int) -> None:
-            """Take note of bytes that nobody needs any more."""
-
-        def bury_drop(self, where: int, size: int) -> None:
-            """Take note of the bytes of a frame that drops records."""
-
-        def is_quiet(self) -> bool:
-            """Whether certainly nobody has written since the last poll."""
-
-        def poll(self) -> Iterator[Seen]:
-            """Yield what others have written since the last poll."""
-
-        def names(self, numbers: Iterable[int] | None) -> list[str]:
-            """Return the names of segments, None for all."""
-
-        def lost(self) -> set[int]:
-            """Return the segments with live bytes that have gone; for the caller to empty."""
-
-        def is_own(self, number: int) -> bool:
-            """Whether this process writes to a segment."""
-
-        def owner(self, where: int) -> int:
-            """Return the user who has written a frame."""
-
-        def forked(self) -> None:
-            """Go on as a child process."""
-
-        def close(self) -> None:
-            """Give back what is held open."""
-
+    from fscache.tasks.parts import Keeper, Log
 
 T = TypeVar("T")
 _GROWING = ("stdout", "stderr")
@@ -102,7 +61,6 @@ class Core:
         self.since_snapshot = 0
         """Frames taken up since the last snapshot of the index."""
         self._load_snapshot = load
-        self._next_age_check = 0
 
     # -- what others have written ---------------------------------------------------------------
 
@@ -124,7 +82,7 @@ class Core:
                     body: Any = values.decode(frame.json)
                     self._learn((*body, *body.get(APPENDED, ()), *body.get(MOVED, ())))
                 index.apply(*seen)
-        index.turn(int(self.now() * 1e6))
+        index.limbo.turn(int(self.now() * 1e6))
         lost = self.log.lost()
         if lost:
             index.drop_lost(lost)
@@ -135,7 +93,7 @@ class Core:
         self.log.bury_drop(where, meta + blob)
         missed = []
         for names, ids in decode_drop(frame):
-            self.index.remember_drop(ids, frame.stamp)
+            self.index.limbo.remember_drop(ids, frame.stamp)
             for msg_id in ids:
                 row = self.index.rows.get(msg_id)
                 if row is not None and self._is_news(row, names):
@@ -323,52 +281,6 @@ class Core:
             if name not in _BITS and name not in (APPENDED, MOVED):
                 self.index.extras.add(name)
 
-    # -- culling --------------------------------------------------------------------------------
-
-    def cull(self, limits: Limits, keep: str | None = None) -> int:
-        """Drop the oldest completed records above the limits, but not `keep`; return how many."""
-        index = self.index
-        count, size = excess(limits, self._completed, index.size)
-        before = None if limits.age is None else int((self.now() - limits.age) * 1e6)
-        if not (count or size or before is not None) or not self._completed:
-            return 0
-        kept = index.rows.get(keep, -1) if keep is not None else -1
-        rows = choose(self._candidates(kept), count, size, before)
-        self.drop(rows)
-        return len(rows)
-
-    def cull_if_due(self, msg_id: str) -> None:
-        """Cull where a limit is exceeded, ages once a minute."""
-        limits = self.limits
-        if limits.records is None and limits.size is None and limits.age is None:
-            return
-        now = int(self.now())
-        index = self.index
-        aged = limits.age is not None and not 0 <= self._next_age_check - now <= _AGE_INTERVAL
-        if aged:
-            self._next_age_check = now + _AGE_INTERVAL
-        elif not any(excess(limits, self._completed, index.size)):
-            return
-        self.cull(limits, msg_id)
-
-    @property
-    def _completed(self) -> int:
-        # Pending ones do not count: where there are more of them than the limit, whatever completes
-        # would be culled at once, before anybody has asked for it.
-        return len(self.index) - len(self.index.pending)
-
-    def _candidates(self, kept: int) -> Iterator[Candidate]:
-        index = self.index
-        submitted = index.numbers[SUBMITTED]
-        sizes = [index.numbers[position] for _, position in _SIZES]
-        untimed = (row for row in index.live_rows() if submitted[row] == NULL)
-        for rows in (index.timeline.oldest(), untimed):
-            for row in rows:
-                if row not in index.pending and row != kept:
-                    size = sum(max(column[row], 0) for column in sizes)
-                    instant = submitted[row]
-                    yield Candidate(row, None if instant == NULL else instant, size)
-
 
 def decode_drop(frame: Frame) -> list[tuple[list[str], list[str]]]:
     """Return what a DROP says: names of segments, and the ids that had all their frames in those."""
@@ -376,5 +288,4 @@ def decode_drop(frame: Frame) -> list[tuple[list[str], list[str]]]:
     return [(names, ids) for names, ids in groups]
 
 
-_AGE_INTERVAL = 60  # seconds
 _BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}

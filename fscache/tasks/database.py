@@ -23,6 +23,7 @@ import weakref
 from fscache.errors import InvalidRecordError, TaskExistsError
 from fscache.tasks import frames, model
 from fscache.tasks.cull import Limits
+from fscache.tasks.culling import Culler
 from fscache.tasks.face import WORKERS, Tasks
 from fscache.tasks.match import compile_query
 from fscache.tasks.model import BUFFERS
@@ -31,28 +32,14 @@ from fscache.tasks.select import select
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from typing import Any, Protocol
+    from typing import Any
 
     from fscache.tasks.core import Core
     from fscache.tasks.executor import Resolve
     from fscache.tasks.face import Keys, Query
     from fscache.tasks.model import Record
+    from fscache.tasks.parts import Upkeep
     from fscache.tasks.wakeup import Bell, MemoryBell
-
-    class Upkeep(Protocol):
-        """What is done besides; see `fscache.tasks.upkeep`."""
-
-        def step(self) -> None:
-            """Do a part of it."""
-
-        def compact(self) -> None:
-            """Free now what nobody needs any more."""
-
-        def finish(self) -> None:
-            """Do what an orderly end leaves behind."""
-
-        def forked(self) -> None:
-            """Go on as a child process."""
 
 
 class TaskDatabase(Tasks):
@@ -78,6 +65,7 @@ class TaskDatabase(Tasks):
         """
         super().__init__(now=core.now, resolve=resolve, workers=workers)
         self._core = core
+        self._culler = Culler(core)
         self._upkeep = upkeep
         self._bell = bell
         self._lock = threading.RLock()
@@ -236,7 +224,7 @@ class TaskDatabase(Tasks):
                 core.drop(rows)
                 dropped += len(rows)
             if limits.any:
-                dropped += core.cull(limits)
+                dropped += self._culler.cull(limits)
             self._upkeep.compact()
         self._bell()
         return dropped
@@ -267,7 +255,7 @@ class TaskDatabase(Tasks):
     # -- inside ---------------------------------------------------------------------------------
 
     def _finish(self, msg_id: str) -> None:
-        self._core.cull_if_due(msg_id)
+        self._culler.cull_if_due(msg_id)
         self._upkeep.step()
 
     def _select(self, query: Query) -> Sequence[int]:

@@ -2,10 +2,7 @@
 
 A record is a row; a column holds one thing of all rows. 100,000 records of three frames take about
 40 MB. The index is derived from the frames alone, and takes them in any order: what two processes
-wrote at the same time is put in the order of its stamps.
-
-- An update of a record that is not known yet waits for it; one of a record that was dropped is dead.
-- A drop is remembered for a while, in case the log of another process is read only later.
+wrote at the same time is put in the order of its stamps (see `fscache.tasks.order`).
 """
 
 from __future__ import annotations
@@ -17,6 +14,7 @@ from fscache.tasks.columns import TextColumn
 from fscache.tasks.fragments import OFFSET_BITS, Fragments
 from fscache.tasks.frames import POSITIONS
 from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL, TEXTS
+from fscache.tasks.order import Limbo, in_force
 from fscache.tasks.timeline import Timeline
 
 TYPE_CHECKING = False
@@ -40,9 +38,6 @@ _NO_HEADS = array("i", [-1] * _GROWTH).tobytes()
 _ZEROS = bytes(8 * _GROWTH)
 OTHER_FIELDS = 1 << 31
 """The bit for keys that are not in FIELDS."""
-
-REMEMBER_SECONDS = 60
-"""For how long a drop of an unknown record, and an update of one, are remembered."""
 
 
 class Index:
@@ -82,9 +77,7 @@ class Index:
         self.in_order = True
         self.newest_stamp = 0
         self._newest_added = NULL
-        self._dropped: list[dict[str, int]] = [{}, {}]
-        self.orphans: list[dict[str, list[Seen]]] = [{}, {}]
-        self._turned = 0
+        self.limbo = Limbo(bury)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -157,21 +150,6 @@ class Index:
         self.pending.difference_update(rows)
         self.unreaped += rows
 
-    def remember_drop(self, ids: Iterable[str], stamp: int) -> None:
-        """Note a drop that others made: what they dropped may be read only after it."""
-        young = self._dropped[0]
-        for msg_id in ids:
-            young[msg_id] = stamp
-
-    def turn(self, now: int) -> None:
-        """Forget old drops and orphans; `now` in microseconds."""
-        if not 0 <= now - self._turned < REMEMBER_SECONDS * 1_000_000:
-            self._turned = now
-            self._dropped = [{}, self._dropped[0]]
-            for seen in (each for waiting in self.orphans[1].values() for each in waiting):
-                self.fragments.bury(seen[1], seen[2] + seen[3])
-            self.orphans = [{}, self.orphans[0]]
-
     def reap(self, limit: int) -> list[tuple[str, bytes]]:
         """Give back what up to `limit` dropped records held.
 
@@ -209,10 +187,6 @@ class Index:
 
     # -- snapshots --------------------------------------------------------------------------------
 
-    def dropped_lately(self) -> list[tuple[str, int]]:
-        """Return the drops by others that are still remembered."""
-        return [pair for each in self._dropped for pair in each.items()]
-
     def restore(
         self,
         header: dict[str, Any],
@@ -237,7 +211,7 @@ class Index:
         self.in_order = header["in_order"]
         self.newest_stamp = header["newest"]
         self._newest_added = max(self.added, default=NULL)
-        self._dropped[0] = dict(header["dropped"])
+        self.limbo.restore(header["dropped"])
         completed = self.numbers[COMPLETED]
         self.pending = {row for row in self.rows.values() if completed[row] == NULL}
         self.timeline = Timeline(self.numbers[SUBMITTED])
@@ -250,12 +224,11 @@ class Index:
 
     def _apply_unknown(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         msg_id = frame.msg_id
-        young, old = self._dropped
-        if (young or old) and frame.stamp <= max(young.get(msg_id, -1), old.get(msg_id, -1)):
+        if self.limbo.is_dropped(msg_id, frame.stamp):
             self.fragments.bury(where, meta + blob)
             return
         if frame.kind == frames.UPDATE:
-            self.orphans[0].setdefault(msg_id, []).append((frame, where, meta, blob))
+            self.limbo.add_orphan((frame, where, meta, blob))
             return
         row = self._new_row(msg_id)
         self.added[row] = added = frame.added or frame.stamp
@@ -265,10 +238,8 @@ class Index:
             self._newest_added = added
         self.pending.add(row)
         self._link(row, frame, where, meta, blob)
-        for waiting in self.orphans:
-            if waiting:
-                for seen in waiting.pop(msg_id, ()):
-                    self.apply(*seen)
+        for seen in self.limbo.take_orphans(msg_id):
+            self.apply(*seen)
 
     def _new_row(self, msg_id: str) -> int:
         if self.free:
@@ -400,23 +371,3 @@ class Index:
             self._link(row, *each)
         for frame, *_ in known:  # only now: what is in force must not be found unused in between
             self._dereference(frame)
-
-
-def in_force(seen: list[Seen]) -> list[Seen]:
-    """Return which frames of a record count, oldest first. Pure.
-
-    A record that was dropped and added again has the frames of the last addition only. What was
-    rewritten as a whole stands for everything up to its stamp, which is that of the last change.
-    """
-    bases = [each for each in seen if each[0].kind != frames.UPDATE]
-    if not bases:
-        return []  # rewritten into a segment that has not been read yet
-    added = max(each[0].added or each[0].stamp for each in bases)
-    base = max(
-        (each for each in bases if (each[0].added or each[0].stamp) == added),
-        key=lambda each: (each[0].stamp, each[0].kind),
-    )
-    updates = [
-        each for each in seen if each[0].kind == frames.UPDATE and each[0].stamp > base[0].stamp
-    ]
-    return [base, *sorted(updates, key=lambda each: each[0].stamp)]

@@ -17,36 +17,7 @@ from fscache.records.root import translate, translated
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from fscache.records.root import Root
-
-    class Keeper(Protocol):
-        """Keeps buffers for records."""
-
-        busy: bool
-        """Whether something was put or named since `end`."""
-
-        def end(self) -> None:
-            """Note that a record names what was put: until then it is kept from purges."""
-
-        def put(self, msg_id: str, data: bytes) -> tuple[str, int]:
-            """Keep bytes for a record; return their address and slot."""
-
-        def name(self, msg_id: str, address: str, slot: int, size: int) -> bool:
-            """Note that a record names an object that is kept already; False if it is gone."""
-
-        def read(self, address: str, slot: int) -> bytes:
-            """Return the bytes; raises CorruptObjectError where they are gone."""
-
-        def owner(self, address: str, slot: int) -> int:
-            """Return the user who has written an object, -1 where it is gone."""
-
-        def unname(self, msg_id: str, address: str, slot: int) -> None:
-            """Note that a record no longer names an object."""
-
-        def discard(self, address: str, slot: int) -> None:
-            """Note that no record names an object any more."""
 
 
 class RootKeeper:

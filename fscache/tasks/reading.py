@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from fscache.tasks.frames import Frame
     from fscache.tasks.index import Index
-    from fscache.tasks.keep import Keeper
     from fscache.tasks.model import Record
+    from fscache.tasks.parts import Keeper
 
 _DATE_COLUMNS = [(field, INTS.index(field)) for field in DATES]
 _TEXT_COLUMNS = list(enumerate(TEXTS))

@@ -122,7 +122,7 @@ def _capture(index: Index, log: FileLog) -> tuple[dict[str, object], list[Any], 
         "in_order": index.in_order,
         "newest": index.newest_stamp,
         "free": list(index.free),
-        "dropped": index.dropped_lately(),
+        "dropped": index.limbo.dropped_lately(),
     }
     columns: list[Any] = [column[:] for column in arrays]
     columns += [

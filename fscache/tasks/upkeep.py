@@ -143,7 +143,7 @@ class Upkeep:
     def _snapshot_due(self) -> bool:
         index = self._core.index
         due = max(SNAPSHOT_FRAMES, len(index.fragments) // 16)
-        return self._core.since_snapshot >= due and not any(index.orphans)
+        return self._core.since_snapshot >= due and not index.limbo.has_orphans
 
     def _snapshot(self) -> Iterator[None]:
         self._core.since_snapshot = 0

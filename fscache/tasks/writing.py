@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-    from fscache.tasks.keep import Keeper
+    from fscache.tasks.parts import Keeper
 
 MAX_INLINE = 4096
 MAX_BLOB = 256 * 1024  # all inline buffers of a frame
