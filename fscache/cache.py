@@ -287,8 +287,9 @@ class Cache:
                 return self.put(file)
         with translated(self.root.path):
             self.root.ensure()
-            if self.root.make_room is not None:
-                self.root.make_room(_size(source))
+            # Of what does not say its size, whoever knows it has made the room: a server's upload.
+            if self.root.make_room is not None and (size := _size(source)):
+                self.root.make_room(size)
             objects = self.root.objects()
             if isinstance(source, bytes | bytearray | memoryview):
                 stored = objects.put_bytes(bytes(source))

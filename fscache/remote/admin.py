@@ -31,7 +31,7 @@ class RemoteAdmin:
         reverse: bool = False,
         limit: int | None = None,
     ) -> list[dict[str, Any]]:
-        """Return what is in the cache; see `Admin.ls`."""
+        """Return what is in the cache, at most 100,000 rows; see `Admin.ls`."""
         options = {"kind": kind, "sort": sort, "reverse": reverse, "limit": limit}
         found: list[dict[str, Any]] = self._rpc("admin.ls", list(filters), options)
         return found

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from fscache.server.rpc import Caller
 
 
+MOST_ROWS = 100_000
+"""Of one listing, which is put together in memory."""
+
+
 class AdminCalls:
     """The administrator's calls of one server."""
 
@@ -65,10 +69,11 @@ class AdminCalls:
         """Return what is in the cache.
 
         Filters: such as `size>1GiB`, `accessed>7d`, `url~host/path`. Options: kind, sort (atime, size,
-        age, name, hits), reverse, limit.
+        age, name, hits), reverse, limit. At most 100,000 rows, which is 60 MB.
         """
         given = _options(self._admin.ls, options)
-        return self._admin.ls(filters or (), **given)
+        limit = given.pop("limit", MOST_ROWS)
+        return self._admin.ls(filters or (), limit=min(limit, MOST_ROWS), **given)
 
     def du(self, _caller: Caller) -> dict[str, Any]:
         """Return how much there is: total, by kind, host and age, and on the disk."""

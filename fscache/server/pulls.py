@@ -88,6 +88,8 @@ class Pulls:
             hit = self._cache.find(url)
             if hit is None:
                 raise errors.TryAgainError(SERVER, "purged as soon as it was here")
+        else:
+            self._board.hits += 1
         response = self._blobs.get(request, hit.address)
         digest = base64.b64encode(bytes.fromhex(hit.entry.digest)).decode("ascii")
         response.headers = (*response.headers, ("Repr-Digest", f"xxh3-128=:{digest}:"))

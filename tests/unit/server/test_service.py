@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import re
+import sqlite3
 import threading
 import xmlrpc.client
 from pathlib import Path
@@ -190,6 +191,25 @@ def test_an_old_client_sees_what_the_original_said(served: Serving) -> None:
 
 
 @pytest.mark.parametrize(
+    "value", ["text ü", "", 5, -7, 0.25, True, False, None, xmlrpc.client.Binary(b"\0\xff")]
+)
+def test_an_old_client_reads_back_what_the_original_would_have_given(
+    served: Serving, value: Any
+) -> None:
+    original = sqlite3.connect(":memory:")
+    original.execute("CREATE TABLE metastore (k varchar(255), v text, primary key(k))")
+    kept = value.data if isinstance(value, xmlrpc.client.Binary) else value
+    original.execute("REPLACE INTO metastore VALUES ('k', ?)", (kept,))
+    (expected,) = original.execute("SELECT v FROM metastore").fetchone()
+    original.close()
+    old = old_client(served, served.token())
+    old.put("k", value)
+    got = old.get("k")
+    assert (got.data if isinstance(got, xmlrpc.client.Binary) else got) == expected
+    assert type(old.multiget(["k"])["k"]) is type(got)
+
+
+@pytest.mark.parametrize(
     ("name", "params"),
     [("no.such", ()), ("kv.get", ()), ("kv.get", (1, 2, 3, 4, 5)), ("get", (5,))],
 )
@@ -245,6 +265,19 @@ def test_an_upload_of_other_bytes_than_announced_leaves_nothing(
     assert os.listdir(f"{served.root}/partial") == []
 
 
+def test_an_upload_makes_room_for_itself_where_a_limit_is_set(tmp_path: Path) -> None:
+    config = {"max_size": "10000", "grace": "0s"}
+    with serving(tmp_path / "root", config=config) as served:
+        addresses = []
+        for number in range(3):
+            answer = ask(served, "PUT", "/objects", bytes([number]) * 6000)
+            assert answer.status == 201
+            addresses.append(json.loads(answer.body)["address"])
+        there = [ask(served, "GET", f"/objects/{address}").status for address in addresses]
+        assert there == [404, 404, 200]
+        assert ask(served, "PUT", "/objects", b"x" * 10_001).status == 507
+
+
 def test_an_upload_may_be_chunked_and_is_limited(tmp_path: Path) -> None:
     from fscache.server.limits import Limits
 
@@ -280,6 +313,7 @@ def test_a_url_is_staged_and_sent_with_its_digest(served: Serving, origin: Origi
     assert re.fullmatch(r"xxh3-128=:\S{24}:", answer.headers["repr-digest"])
     assert ask(served, "GET", quoted(url)).body == b"abc"
     assert len(origin.seen("/a")) == 1
+    assert served.server.figures().hit_ratio == 0.5
 
 
 def test_an_error_of_staging_is_the_answer(served: Serving, origin: Origin) -> None:
