@@ -4,9 +4,8 @@ The whole life of a task is recorded: added when submitted, updated when it star
 Nobody waits for needs: a task enters the queue of the threads when the last of them has come.
 
 A function, its arguments and its result are kept as pickles, so that another process can run the task
-again and read the result. A pickle runs code when it is loaded: only those are loaded that this user
-(or root) has written, unless the caller says that the others are to be trusted. What cannot be pickled
-is run all the same, and its result is there for this process only.
+again and read the result (see `fscache.tasks.outcome`). What cannot be pickled is run all the same, and
+its result is there for this process only.
 
 Not promised: that a task whose process ends is run by another; it stays pending. `resubmit` it.
 """
@@ -14,10 +13,8 @@ Not promised: that a task whose process ends is run by another; it stays pending
 from __future__ import annotations
 
 import os
-import pickle
 import pwd
 import threading
-import traceback
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -28,9 +25,9 @@ from fscache.errors import (
     NeedFailedError,
     NoSuchTaskError,
     ResultUnavailableError,
-    TaskFailedError,
 )
 from fscache.tasks.model import to_datetime
+from fscache.tasks.outcome import failure, outcome_of, pickled, unpickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +85,7 @@ class Executor:
         """Record a task, and run it when its needs are met."""
         self._begin()
         function, _, _ = call
-        buffer = _pickled(call)
+        buffer = pickled(call)
         wanted = list(needs)
         content: Record = {
             "function": _name_of(function),
@@ -110,7 +107,7 @@ class Executor:
             raise ResultUnavailableError(msg_id, "was not submitted by fscache.tasks.submit")
         if not record["buffers"]:
             raise ResultUnavailableError(msg_id, "its function could not be kept as a pickle")
-        call: Call = self._unpickle(record, "buffers", trust=trust)
+        call: Call = unpickle(self._database, record, "buffers", trust=trust)
         buffers: Any = record["buffers"]
         label: Any = record["label"]
         task = self._enter(call, content, buffers, content.get("needs", []), label)
@@ -132,22 +129,7 @@ class Executor:
         if not self._database.wait([msg_id], timeout):
             raise TimeoutError(f"task {msg_id} has not completed after {timeout} s")
         record = self._database.get_record(msg_id)
-        outcome: Any = record["result_content"] or {}
-        kept: Any = record["result_metadata"] or {}
-        if kept.get("format") == "pickle":
-            found = self._unpickle(record, "result_buffers", trust=trust)
-            if outcome.get("status") == "ok":
-                return found
-            raise found
-        if outcome.get("status") in ("error", "aborted"):
-            trace = outcome.get("traceback") or ""
-            if isinstance(trace, list):  # with ends of lines, or without, as IPython's
-                trace = "\n".join(str(line).removesuffix("\n") for line in trace)
-            raise TaskFailedError(
-                *(msg_id, str(outcome.get("ename")), str(outcome.get("evalue"))),
-                str(trace),
-            )
-        raise ResultUnavailableError(msg_id, "its result is not one that fscache has kept")
+        return outcome_of(self._database, record, trust=trust)
 
     def close(self) -> None:
         """Cancel what has not begun, and wait for what has."""
@@ -222,16 +204,16 @@ class Executor:
 
         def met(need: Need, future: Future[Any]) -> None:
             nonlocal left
-            failure = None if future.cancelled() else future.exception()
+            cause = None if future.cancelled() else future.exception()
             with lock:
                 if left <= 0:
                     return  # another need has failed
-                bad = future.cancelled() or failure is not None
+                bad = future.cancelled() or cause is not None
                 left = -1 if bad else left - 1
                 last = left == 0
             if bad:
-                error = NeedFailedError(_text(need), str(failure or "cancelled"))
-                error.__cause__ = failure
+                error = NeedFailedError(_text(need), str(cause or "cancelled"))
+                error.__cause__ = cause
                 self._fail(task, error)
             elif last:
                 self._queue(task, call)
@@ -258,19 +240,19 @@ class Executor:
         try:
             result = function(*arguments, **options)
         except BaseException as exc:  # noqa: BLE001 - it is the task's outcome, whatever it is
-            self._end(task, exc, _failure(exc))
+            self._end(task, exc, failure(exc))
         else:
             self._end(task, result, {"status": "ok"})
 
     def _fail(self, task: Task, error: BaseException) -> None:
         if task.set_running_or_notify_cancel():
-            self._end(task, error, _failure(error))
+            self._end(task, error, failure(error))
         else:
             self._record_cancelled(task)
 
     def _end(self, task: Task, outcome: Any, content: Record) -> None:
         """Record how a task ended, then tell who waits for it in this process."""
-        buffer = _pickled(outcome)
+        buffer = pickled(outcome)
         changes: dict[str, Any] = {
             "completed": self._date(),
             "result_header": {"msg_type": "apply_reply", "status": content["status"]},
@@ -305,35 +287,8 @@ class Executor:
 
             logging.getLogger("fscache").error("task %s is not recorded: %s", task.msg_id, exc)  # noqa: TRY400
 
-    def _unpickle(self, record: Record, key: str, *, trust: bool) -> Any:
-        msg_id = str(record["msg_id"])
-        if not trust and not self._database.is_own(msg_id):
-            why = "its pickle was written by another user; pass trust=True to load it all the same"
-            raise ResultUnavailableError(msg_id, why)
-        buffers: Any = record[key]
-        try:
-            return pickle.loads(buffers[0])  # noqa: S301 - of this user's, or trusted; see above
-        except Exception as exc:
-            raise ResultUnavailableError(msg_id, f"its pickle cannot be loaded: {exc}") from exc
-
     def _date(self) -> Any:
         return to_datetime(int(self._now() * 1e6))
-
-
-def _pickled(value: object) -> bytes | None:
-    try:
-        return pickle.dumps(value, protocol=5)
-    except Exception:  # noqa: BLE001 - whatever a foreign __reduce__ raises: it cannot be pickled
-        return None
-
-
-def _failure(error: BaseException) -> Record:
-    return {
-        "status": "error",
-        "ename": type(error).__name__,
-        "evalue": str(error),
-        "traceback": traceback.format_exception(error),
-    }
 
 
 def _name_of(function: object) -> str:

@@ -1,0 +1,84 @@
+"""What came of a task, as its record has it: pickles, and what they are worth.
+
+A pickle runs code when it is loaded: only those are loaded that this user (or root) has written, unless
+the caller says that the others are to be trusted.
+"""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+
+from fscache.errors import ResultUnavailableError, TaskFailedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from fscache.tasks.face import Tasks
+    from fscache.tasks.model import Record
+
+
+def pickled(value: object) -> bytes | None:
+    """Return a value's pickle, None where it has none."""
+    try:
+        return pickle.dumps(value, protocol=5)
+    except Exception:  # noqa: BLE001 - whatever a foreign __reduce__ raises: it cannot be pickled
+        return None
+
+
+def unpickle(database: Tasks, record: Record, key: str, *, trust: bool) -> Any:
+    """Return what the first of a record's buffers is the pickle of.
+
+    Args:
+        database: The record's.
+        record: The record.
+        key: `buffers` or `result_buffers`.
+        trust: Load it, whoever has written it.
+
+    Raises:
+        ResultUnavailableError: it may not be loaded, or cannot.
+    """
+    msg_id = str(record["msg_id"])
+    if not trust and not database.is_own(msg_id):
+        why = "its pickle was written by another user; pass trust=True to load it all the same"
+        raise ResultUnavailableError(msg_id, why)
+    buffers: Any = record[key]
+    try:
+        return pickle.loads(buffers[0])  # noqa: S301 - of this user's, or trusted; see above
+    except Exception as exc:
+        raise ResultUnavailableError(msg_id, f"its pickle cannot be loaded: {exc}") from exc
+
+
+def failure(error: BaseException) -> Record:
+    """Return what is recorded of an exception."""
+    return {
+        "status": "error",
+        "ename": type(error).__name__,
+        "evalue": str(error),
+        "traceback": traceback.format_exception(error),
+    }
+
+
+def outcome_of(database: Tasks, record: Record, *, trust: bool) -> Any:
+    """Return the result in a completed task's record, or raise what the task raised.
+
+    Raises:
+        TaskFailedError: it failed, and its exception cannot be had.
+        ResultUnavailableError: its result cannot be had, or may not be loaded.
+    """
+    outcome: Any = record["result_content"] or {}
+    kept: Any = record["result_metadata"] or {}
+    if kept.get("format") == "pickle":
+        found = unpickle(database, record, "result_buffers", trust=trust)
+        if outcome.get("status") == "ok":
+            return found
+        raise found
+    msg_id = str(record["msg_id"])
+    if outcome.get("status") in ("error", "aborted"):
+        trace = outcome.get("traceback") or ""
+        if isinstance(trace, list):  # with ends of lines, or without, as IPython's
+            trace = "\n".join(str(line).removesuffix("\n") for line in trace)
+        ename, evalue = str(outcome.get("ename")), str(outcome.get("evalue"))
+        raise TaskFailedError(msg_id, ename, evalue, str(trace))
+    raise ResultUnavailableError(msg_id, "its result is not one that fscache has kept")
