@@ -32,6 +32,7 @@ _CANDIDATES = """
 SELECT address, size, disk, accessed FROM objects AS o
 WHERE (accessed, address) > (?, ?) AND NOT EXISTS (SELECT 1 FROM kept WHERE address = o.address)
 """
+_NAMES = "SELECT address, MIN(name) FROM entries WHERE address IN ({marks}) GROUP BY address"
 _FITTING = """
 AND NOT EXISTS (SELECT 1 FROM entries AS e WHERE e.address = o.address AND e.name NOT GLOB ?)
 AND (o.address GLOB ? OR EXISTS (SELECT 1 FROM entries AS e WHERE e.address = o.address))
@@ -53,6 +54,8 @@ class Remover:
         )
         self.gone: list[str] = []  # what the catalog has and the disk has not
         self._used_since: set[str] = set()
+        self._page: list[str] = []
+        self._names: dict[str, str] = {}
         self._pins_seen = -1
         self._pinned: set[str] = set()
         self._read_pins()
@@ -82,16 +85,25 @@ class Remover:
         last: tuple[float, str] = (float("-inf"), "")
         # In pages, each read to its end: no statement stays open while objects are removed.
         while page := db.execute(statement, [*last, *values]).fetchall():
+            self._page = [row[0] for row in page]
             for address, size, disk, accessed in page:
                 yield Candidate(address, size, disk, accessed)
             last = (page[-1][3], page[-1][0])
 
     def name(self, address: str) -> str:
         """Return an entry that names an object, for people; empty if there is none."""
-        row = self._catalog.db.execute(
-            "SELECT MIN(name) FROM entries WHERE address = ?", (address,)
-        ).fetchone()
-        return row[0] or ""
+        if address not in self._names:
+            # The names of a whole page at once: a third of the time of asking for each.
+            if address in self._page:
+                self._names = self._names_of(self._page)
+            else:  # one that was put off from an earlier page
+                self._names |= self._names_of([address])
+        return self._names[address]
+
+    def _names_of(self, addresses: list[str]) -> dict[str, str]:
+        marks = ", ".join("?" * len(addresses))
+        found = self._catalog.db.execute(_NAMES.format(marks=marks), addresses)
+        return dict.fromkeys(addresses, "") | dict(found)
 
     def path(self, address: str) -> str:
         """Return where an object lies."""

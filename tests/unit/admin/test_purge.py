@@ -284,6 +284,29 @@ def test_every_name_of_an_object_has_to_match(live: Root) -> None:
     assert purge(live, Policy(older_than=DAY), match=f"{bare.address[:4]}*").taken == 1
 
 
+def test_every_object_is_told_with_its_own_name(
+    live: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also what was put off, since it had been asked for, to behind later pages of candidates."""
+    monkeypatch.setattr("fscache.admin.removal._PAGE", 2)
+    stored = [old(live, number) for number in range(7)]
+    bare = keep(live, b"bare")
+    age(live, bare.path, 9 * DAY)
+    status = os.stat(stored[0].path)
+    os.utime(stored[0].path, ns=(int((live.now() - 9.5 * DAY) * 1e9), status.st_mtime_ns))
+    told: list[tuple[str, str]] = []
+    Purge(
+        keeper_of(live),
+        Policy(older_than=DAY),
+        each=lambda each, name: told.append((each.address, name(each.address))),
+    ).plan()
+    urls = {each.address: f"https://host/{number}" for number, each in enumerate(stored)}
+    assert told == [
+        *((each.address, urls[each.address]) for each in (*stored[1:], stored[0])),
+        (bare.address, ""),
+    ]
+
+
 def test_hard_links_from_elsewhere_free_no_disk(live: Root, tmp_path: Path) -> None:
     stored = [old(live, number) for number in range(2)]
     os.link(stored[0].path, tmp_path / "other name")
