@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
+def tree(two: Grid, tmp_path: Path) -> Path:
+    """Files to be copied to workers that have none of them."""
+    for worker in two.workers():
+        shutil.rmtree(worker.temp, ignore_errors=True)  # it may not be there yet
     for name in ("Isd/foo.txt", "Isd/a b/fo$o.txt", "data/run.sh", "Isd/cns/no.txt"):
         path = tmp_path / "tree" / name
         path.parent.mkdir(parents=True, exist_ok=True)
