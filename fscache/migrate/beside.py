@@ -29,7 +29,7 @@ from fscache.objects.layout import format_address, parse_address
 from fscache.records.entryfile import name_hash
 from fscache.records.journal import COMPLETE, PUT, TASK
 from fscache.records.pins import Pins
-from fscache.tasks.log import SUFFIX
+from fscache.tasks.segment import SUFFIX
 from fscache.tasks.source import TaskSource
 
 TYPE_CHECKING = False

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fscache.tasks.index import Seen
 
 VERSION = 1
+SUFFIX = ".log"
 _MAGIC = b"fscache tasks "
 HEADER = b"%b%d\n" % (_MAGIC, VERSION)
 _CHUNK = 1 << 20
