@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fscache.grid.mapreduce import Progress
     from fscache.grid.sql.result import Result
 
+_PATIENCE = 20.0  # s for the grid to answer: somebody waits
 _FORMATS = ("table", "csv", "json", "parquet", "arrow")
 _SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 
@@ -85,7 +86,8 @@ def _runner(session: Session, arguments: Namespace, stack: ExitStack) -> Callabl
         return partial(sql, cache=session.cache)
     from fscache.grid.grid import Grid
 
-    grid: Any = stack.enter_context(Grid(address, tls=arguments.tls, cache=session.cache))
+    joined = Grid(address, tls=arguments.tls, cache=session.cache, timeout=_PATIENCE)
+    grid: Any = stack.enter_context(joined)
     run: Callable[..., Any] = grid.sql
     return run
 
