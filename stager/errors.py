@@ -114,12 +114,16 @@ class ChecksumError(StageError):
     """The bytes are not those asked for; `source` is `caller` or the header that promised them."""
 
     code = "checksum"
-    message = "{url}: {algorithm} is {actual}, {source} promised {expected}"
+    message = "{url}: {algorithm} is {actual}, not {expected}"
 
     algorithm: str
     expected: str
     actual: str
     source: str = "caller"
+
+    def __str__(self) -> str:
+        whose = "as asked for" if self.source == "caller" else f"as {self.source} promised"
+        return f"{super().__str__()} {whose}"
 
 
 @dataclass(eq=False)

@@ -45,16 +45,13 @@ _PATIENCE = 1.0
 _WHY = {
     pycurl.E_COULDNT_RESOLVE_HOST: "there is no host of that name",
     pycurl.E_COULDNT_RESOLVE_PROXY: "there is no host of that name",
-    pycurl.E_COULDNT_CONNECT: "no connection",
     pycurl.E_GOT_NOTHING: "the connection broke before an answer",
     pycurl.E_PARTIAL_FILE: "the connection broke within the body",
     pycurl.E_SSL_CONNECT_ERROR: "TLS failed",
-    pycurl.E_PEER_FAILED_VERIFICATION: "its certificate is not accepted",
     pycurl.E_FTP_WEIRD_SERVER_REPLY: "the answer is no HTTP",
     pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is no HTTP",
 }
 
-_LASTING = frozenset({pycurl.E_PEER_FAILED_VERIFICATION})
 _REACHING = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT})
 """With a proxy set, these are about the way to the proxy."""
 
@@ -260,24 +257,22 @@ class _Line:
         status = self.curl.getinfo(pycurl.HTTP_CONNECTCODE)
         if self._through is not None and status and status // 100 != 2:
             return translate.refused_tunnel(ask.url, self._through.url, status)
-        number = self.curl.getinfo(pycurl.OS_ERRNO)
-        fallback = os.strerror(number) if number else f"the connection broke (libcurl's {code})"
-        why = self._to_proxy(code) + _WHY.get(code, fallback)
+        distrust = self.curl.getinfo(pycurl.PROXY_SSL_VERIFYRESULT)
+        by = ""
+        if self._through is not None and (code in _REACHING or distrust):
+            by = translate.through(self._through.url)
+        if code == pycurl.E_PEER_FAILED_VERIFICATION:
+            why = translate.distrusted(distrust or self.curl.getinfo(pycurl.SSL_VERIFYRESULT))
+        elif code == pycurl.E_SSL_CONNECT_ERROR and "wrong version" in self.curl.errstr():
+            why = translate.NO_TLS
+        else:
+            number = self.curl.getinfo(pycurl.OS_ERRNO)
+            fallback = os.strerror(number) if number else f"the connection broke (libcurl's {code})"
+            why = _WHY.get(code, fallback)
+        lasting = code == pycurl.E_PEER_FAILED_VERIFICATION or why is translate.NO_TLS
         return translate.untrusting(ask.url, self._ca_file) or ConnectionFailedError(
-            redact(ask.url), why, code in _LASTING
+            redact(ask.url), by + why, lasting
         )
-
-    def _to_proxy(self, code: int) -> str:
-        """Return what goes before the reason where it was the proxy that failed."""
-        if self._through is None or not (
-            code in _REACHING
-            or (code == pycurl.E_PEER_FAILED_VERIFICATION and self._distrusts_proxy())
-        ):
-            return ""
-        return translate.through(self._through.url)
-
-    def _distrusts_proxy(self) -> bool:
-        return bool(self.curl.getinfo(pycurl.PROXY_SSL_VERIFYRESULT))
 
     def _on_data(self, data: bytes) -> int | None:
         try:

@@ -22,6 +22,18 @@ from stager.errors import (
 from stager.retry import is_transient_status
 from stager.urls import redact
 
+NO_TLS = "the answer is no TLS: is it a server for http: URLs?"
+_NO_TLS = "WRONG_VERSION_NUMBER"
+
+_UNKNOWN = "signed by nobody who is trusted here (a site's own authority: the setting ca_file)"
+_DISTRUST = {
+    9: "it is not valid yet",
+    10: "it has expired",
+    **dict.fromkeys((18, 19, 20, 21), _UNKNOWN),
+    **dict.fromkeys((0, 1, 62, 64), "it is another host's"),
+}
+"""OpenSSL's X509_V_ERR_…; libcurl looks for the host itself, first, and leaves 1 (or 0)."""
+
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 """As http.client words it, since Python 2.6: the status is nowhere else."""
 
@@ -48,6 +60,11 @@ def untrusting(url: str, ca_file: str | None) -> ConnectionFailedError | None:
         why = f"the certificates to trust cannot be read: {ca_file}: {reason}"
         return ConnectionFailedError(redact(url), why, lasting=True)
     return None
+
+
+def distrusted(code: int) -> str:
+    """Return the reason for a certificate that OpenSSL refuses with `code`."""
+    return f"its certificate is not accepted: {_DISTRUST.get(code) or f'OpenSSL says {code}'}"
 
 
 def through(proxy: str) -> str:
@@ -84,9 +101,14 @@ def refused_tunnel(url: str, proxy: str, status: int) -> HTTPStatusError:
 def broken(url: str, error: BaseException, *, by: str = "") -> ConnectionFailedError:
     """Return the error for anything else that ended a connection; `by` goes before the reason."""
     root = _root(error)
-    lasting = isinstance(root, ssl.SSLCertVerificationError) or (
+    lasting = (
+        isinstance(root, ssl.SSLCertVerificationError)
+        or _is_no_tls(root)
         # Not EAI_AGAIN, which a name server out of reach gives.
-        isinstance(root, socket.gaierror) and root.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
+        or (
+            isinstance(root, socket.gaierror)
+            and root.errno in {socket.EAI_NONAME, socket.EAI_NODATA}
+        )
     )
     return ConnectionFailedError(redact(url), by + _why(root), lasting)
 
@@ -107,11 +129,17 @@ def _root(error: BaseException) -> BaseException:
     return best
 
 
+def _is_no_tls(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) and getattr(error, "reason", None) == _NO_TLS
+
+
 def _why(best: BaseException) -> str:
     """Return the reason in a few words."""
     if isinstance(best, ssl.SSLCertVerificationError):
-        return f"its certificate is not accepted: {best.verify_message}"
+        return distrusted(best.verify_code)
     if isinstance(best, ssl.SSLError):
+        if _is_no_tls(best):
+            return NO_TLS
         return f"TLS failed: {getattr(best, 'reason', None) or type(best).__name__}"
     if isinstance(best, socket.gaierror):
         if best.errno == socket.EAI_AGAIN:

@@ -19,6 +19,7 @@ from stager.errors import (
 )
 from stager.proxies import Proxies
 from stager.retry import RetryPolicy
+from stager.transports import translate
 from tests.support.origin import Origin, Page, certificate, redirect
 from tests.support.proxy import Proxy
 from tests.unit.stager.test_fetching import BODY, SMALL, SOON, ranges, read
@@ -337,3 +338,22 @@ def test_the_proxys_own_address_is_not_checked_and_direct_ones_are(
     assert read(service.submit(url.replace("127.0.0.1", "localhost"))) == SMALL
     assert set(asked) <= {"127.0.0.1", "::1"}
     assert asked
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_why_a_server_is_not_spoken_to_is_told_alike(
+    origin: Origin,
+    proxy: Proxy,
+    through: Callable[..., FetchService],
+    proxied: bool,
+) -> None:
+    bypassed = () if proxied else ("*",)
+    with Origin(tls=True, host="127.0.0.2") as stranger:  # its certificate is for 127.0.0.1
+        service = through(proxy.url, *bypassed, ca_file=stranger.ca_file)
+        for url, why in (
+            (stranger.add("/a", SMALL), "its certificate is not accepted: it is another host's"),
+            (origin.url("/a").replace("http:", "https:"), translate.NO_TLS),
+        ):
+            error = service.submit(url).exception(SOON)
+            assert type(error) is ConnectionFailedError
+            assert (error.why, error.lasting) == (why, True)
