@@ -30,10 +30,12 @@ from fscache.records.entryfile import (
     TOMBSTONE,
     BadEntryError,
     Place,
+    StuckError,
     decode,
     encode,
     name_hash,
     read_small,
+    slot_path,
 )
 
 TYPE_CHECKING = False
@@ -43,10 +45,6 @@ if TYPE_CHECKING:
     from fscache.objects.layout import Split
 
 _NO_FILE = (errno.EISDIR, errno.ELOOP, errno.ENXIO)
-
-
-class _StuckError(Exception):
-    """A bad entry that could not be moved out of the way."""
 
 
 class EntryStore:
@@ -134,11 +132,11 @@ class EntryStore:
         ):
             return rest[len(head) :], path, status
         for slot in range(MAX_SLOTS):
-            path = _slot_path(base, slot)
+            path = slot_path(base, slot)
             statuses: list[os.stat_result] = []
             try:
                 found = self._load(path, name, statuses)
-            except _StuckError:
+            except StuckError:
                 continue
             if found is None:
                 return None
@@ -174,16 +172,16 @@ class EntryStore:
             return False
         base = self.path(name)
         slot = found[2]
-        if os.path.lexists(_slot_path(base, slot + 1)):
+        if os.path.lexists(slot_path(base, slot + 1)):
             self._write(name, encode(TOMBSTONE, name, b""), None, None)
             return True
-        return self._writer.remove(_slot_path(base, slot))
+        return self._writer.remove(slot_path(base, slot))
 
     def load(self, path: str) -> tuple[bytes, bytes] | None:
         """Return name and payload of the entry in a file, None where that is no entry."""
         try:
             found = self._load(path, None)
-        except _StuckError:
+        except StuckError:
             return None
         if found is None or found[0] != self._kind or found[1] is None:
             return None
@@ -248,10 +246,10 @@ class EntryStore:
 
     def _slot_for(self, base: str, name: bytes) -> tuple[str, bool]:
         for slot in range(MAX_SLOTS):
-            path = _slot_path(base, slot)
+            path = slot_path(base, slot)
             try:
                 found = self._load(path, name)
-            except _StuckError:
+            except StuckError:
                 return path, True  # what cannot be believed may be replaced
             if found is None:
                 return path, False
@@ -263,8 +261,8 @@ class EntryStore:
         base = self.path(name)
         for slot in range(MAX_SLOTS):
             try:
-                found = self._load(_slot_path(base, slot), name)
-            except _StuckError:
+                found = self._load(slot_path(base, slot), name)
+            except StuckError:
                 continue
             if found is None:
                 return None
@@ -278,7 +276,7 @@ class EntryStore:
     ) -> tuple[bytes, bytes | None, bytes] | None:
         """Return kind, name and payload of the entry in a file, None where there is none.
 
-        A bad entry is moved out of the way; raises _StuckError where that is not possible.
+        A bad entry is moved out of the way; raises StuckError where that is not possible.
         """
         try:
             data = read_small(path, statuses)
@@ -307,36 +305,6 @@ class EntryStore:
         return found[0] if found else None
 
     def _set_aside(self, path: str, data: bytes | None, why: str) -> None:
-        import logging
+        from fscache.records.aside import set_aside
 
-        log = logging.getLogger("fscache")
-        if self._quarantine is None:
-            log.warning("bad entry %s (%s) passed over", path, why)
-            raise _StuckError
-        target = f"{self._quarantine}/entry-{os.path.basename(path)}.{os.urandom(4).hex()}"
-        try:
-            if data is not None and read_small(path) != data:
-                return  # replaced by a good one between our read and now
-            if not os.path.isdir(self._quarantine):
-                self._writer.make_directories(self._quarantine)
-            atomic.move(path, target)
-            self._close_gap(path)
-        except FileNotFoundError:
-            return  # somebody else was faster
-        except OSError as exc:  # a reader without write permission: still a miss
-            log.warning("bad entry %s (%s) stays where it is: %s", path, why, exc.strerror)
-            raise _StuckError from exc
-        log.warning("bad entry %s (%s) moved to %s", path, why, target)
-
-    def _close_gap(self, path: str) -> None:
-        """Keep the entries behind a slot reachable: look-ups stop at the first free one."""
-        directory, name = os.path.split(path)
-        stem, _, slot = name.partition("-")
-        if slot and not slot.isdecimal():
-            return  # no place of an entry
-        if os.path.lexists(_slot_path(f"{directory}/{stem}", int(slot or "0") + 1)):
-            self._writer.write(path, encode(TOMBSTONE, b"", b""), replace=False)
-
-
-def _slot_path(base: str, slot: int) -> str:
-    return f"{base}-{slot}" if slot else base
+        set_aside(path, data, why, quarantine=self._quarantine, writer=self._writer)

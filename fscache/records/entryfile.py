@@ -60,6 +60,10 @@ class Place:
         )
 
 
+class StuckError(Exception):
+    """A bad entry that could not be moved out of the way. Never leaves this package."""
+
+
 def name_hash(name: bytes) -> str:
     """Return the 20 hex digits under which a name's entry lies."""
     return xxh3_128_hexdigest(name)[:20]
@@ -85,6 +89,11 @@ def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
     line_end = rest.index(b"\n")
     name_end = line_end + 1 + int(rest[:line_end])
     return data[5:8], rest[line_end + 1 : name_end], rest[name_end + 1 :]
+
+
+def slot_path(base: str, slot: int) -> str:
+    """Return where the entry in a slot lies, `base` being where that in the first one does."""
+    return f"{base}-{slot}" if slot else base
 
 
 def read_small(path: str, statuses: list[os.stat_result] | None = None) -> bytes:

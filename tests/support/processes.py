@@ -20,8 +20,13 @@ import filelock  # noqa: F401
 
 import fscache.cache
 import fscache.errors
+import fscache.kv.source
+import fscache.records.aside
+import fscache.records.rebuild
+import fscache.tasks.source
 import fscache.urls.destination
-import fscache.urls.lease  # noqa: F401
+import fscache.urls.lease
+import fscache.urls.source  # noqa: F401
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
