@@ -83,7 +83,7 @@ class Board:
             return [f"{_HIT}{secrets.token_hex(4)}:{each.urls[0]}" for each in batch.requests]
         if not all(request.done() for request in batch.requests):
             batch.spooled = True
-            self._spool.accept(batch.name, without_secrets(asked))
+            self._spool.accept(batch.name, batch.asked)
         self._follow(batch)
         return [f"{batch.name}.{number}" for number in range(len(batch.requests))]
 
@@ -95,7 +95,7 @@ class Board:
         """Start a batch that a node dropped as a file; its answer becomes a file."""
         batch = self._start(name, asked)
         batch.spooled = True
-        if not self._spool.accept(name, asked):
+        if not self._spool.accept(name, batch.asked):
             for request in batch.requests:
                 request.cancel()
             return
@@ -200,7 +200,7 @@ class Board:
         urls = checked_urls(asked.urls)
         options = checked_options(asked.options)
         requests = self._cache.prefetch(urls, **options)
-        batch = Batch(name, asked, requests)
+        batch = Batch(name, without_secrets(asked), requests)
         missing = sum(not request.done() for request in requests)
         self.misses += missing
         self.hits += len(requests) - missing

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from fscache import errors
 from fscache.server.rpc import SERVER
+from fscache.urls.names import plain
+from stager.urls import redact
 
 if TYPE_CHECKING:
     from fscache.server.spool import Asked
@@ -59,7 +61,14 @@ def checked_options(options: object) -> dict[str, Any]:
 
 
 def without_secrets(asked: Asked) -> Asked:
-    """Return what may be written down: headers that may hold a secret stay in memory only."""
+    """Return what may be written down: a secret in a header or a URL stays in memory only.
+
+    So a request that is resumed after a restart is asked without it.
+    """
+    urls = [
+        [_without_user(url) if "@" in url else url for url in mirrors] for mirrors in asked.urls
+    ]
+    asked = replace(asked, urls=urls)
     headers = asked.options.get("headers")
     if not headers:
         return asked
@@ -69,6 +78,13 @@ def without_secrets(asked: Asked) -> Asked:
         if not any(word in name.lower() for word in _SECRET_WORDS)
     }
     return replace(asked, options={**asked.options, "headers": kept})
+
+
+def _without_user(url: str) -> str:
+    try:
+        return plain(url)
+    except errors.InvalidURLError:
+        return redact(url)
 
 
 def _checked(name: str, value: object) -> object:

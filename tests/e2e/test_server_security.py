@@ -18,7 +18,7 @@ from fscache import errors
 from fscache.remote.cache import RemoteCache
 from fscache.server.limits import Limits
 from tests.support.dns import NameServer
-from tests.support.origin import Origin, certificate, redirect
+from tests.support.origin import Origin, Page, certificate, redirect
 from tests.support.servers import DEADLINE, Daemon, serving
 
 if TYPE_CHECKING:
@@ -401,3 +401,45 @@ def test_no_path_leads_to_a_file_that_is_not_served(tmp_path: Path, path: str) -
         assert 400 <= answer.status < 500
         assert b"root:" not in body
         assert served.token("admin").encode() not in body
+
+
+# -- secrets ----------------------------------------------------------------------------------
+
+
+def test_a_secret_in_a_url_or_a_header_is_seen_by_its_origin_and_by_nobody_else(
+    tmp_path: Path, origin: Origin, until: Callable[..., None]
+) -> None:
+    secret = "0penSesame"
+    plain = origin.add("/a", Page(b"x" * 100_000, stall_at=1000), Page(b"x" * 100_000))
+    url = plain.replace("http://", f"http://me:{secret}@")
+    bad = origin.url("/nothing").replace("http://", f"http://me:{secret}@")
+    with Daemon(tmp_path / "root") as daemon:
+        with daemon.remote(tmp_path / "node", token=daemon.token("admin"), shared=False) as node:
+            headers = {"Cookie": f"session={secret}"}
+            ids = node.rpc("url.stage", [url, bad], {"headers": headers})
+            until(lambda: origin.seen("/a"), "the request")
+            shown = [
+                str(node.rpc("admin.requests")),
+                str(node.rpc("url.status", ids)),
+                node.rpc.client.call("GET", "/").body.decode(),
+                *(
+                    path.read_text()
+                    for path in (tmp_path / "root/spool").rglob("*")
+                    if path.is_file()
+                ),
+            ]
+            origin.release.set()
+            ended = []
+            while len(ended) < 2:
+                ended = node.rpc("url.wait", ids, 20.0, parked=20.0)
+            shown += [str(ended), str(list(node.entries())), str(node.admin.ls())]
+            assert [seen.headers["cookie"] for seen in origin.requests] == [
+                headers["Cookie"]
+            ] * len(origin.requests)
+            assert origin.seen("/a")[0].headers["authorization"].startswith("Basic ")
+        daemon.kill(signal.SIGTERM)
+        shown += daemon.log
+        for path in tmp_path.rglob("*"):
+            if path.is_file() and "objects" not in path.parts:
+                shown.append(path.read_bytes().decode("latin-1"))
+        assert [text for text in shown if secret in text] == []
