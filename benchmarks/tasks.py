@@ -2,7 +2,8 @@
 
 Records are what a controller writes for a load-balanced task with a 1 KiB buffer: asked for (a miss),
 added, given to an engine, completed, a thousand tasks at a time; one in a hundred stays pending.
-`BENCH_TASKS` sets how many (100,000). Every run writes into a fresh directory of `BENCH_DIR`, removed at the end.
+`BENCH_TASKS` sets how many (100,000). Every run writes into a fresh directory of `BENCH_DIR`, removed
+at the end.
 
 Times are processor times, user and system (`BENCH_WALL=1`: of the wall): no contender waits for the
 disk. SQLiteDB commits every two seconds, as its controller has it do; ours is in the file after every
@@ -107,14 +108,22 @@ PEERS = {"fscache": Ours, "SQLiteDB": SQLite, "DictDB": Dict}
 # -- the work ------------------------------------------------------------------------------------------
 
 
+def _session(number: int) -> str:
+    return f"{number * 2654435761 % 2**32:08x}-5f0a8d1c2b3e4f607182930a"
+
+
 def _id(number: int) -> str:
-    return f"{number * 2654435761 % 2**32:08x}-5f0a8d1c2b3e4f60_{number}"
+    return f"{_session(number % 5)}_12345_{number}"
+
+
+def _engine(number: int) -> str:
+    return _session(number % 20 + 100)
 
 
 def _header(number: int, kind: str) -> dict[str, Any]:
     return {
         "msg_id": _id(number), "msg_type": kind, "username": "ann", "version": "5.3",
-        "session": f"2f1d{number % 5}-ab12cd34ef56ab78cd90ef12", "date": START,
+        "session": _session(number % 5), "date": START,
     }  # fmt: skip
 
 
@@ -141,7 +150,7 @@ def _request(number: int) -> dict[str, Any]:
         "content": {},
         "buffers": [memoryview(b"%010d" % number + DATA[offset : offset + 1014])],
         "submitted": START + timedelta(seconds=number),
-        "client_uuid": f"client-{number % 5}",
+        "client_uuid": _session(number % 5),
         "queue": "task",
         "stdout": "",
         "stderr": "",
@@ -151,15 +160,16 @@ def _request(number: int) -> dict[str, Any]:
 def _reply(number: int) -> dict[str, Any]:
     then = START + timedelta(seconds=number)
     return {
-        "result_header": _header(number, "apply_reply") | {"status": "ok", "engine": "5f0a8d1c"},
+        "result_header": _header(number, "apply_reply")
+        | {"status": "ok", "engine": _engine(number)},
         "result_metadata": {
-            "engine": f"engine-{number % 20}",
+            "engine": _engine(number),
             "status": "ok",
             "started": str(then),
         },
         "result_content": {"status": "ok"},
         "result_buffers": [memoryview(b"r" * 64)],
-        "engine_uuid": f"engine-{number % 20}",
+        "engine_uuid": _engine(number),
         "received": then,
         "started": then,
         "completed": then + timedelta(seconds=1),
@@ -195,7 +205,7 @@ def _fly(contender: Any, flight: list, worst: list[float]) -> None:
                     pass
                 db.add_record(msg_id, request)
             elif phase == 1:
-                db.update_record(msg_id, {"engine_uuid": f"engine-{number % 20}"})
+                db.update_record(msg_id, {"engine_uuid": _engine(number)})
             elif number % 100:
                 db.update_record(msg_id, reply)
             contender.tick()
@@ -265,7 +275,7 @@ def reads(rounds: int) -> dict:
     choose = random.Random(1)
     some = [_id(choose.randrange(COUNT)) for _ in range(200)]
     since = START + timedelta(seconds=COUNT - COUNT // 100)
-    engines = {"engine_uuid": {"$in": ["engine-3", "engine-4"]}}
+    engines = {"engine_uuid": {"$in": [_engine(3), _engine(4)]}}
     late = {"submitted": {"$gte": since}}
     calls = {
         "get_record, 200 at random": lambda db: [db.get_record(each) for each in some],
@@ -396,7 +406,7 @@ def purge(_rounds: int) -> dict:
         contender = _filled(make)
         db = contender.db
         done = {"completed": {"$ne": None}}
-        one = _timed(lambda db=db: db.drop_matching_records({"engine_uuid": "engine-3"}))
+        one = _timed(lambda db=db: db.drop_matching_records({"engine_uuid": _engine(3)}))
         rest = _timed(lambda db=db, done=done: db.drop_matching_records(done))
         figures[name] = {"engine": one, "all": rest}
         print(f"| {name} | {one * 1e3:.1f} ms | {rest * 1e3:.1f} ms |")

@@ -1,25 +1,24 @@
 """The index: of every record, what queries ask for most, and where the rest of it lies. In memory.
 
-A record is a row; a column holds one thing of all rows. 100,000 records of three frames take about
-40 MB. The index is derived from the frames alone, and takes them in any order: what two processes
-wrote at the same time is put in the order of its stamps (see `fscache.tasks.order`).
+100,000 records of three frames take about 40 MB. The index is derived from the frames alone, and takes
+them in any order: what two processes wrote at the same time is put in the order of its stamps (see
+`fscache.tasks.order`). How it lies in memory is told in `fscache.tasks.rows`.
 """
 
 from __future__ import annotations
 
-from array import array
-
 from fscache.tasks import frames
-from fscache.tasks.columns import TextColumn
 from fscache.tasks.fragments import OFFSET_BITS, Fragments
 from fscache.tasks.frames import POSITIONS
-from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL, TEXTS
+from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL
 from fscache.tasks.order import Limbo, in_force
+from fscache.tasks.rows import Rows
 from fscache.tasks.timeline import Timeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from array import array
+    from collections.abc import Callable, Collection, Iterable
     from typing import Any
 
     from fscache.tasks.frames import Frame
@@ -31,16 +30,11 @@ SUBMITTED, COMPLETED = INTS.index("submitted"), INTS.index("completed")
 _FIRST_SIZE = INTS.index(BUFFERS[0])
 _MAX_DEPTH = 0xFFFF
 _WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
-_GROWTH = 256  # rows
-_NO_IDS = [None] * _GROWTH
-_NULLS = array("q", [NULL] * _GROWTH).tobytes()
-_NO_HEADS = array("i", [-1] * _GROWTH).tobytes()
-_ZEROS = bytes(8 * _GROWTH)
 OTHER_FIELDS = 1 << 31
 """The bit for keys that are not in FIELDS."""
 
 
-class Index:
+class Index(Rows):
     """All records of one database."""
 
     def __init__(self, load: Load, bury: Callable[[int, int], None]) -> None:
@@ -52,21 +46,9 @@ class Index:
                 a frame that is given up.
             bury: Is told the place and bytes of every frame that nobody needs any more.
         """
+        super().__init__()
         self._load = load
-        self.rows: dict[str, int] = {}
-        self.ids: list[str | None] = []
-        self.top = 0
-        """Rows that have ever been used; those above it are empty."""
-        self.numbers = [array("q") for _ in INTS]
-        self.texts = [TextColumn() for _ in TEXTS]
-        self.present = array("I")
-        self.added = array("q")
-        self.last = array("q")
-        self.head = array("i")
-        self.depth = array("H")
-        self.referring = bytearray()
         self.fragments = Fragments(bury)
-        self.free: list[int] = []
         self.unreaped: list[int] = []
         self._unnaming: dict[int, str] = {}
         self.pending: set[int] = set()
@@ -74,23 +56,13 @@ class Index:
         self.references: dict[bytes, int] = {}
         self.extras: set[str] = set()
         self.size = 0
-        self.in_order = True
         self.newest_stamp = 0
         self._newest_added = NULL
         self.limbo = Limbo(bury)
 
-    def __len__(self) -> int:
-        return len(self.rows)
-
     def known_fields(self) -> Collection[str]:
         """Return the keys that a record may have."""
         return {*FIELDS, *self.extras} if self.extras else FIELDS
-
-    def live_rows(self) -> Sequence[int]:
-        """Return all rows."""
-        if self.top == len(self.rows):
-            return range(self.top)
-        return [row for row, msg_id in enumerate(self.ids) if msg_id is not None]
 
     # -- frames in --------------------------------------------------------------------------------
 
@@ -195,20 +167,9 @@ class Index:
         ids: list[str | None],
     ) -> None:
         """Take what a snapshot has kept; see `fscache.tasks.snapshot`."""
-        rest = iter(columns)
-        self.numbers = [next(rest) for _ in INTS]
-        for texts, known in zip(self.texts, header["texts"], strict=True):
-            texts.restore(next(rest), known)
-        self.present, self.added, self.last, self.head, self.depth = (next(rest) for _ in range(5))
-        self.fragments.restore(list(rest))
-        self.referring = referring
-        self.ids = ids
-        self.top = header["top"]
-        self.rows = {msg_id: row for row, msg_id in enumerate(ids) if msg_id is not None}
-        self.free = header["free"]
+        self.fragments.restore(self.restore_rows(header, columns, referring, ids))
         self.extras = set(header["extras"])
         self.size = header["size"]
-        self.in_order = header["in_order"]
         self.newest_stamp = header["newest"]
         self._newest_added = max(self.added, default=NULL)
         self.limbo.restore(header["dropped"])
@@ -230,7 +191,7 @@ class Index:
         if frame.kind == frames.UPDATE:
             self.limbo.add_orphan((frame, where, meta, blob))
             return
-        row = self._new_row(msg_id)
+        row = self.new_row(msg_id)
         self.added[row] = added = frame.added or frame.stamp
         if added < self._newest_added:
             self.in_order = False
@@ -240,37 +201,6 @@ class Index:
         self._link(row, frame, where, meta, blob)
         for seen in self.limbo.take_orphans(msg_id):
             self.apply(*seen)
-
-    def _new_row(self, msg_id: str) -> int:
-        if self.free:
-            row = self.free.pop()
-            self.in_order = False
-            self.ids[row] = msg_id
-            for column in self.numbers:
-                column[row] = NULL
-            for texts in self.texts:
-                texts.assign(row, None)
-            self.present[row] = self.depth[row] = self.referring[row] = 0
-        else:
-            row = self.top
-            if row == len(self.ids):
-                self._grow()
-            self.top += 1
-            self.ids[row] = msg_id
-        self.rows[msg_id] = row
-        return row
-
-    def _grow(self) -> None:
-        """Make room for more rows, many at a time: adding one to each of twenty arrays takes 3 µs."""
-        self.ids += _NO_IDS
-        for column in self.numbers:
-            column.frombytes(_NULLS)
-        for texts in self.texts:
-            texts.codes.frombytes(_ZEROS[: _GROWTH * texts.codes.itemsize])
-        for column in (self.present, self.added, self.last, self.depth):
-            column.frombytes(_ZEROS[: _GROWTH * column.itemsize])
-        self.head.frombytes(_NO_HEADS)
-        self.referring += _ZEROS[:_GROWTH]
 
     def _link(self, row: int, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Make a frame the newest of a row."""
