@@ -11,10 +11,10 @@ import time
 from _thread import allocate_lock
 
 from fscache import config as configuration
-from fscache.fs.atomic import Modes
-from fscache.objects.layout import OBJECT_SPLIT, Split
+from fscache.objects.incoming import announced_size, readinto_of
 from fscache.paths import as_path
 from fscache.records.access import Accesses
+from fscache.records.configured import configured_root
 from fscache.records.root import Root, translated
 from fscache.urls.index import URLIndex
 from fscache.urls.names import plain
@@ -67,13 +67,7 @@ class Cache:
         self.config = config or configuration.load()
         where = os.path.abspath(os.fspath(root)) if root is not None else self.config.root
         self._now = now
-        self.root = Root(
-            where,
-            now=now,
-            modes=_modes(self.config),
-            durable=self.config.durability == "power",
-            object_split=_split(self.config.split),
-        )
+        self.root = configured_root(where, self.config, now)
         if self.config.max_size is not None or self.config.min_free is not None:
             from fscache.admin.room import room_maker
 
@@ -288,13 +282,13 @@ class Cache:
         with translated(self.root.path):
             self.root.ensure()
             # Of what does not say its size, whoever knows it has made the room: a server's upload.
-            if self.root.make_room is not None and (size := _size(source)):
+            if self.root.make_room is not None and (size := announced_size(source)):
                 self.root.make_room(size)
             objects = self.root.objects()
             if isinstance(source, bytes | bytearray | memoryview):
                 stored = objects.put_bytes(bytes(source))
             else:
-                stored = objects.put_stream(_readinto(source))
+                stored = objects.put_stream(readinto_of(source))
             self.root.journal.append("put", "object", stored.address, stored.address, stored.size)
         return stored.address
 
@@ -442,33 +436,6 @@ class Cache:
         return self._fetcher_made
 
 
-def _readinto(file: BinaryIO) -> Callable[[memoryview], int]:
-    def readinto(view: memoryview) -> int:
-        data = file.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    native: Callable[[memoryview], int] | None = getattr(file, "readinto", None)
-    return native or readinto
-
-
-def _size(source: bytes | BinaryIO) -> int:
-    """Return how many bytes a put will bring, as far as that can be told."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        return len(source)
-    try:
-        here = source.tell()
-        end = source.seek(0, os.SEEK_END)
-        source.seek(here)
-    except (OSError, AttributeError):  # a pipe, or something that can only be read
-        return 0
-    return max(0, end - here)
-
-
-def _split(text: str) -> Split:
-    return OBJECT_SPLIT if text == "4+4+12" else Split.parse(text)
-
-
 def _remover(root: Root) -> Callable[[Sequence[str]], object]:
     def remove(addresses: Sequence[str]) -> None:
         from fscache.admin.discard import discard
@@ -476,19 +443,3 @@ def _remover(root: Root) -> Callable[[Sequence[str]], object]:
         discard(root, addresses)
 
     return remove
-
-
-def _modes(config: Config) -> Modes:
-    if config.group is None:
-        return Modes(world_readable=config.world_readable)
-    import grp
-
-    try:
-        gid = grp.getgrnam(config.group).gr_gid
-    except KeyError:
-        from fscache.errors import ConfigError
-
-        raise ConfigError(
-            name="group", source="configuration", why=f"there is no group {config.group}"
-        ) from None
-    return Modes(gid, world_readable=config.world_readable)

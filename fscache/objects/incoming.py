@@ -1,0 +1,35 @@
+"""What a put may be given: how to read it, and how much of it there will be."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import BinaryIO
+
+
+def readinto_of(file: BinaryIO) -> Callable[[memoryview], int]:
+    """Return the `readinto` of an open binary file, made of its `read` where it has none."""
+
+    def readinto(view: memoryview) -> int:
+        data = file.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    native: Callable[[memoryview], int] | None = getattr(file, "readinto", None)
+    return native or readinto
+
+
+def announced_size(source: bytes | BinaryIO) -> int:
+    """Return how many bytes a put will bring, as far as that can be told."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return len(source)
+    try:
+        here = source.tell()
+        end = source.seek(0, os.SEEK_END)
+        source.seek(here)
+    except (OSError, AttributeError):  # a pipe, or something that can only be read
+        return 0
+    return max(0, end - here)
