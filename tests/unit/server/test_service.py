@@ -530,3 +530,17 @@ def test_a_port_that_is_taken_is_a_bad_setting(served: Serving, tmp_path: Path) 
     port = int(served.address.rpartition(":")[2])
     with pytest.raises(errors.ConfigError, match="in use"), serving(tmp_path / "two", port=port):
         pass
+
+
+def test_it_answers_before_it_has_looked_at_a_large_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fscache.server.figures import Survey
+
+    gate = threading.Event()
+    monkeypatch.setattr(Survey, "take", lambda _self: gate.wait(30))
+    with serving(tmp_path / "root") as served:
+        assert ask(served, "GET", "/healthz", token=None).body == b"ok\n"
+        assert "Not counted yet." in ask(served, "GET", "/").body.decode()
+        assert proxy(served).kv.put("k", 1) is True
+        gate.set()
