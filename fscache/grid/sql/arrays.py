@@ -1,7 +1,7 @@
 """Two functions that SQL lacks, over NumPy arrays; every connection that runs a query has them.
 
 fscache_dense(counts MAP(INTEGER, BIGINT), n)    the counts of 0 … n - 1, as a list
-fscache_points(text, chord)                      points in cells, see `cells`
+fscache_points(packed, chord)                    points in cells, see `cells`
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def install(connection: duckdb.DuckDBPyConnection) -> None:
     add("fscache_sum", _sum, ["BIGINT[][]"], "BIGINT[]", "default")
     add("fscache_fold", _fold, ["BIGINT[]", "INTEGER"], "BIGINT[][]", "default")
     add("fscache_edges", _edges, ["DOUBLE", "DOUBLE", "INTEGER"], "DOUBLE[]", "default")
-    add("fscache_points", _points, ["VARCHAR", "DOUBLE"], _POINTS, "default")
+    add("fscache_points", _points, ["BLOB", "DOUBLE"], _POINTS, "default")
 
 
 def _dense(counts: Any, sizes: Any) -> Any:  # DuckDB evaluates these annotations
@@ -91,13 +91,13 @@ def _edges(lows: Any, highs: Any, counts: Any) -> Any:
     return pa.array(edges, pa.list_(pa.float64()))
 
 
-def _points(texts: Any, chords: Any) -> Any:
+def _points(packed: Any, chords: Any) -> Any:
     import pyarrow as pa
 
     parts = []
     ends = [0]
-    for text, chord in zip(_one(texts).to_pylist(), _one(chords).to_pylist(), strict=True):
-        columns = cells.spread(cells.unpack(text), chord)
+    for data, chord in zip(_one(packed).to_pylist(), _one(chords).to_pylist(), strict=True):
+        columns = cells.spread(cells.unpack(data), chord)
         parts.append(pa.StructArray.from_arrays([pa.array(c) for c in columns], list("kixyz")))
         ends.append(ends[-1] + len(parts[-1]))
     kind = pa.struct([("k", pa.int64()), ("i", pa.int64()), *((n, pa.float64()) for n in "xyz")])

@@ -9,7 +9,6 @@ shard is read once, without an index of its own, whatever the number of points.
 
 from __future__ import annotations
 
-import base64
 from itertools import product
 from typing import Any
 
@@ -54,14 +53,14 @@ def as_points(coordinates: Any) -> np.ndarray[Any, Any]:
     return np.ascontiguousarray(rows.T)
 
 
-def pack(points: np.ndarray[Any, Any]) -> str:
-    """Return points as text, to the last bit."""
-    return base64.b64encode(points.astype("<f8").tobytes()).decode("ascii")
+def pack(points: np.ndarray[Any, Any]) -> bytes:
+    """Return points as bytes: one value of a query, however many there are."""
+    return points.astype("<f8").tobytes()
 
 
-def unpack(text: str) -> np.ndarray[Any, Any]:
+def unpack(data: bytes) -> np.ndarray[Any, Any]:
     """Return what `pack` has packed."""
-    return np.frombuffer(base64.b64decode(text), dtype="<f8").reshape(-1, 3)
+    return np.frombuffer(data, dtype="<f8").reshape(-1, 3)
 
 
 def spread(points: np.ndarray[Any, Any], chord: float) -> list[np.ndarray[Any, Any]]:

@@ -10,6 +10,7 @@ The order of the pairs is not defined. With GROUP BY, each group has its own pai
 
 from __future__ import annotations
 
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from fscache.grid.sql.nesting import aggregates, copy_source, fresh, group_keys,
 from fscache.grid.sql.snippets import evaluate, fill, is_shared, number
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
 NAME = "crossmatch"
 
@@ -37,10 +38,8 @@ _SQUARE = " + ".join(
 _NEAR = f"_pk = {_KEY} AND {_SQUARE} <= _limit"
 
 
-def place_crossmatches(
-    statement: exp.Expr, shared: Mapping[str, Any], known: Collection[str]
-) -> None:
-    """Replace all calls, in place.
+def place_crossmatches(statement: exp.Expr, shared: dict[str, Any], known: Collection[str]) -> None:
+    """Replace all calls, in place; the points of each are added to the shared values.
 
     Raises:
         SQLError: wrong arguments.
@@ -55,7 +54,7 @@ def place_crossmatches(
 
 
 def _place(
-    call: exp.Anonymous, select: exp.Select, shared: Mapping[str, Any], known: Collection[str]
+    call: exp.Anonymous, select: exp.Select, shared: dict[str, Any], known: Collection[str]
 ) -> None:
     if len(call.expressions) < 3:
         raise SQLError("crossmatch takes a position, points, an angle, and fields")
@@ -63,7 +62,14 @@ def _place(
     keys = group_keys(select)
     chord = cells.chord(float(evaluate(angle, shared)))
     where = cells.as_points(evaluate(points, shared))
-    pairs = _pairs(select, keys, _axes(position), fields, points=where, chord=chord)
+    name = next(each for n in count() if (each := f"__points{n}") not in shared)
+    shared[name] = cells.pack(where)
+    noted = fill(
+        "fscache_points(_packed, _chord)",
+        _packed=exp.column(name, table="shared"),
+        _chord=number(chord),
+    )
+    pairs = _pairs(select, keys, _axes(position), fields, noted, points=where, chord=chord)
     numbered = [exp.column(f"__k{n}") for n in range(len(keys))]
     names = _field_names(fields)
     result = _struct(names, [fill(f"coalesce(list(f{n}), [])") for n in range(len(names))])
@@ -86,6 +92,7 @@ def _pairs(
     keys: list[exp.Expr],
     axes: dict[str, exp.Expr],
     fields: list[exp.Expr],
+    noted: exp.Expr,
     *,
     points: np.ndarray[Any, Any],
     chord: float,
@@ -98,11 +105,6 @@ def _pairs(
         *(exp.alias_(field.copy(), f"f{n}") for n, field in enumerate(fields)),
     )
     copy_source(select, made)
-    noted = fill(
-        "fscache_points(_text, _chord)",
-        _text=exp.Literal.string(cells.pack(points)),
-        _chord=number(chord),
-    )
     point = exp.select(*(exp.alias_(fill(f"p.{name}"), f"__{name}") for name in "kixyz")).from_(
         exp.select(exp.alias_(fill("unnest(_all)", _all=noted), "p")).subquery("noted")
     )

@@ -25,8 +25,8 @@ from fscache.grid.sql.crossmatches import NAME as CROSSMATCH
 from fscache.grid.sql.crossmatches import place_crossmatches
 from fscache.grid.sql.dialect import Plain
 from fscache.grid.sql.histograms import histogram, histogram2d, is_ours, minmax
-from fscache.grid.sql.names import resolve
-from fscache.grid.sql.nesting import AGGREGATES, unnest
+from fscache.grid.sql.names import replacements, resolve
+from fscache.grid.sql.nesting import AGGREGATES, nested, unnest
 from fscache.grid.sql.snippets import put
 
 if TYPE_CHECKING:
@@ -38,28 +38,35 @@ __all__ = ["install", "rewrite"]
 
 _Query = TypeVar("_Query", bound=exp.Expr)
 _OURS = frozenset({"histogram", "histogram2d", "minmax"})
+_NAMES = _OURS | {CROSSMATCH}
 
 
 def rewrite(
     expression: _Query,
     *,
     schemas: Mapping[str, pa.Schema] | None = None,
-    shared: Mapping[str, Any] | None = None,
+    shared: dict[str, Any] | None = None,
     aggregates: Collection[str] = AGGREGATES,
 ) -> _Query:
     """Return a query without our functions and names.
 
     Args:
-        expression: The query as parsed, `shared.NAME` as columns; it is left as it is.
+        expression: The query as parsed, `shared.NAME` as columns; it is left as it is, and returned if
+            nothing in it is ours.
         schemas: Of the tables and URLs that it names, by these names.
-        shared: The values of `shared.NAME`. Bins, ranges and positions become part of the query.
+        shared: The values of `shared.NAME`. Bins and ranges become part of the query, points that are
+            to be matched another value here.
         aggregates: Names of the functions that make one value of many rows.
 
     Raises:
         SQLError: one of our functions has the wrong arguments.
     """
+    calls = any(each.name.lower() in _NAMES for each in expression.find_all(exp.Anonymous))
+    ours = calls or any(True for _ in replacements(expression, schemas or {}))
+    if not ours and not nested(expression, aggregates):
+        return expression
     made = expression.copy()
-    values = shared or {}
+    values = shared if shared is not None else {}
     names = _names(made)
     resolve(made, schemas or {})
     # The inner ones first: an outer one takes copies of its arguments.

@@ -28,24 +28,31 @@ _DEC = "atan2(_v[3], sqrt(_v[1] * _v[1] + _v[2] * _v[2]))"
 
 def resolve(statement: exp.Expr, schemas: Mapping[str, pa.Schema]) -> None:
     """Replace constants and the columns that DuckDB would not find, in place."""
+    for old, new in list(replacements(statement, schemas)):
+        put(old, new)
+
+
+def replacements(
+    statement: exp.Expr, schemas: Mapping[str, pa.Schema]
+) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+    """Yield what is to be replaced, and by what; the statement is left as it is."""
     taken = {alias.alias.lower() for alias in statement.find_all(exp.Alias)}
-    taken |= {
-        name.name.lower() for each in statement.find_all(exp.TableAlias) for name in each.columns
-    }
+    for alias in statement.find_all(exp.TableAlias):
+        taken |= {name.name.lower() for name in alias.columns}
     held = taken | {name.lower() for schema in schemas.values() for name in schema.names}
-    for column in list(statement.find_all(exp.Column)):
+    for column in statement.find_all(exp.Column):
         whole, parts = _path(column)
         if len(parts) == 1 and (isinstance(column.this, exp.Star) or parts[0].lower() in taken):
             continue
-        found = None
         for name, schema in _sources(column, schemas):
             found = _find(parts, name, schema)
             if found is not None:
+                yield whole, found
                 break
-        if found is not None:
-            put(whole, found)
-        elif len(parts) == 1 and parts[0].lower() in CONSTANTS and parts[0].lower() not in held:
-            whole.replace(number(CONSTANTS[parts[0].lower()]))
+        else:
+            constant = parts[0].lower() if len(parts) == 1 else ""
+            if constant in CONSTANTS and constant not in held:
+                yield whole, number(CONSTANTS[constant])
 
 
 def _path(column: exp.Column) -> tuple[exp.Expr, list[str]]:

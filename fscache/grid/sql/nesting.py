@@ -23,7 +23,7 @@ from fscache.errors import SQLError
 from fscache.grid.sql.dialect import write
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
 _PREFIX = "__fscache"
 AGGREGATES = frozenset({"any_value", "avg", "count", "histogram", "list", "max", "min", "sum"})
@@ -32,7 +32,9 @@ AGGREGATES = frozenset({"any_value", "avg", "count", "histogram", "list", "max",
 
 def unnest(select: exp.Select, known: Collection[str]) -> None:
     """Move aggregates that stand within others into a sub-query, in place."""
-    inner = [call for call in aggregates(select, known) if _depth(call, select, known) == 1]
+    inner = [
+        call for call in _calls(select, known) if _depth(call, known) == 1 and _of(call) is select
+    ]
     if not inner:
         return
     keys = group_keys(select)
@@ -54,13 +56,14 @@ def unnest(select: exp.Select, known: Collection[str]) -> None:
     join(select, sub, alias, keys)
 
 
+def nested(statement: exp.Expr, known: Collection[str]) -> bool:
+    """Whether there is an aggregate within another one."""
+    return any(_depth(call, known) for call in _calls(statement, known))
+
+
 def aggregates(select: exp.Select, known: Collection[str]) -> list[exp.Expr]:
     """Return the aggregates of a SELECT itself; those over windows are none."""
-    return [
-        call
-        for call in select.find_all(exp.Func)
-        if is_aggregate(call, known) and call.find_ancestor(exp.Select) is select
-    ]
+    return [call for call in _calls(select, known) if _of(call) is select]
 
 
 def is_aggregate(call: exp.Expr, known: Collection[str]) -> bool:
@@ -132,10 +135,19 @@ def fresh(select: exp.Select) -> str:
     return next(name for n in count() if (name := f"{_PREFIX}{n}") not in taken)
 
 
-def _depth(call: exp.Expr, select: exp.Select, known: Collection[str]) -> int:
+def _calls(node: exp.Expr, known: Collection[str]) -> Iterator[exp.Expr]:
+    return (call for call in node.find_all(exp.AggFunc, exp.Anonymous) if is_aggregate(call, known))
+
+
+def _of(call: exp.Expr) -> exp.Select | None:
+    return call.find_ancestor(exp.Select)
+
+
+def _depth(call: exp.Expr, known: Collection[str]) -> int:
+    """Return in how many other aggregates of its SELECT one stands."""
     depth = 0
     above = call.parent
-    while above is not None and above is not select:
+    while above is not None and not isinstance(above, exp.Query):
         depth += is_aggregate(above, known)
         above = above.parent
     return depth

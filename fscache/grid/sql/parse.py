@@ -78,7 +78,7 @@ def parse(
         SQLError: it cannot be read.
         SQLRefusedError: it would do something other than read tables.
     """
-    values = shared or {}
+    values = dict(shared or {})  # what is rewritten may need some of its own
     text, plain, explain, parameters = _prepared(source, values)
     original = read(plain)
     if original is not None:
@@ -89,7 +89,7 @@ def parse(
             shared=values,
             aggregates=vocabulary.aggregates,
         )
-        if changed != original:
+        if changed is not original:
             parameters = _put_parameters(changed, values, source)
             text = write(changed)
     tree = read(text)

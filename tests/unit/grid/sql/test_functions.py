@@ -11,6 +11,7 @@ import pytest
 from fscache.errors import SQLError
 from fscache.grid.sql import functions
 from fscache.grid.sql.dialect import read, write
+from fscache.grid.sql.parse import _put_parameters
 from tests.support.catalogue import make
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def run() -> Any:
     def ask(query: str, **shared: Any) -> Any:
         tree = read(query)
         before = write(tree)
-        text = write(functions.rewrite(tree, schemas=schemas, shared=shared))
+        changed = functions.rewrite(tree, schemas=schemas, shared=shared)
         assert write(tree) == before
-        return connection.execute(text)
+        parameters = _put_parameters(changed, shared, query)
+        return connection.execute(write(changed), parameters)
 
     yield ask
     connection.close()
@@ -223,8 +225,10 @@ def test_matches_across_the_pole_and_ra_zero() -> None:
     points /= np.linalg.norm(points, axis=1)[:, None]
     connection.register("t", _table(points))
     query = "SELECT crossmatch((x, y, z), shared.mine, 1e-4, i) FROM t"
-    text = write(functions.rewrite(read(query), shared={"mine": points.T}))
-    found = connection.execute(text).fetchone()[0]
+    shared: dict[str, Any] = {"mine": points.T}
+    tree = functions.rewrite(read(query), shared=shared)
+    parameters = _put_parameters(tree, shared, query)
+    (found,) = connection.execute(write(tree), parameters).fetchall()[0]
     near = ((points[:, None] - points[None]) ** 2).sum(axis=2) <= (2 * np.sin(5e-5)) ** 2
     pairs = set(zip(found["obj_indices"], found["fields"]["i"], strict=True))
     assert pairs == set(zip(*(each.tolist() for each in np.nonzero(near)), strict=True))
