@@ -18,6 +18,7 @@ from fscache.fs.bring import bring
 from fscache.fs.walk import remove_empty
 from fscache.migrate.checks import ADDRESS, GIT, checker
 from fscache.migrate.item import Item, Passed
+from fscache.objects.digest import address_of
 from fscache.objects.layout import parse_address
 from fscache.records.journal import OBJECT, PUT, URL, Journal
 from fscache.urls.entry import URLEntry
@@ -82,7 +83,7 @@ class Transfer:
         self.moved = Moved()
 
     def take(self, item: Item) -> Passed | None:
-        """Bring one file over; return why not, where it stays.
+        """Bring one file over; return why not, where it, or a URL of it, stays.
 
         Raises:
             OSError: the root cannot be written, or the file not be read.
@@ -91,7 +92,7 @@ class Transfer:
         name = os.path.relpath(item.path, self._source)
         known = self._log.address(name, status)
         if known is not None and self._is_here(known, item):
-            self._count(item, status.st_size, "")
+            self._count(status.st_size, len(item.urls), "")
             return None
         fd, temp, how = bring(self._root.writer, item.path, link=self._link)
         try:
@@ -110,8 +111,9 @@ class Transfer:
         finally:
             os.close(fd)
         self._log.add(name, status, stored.address)
-        self._count(item, status.st_size, how)
-        return None
+        self._count(status.st_size, len(urls), how)
+        taken = [url for url in item.urls if url not in urls]
+        return Passed(item.path, f"the root has other bytes for {taken[0]}") if taken else None
 
     def address(self, item: Item) -> str | None:
         """Return the address of a file here, bringing it over where it is not; None where it stays.
@@ -222,14 +224,16 @@ class Transfer:
         return free
 
     def _is_here(self, address: str, item: Item) -> bool:
-        if not os.path.exists(self._objects.locate(*parse_address(address))):
+        place = parse_address(address)
+        if not os.path.exists(self._objects.locate(*place)):
             return False
-        return all(self._index.entry(url) is not None for url in item.urls)
+        entries = [self._index.entry(url) for url in item.urls]
+        return all(each and (address_of(each.digest), each.slot) == place for each in entries)
 
-    def _count(self, item: Item, size: int, how: str) -> None:
+    def _count(self, size: int, urls: int, how: str) -> None:
         self.moved.files += 1
         self.moved.bytes += size
-        self.moved.urls += len(item.urls)
+        self.moved.urls += urls
         if how:
             self.moved.how[how] = self.moved.how.get(how, 0) + 1
         else:

@@ -160,6 +160,21 @@ def test_a_key_that_stands_for_something_else_here_stays_with_its_object(
     assert count(source).keys == 1
 
 
+def test_one_url_of_two_that_stands_for_something_else_here_stays_and_is_not_lost(
+    live: Root, source: Root
+) -> None:
+    keep(live, b"mine", "https://host/a")
+    passed: list[Passed] = []
+    migrate(live, source.path, passed=passed, remove=True)
+    assert [each.why for each in passed] == ["the root has other bytes for https://host/a"]
+    for root, body in ((live, b"mine"), (Root(source.path, now=time.time), b"of two URLs")):
+        hit = URLIndex(root).find("https://host/a", verify=True)
+        assert hit is not None
+        with open(hit.path, "rb") as file:
+            assert file.read() == body
+    assert URLIndex(live).find("https://host/b") is not None
+
+
 def test_a_segment_that_is_written_to_stays_until_its_writer_ends(live: Root, source: Root) -> None:
     tasks = backends.in_files(source)
     tasks.add_record("third", {"buffers": [BUFFER], "msg_id": "third"})
