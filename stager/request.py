@@ -145,7 +145,7 @@ class FetchRequest(Future[Any]):
             elif (error := ended.exception()) is not None:
                 self.fail(error)
             else:
-                self.deliver(ended.result())
+                self._succeed(ended.result())  # the other has converted it
 
         other.add_done_callback(end)
 
@@ -156,6 +156,9 @@ class FetchRequest(Future[Any]):
         except Exception as error:  # noqa: BLE001 - whatever it is, the waiter must learn of it
             self.fail(error)
             return
+        self._succeed(value)
+
+    def _succeed(self, value: object) -> None:
         try:
             self.set_result(value)
         except InvalidStateError:

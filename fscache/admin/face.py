@@ -204,8 +204,11 @@ class Admin:
             Objects, hashed, bytes, entries, found, repaired, and `findings`.
 
         Raises:
+            ValueError: a share or a rate that makes no sense.
             NotACacheError: nothing was ever kept here.
         """
+        if not 0 <= sample <= 1 or (rate is not None and not rate > 0):
+            raise ValueError("sample is a share from 0 to 1, rate more than 0")
         import random
 
         from fscache.admin.repair import Repairer

@@ -133,6 +133,15 @@ def test_verify_finds_what_was_damaged_and_repairs_it(
     assert admin.verify()["found"] == 0
 
 
+@pytest.mark.parametrize("options", [{"rate": 0}, {"rate": -1.0}, {"sample": 1.5}, {"sample": -1}])
+def test_a_share_or_a_rate_that_makes_no_sense_is_refused(
+    cache: Cache, origin: Origin, options: dict[str, float]
+) -> None:
+    fill(cache, origin, {"a": 10})
+    with pytest.raises(ValueError, match="share"):
+        cache.admin.verify(**options)  # type: ignore[arg-type]
+
+
 def test_reindex_says_what_it_found(cache: Cache, origin: Origin) -> None:
     fill(cache, origin, {"a": 1000, "b": 3000})
     found = cache.admin.reindex()
@@ -193,6 +202,8 @@ def test_a_long_call_that_nobody_knows_is_unknown(served: Serving, tmp_path: Pat
 
 
 def test_long_work_fails_where_its_result_is_asked_for(served: Serving, tmp_path: Path) -> None:
-    with served.remote(tmp_path / "node", token=served.token("admin")) as node:
-        with pytest.raises(ValueError, match="size"):
-            node.admin.purge(min_free="much")
+    with (
+        served.remote(tmp_path / "node", token=served.token("admin")) as node,
+        pytest.raises(ValueError, match="size"),
+    ):
+        node.admin.purge(min_free="much")

@@ -144,3 +144,41 @@ def test_its_repr_shows_no_secret() -> None:
     request = FetchRequest(("http://h/a?token=s3cret",), None, Meter(Clock()), leave=lambda _: None)
     assert "s3cret" not in repr(request)
     assert "queued" in repr(request)
+
+
+def test_before_any_byte_is_here_the_progress_is_that_of_the_server_that_fetches() -> None:
+    request, meter, _ = make()
+    meter.ahead = Progress(5, 10, 2.0)
+    assert request.progress == Progress(5, 10, 2.0)
+    meter.start()
+    meter.total = 10
+    assert request.progress == Progress(0, 10, 0.0)
+
+
+@pytest.mark.parametrize("end", ["done", "failed", "cancelled"])
+def test_one_that_follows_another_is_as_far_and_ends_as_that_does(end: str) -> None:
+    request, _, _ = make(convert=lambda path: f"converted {path}")
+    other, meter, _ = make()
+    request.follow(other)
+    meter.running, meter.done = True, 7
+    assert (request.state, request.progress.done) == ("running", 7)
+    {
+        "done": lambda: other.deliver("/path"),
+        "failed": lambda: other.fail(OSError("no")),
+        "cancelled": other.cancel,
+    }[end]()
+    assert request.state == end
+    if end == "done":
+        assert request.result(0) == "/path"  # converted once, by the other
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_one_that_follows_another_cancels_it(before: bool) -> None:
+    request, _, _ = make()
+    other, _, left = make()
+    if before:
+        request.cancel()
+    request.follow(other)
+    request.cancel()
+    assert (request.state, other.state) == ("cancelled", "cancelled")
+    assert left == [other]
