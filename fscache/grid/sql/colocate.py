@@ -317,7 +317,7 @@ class Colocation:
 
     def _check_repeatable(self, node: exp.Expr) -> None:
         """Check that every worker would get the same from what all of them compute whole."""
-        if node.find(exp.Limit, exp.Offset, exp.Window, exp.TableSample):
+        if node.find(exp.Fetch, exp.Limit, exp.Offset, exp.Window, exp.TableSample):
             raise NotProvable("LIMIT or a window, which each worker might compute otherwise")
         distinct = node.find(exp.Distinct)
         if distinct is not None and distinct.args.get("on"):

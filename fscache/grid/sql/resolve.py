@@ -316,7 +316,8 @@ class _Resolver:
             elif name:
                 aliases[key] = value
             taken.add(called.lower())
-            made.append(exp.alias_(value.copy(), called, quoted=True))
+            # Not `exp.alias_`: of a query within, it would make a source.
+            made.append(exp.Alias(this=value.copy(), alias=exp.to_identifier(called, quoted=True)))
         select.set("expressions", made)
         return aliases
 

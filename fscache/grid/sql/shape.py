@@ -144,8 +144,8 @@ def called(query: exp.Expr, vocabulary: Vocabulary) -> set[str]:
 
 def number(node: exp.Expr | None) -> int | None:
     """Return the value of LIMIT or OFFSET, None if it is not written out."""
-    if node is None:
-        return None
+    if node is None or any(node.args.get(name) for name in node.args if name != "expression"):
+        return None  # LIMIT 10%, WITH TIES, LIMIT BY
     value = node.args.get("expression")
     if isinstance(value, exp.Literal) and not value.is_string and value.name.isdigit():
         return int(value.name)

@@ -70,7 +70,7 @@ class _Carried:
         name = self._names.get(text)
         if name is None:
             name = self._names[text] = f"c{len(self._names)}"
-            self.projections.append(exp.alias_(value.copy(), name))
+            self.projections.append(exp.Alias(this=value.copy(), alias=exp.to_identifier(name)))
         return exp.column(name, table=self._step)
 
 

@@ -130,6 +130,47 @@ def test_limit_within_is_computed_once(tables: Shards) -> None:
     assert "here" in kinds
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT k FROM orders ORDER BY k LIMIT 10%",
+        "SELECT k FROM orders ORDER BY k LIMIT (SELECT count(*) FROM kinds)",
+        "SELECT DISTINCT a FROM orders ORDER BY a LIMIT 3",
+        "SELECT DISTINCT ON (a) a, k FROM orders ORDER BY a, k",
+        "SELECT a, sum(x) FROM orders GROUP BY ROLLUP (a) ORDER BY a",
+        "SELECT a, s, count(*) FROM orders GROUP BY GROUPING SETS ((a), (s)) ORDER BY ALL",
+        "SELECT count(*) FROM orders GROUP BY ()",
+        "SELECT 1 AS one, count(*) FROM orders GROUP BY 1",
+        "VALUES (1, 'a'), (2, 'b')",
+        "(SELECT max(k) FROM orders) UNION ALL (SELECT min(k) FROM lines)",
+        "FROM range(3)",
+        "FROM orders ORDER BY k",
+        "SELECT (SELECT count(*) FROM orders) + (SELECT max(a) FROM lines)",
+        "SELECT o FROM orders o WHERE k < 3 ORDER BY k",
+        "SELECT * FROM orders NATURAL JOIN kinds ORDER BY k",
+        "SELECT COLUMNS('k|a') FROM orders ORDER BY 1, 2",
+        "SELECT * EXCLUDE (x) REPLACE (a + 1 AS a) FROM orders ORDER BY k",
+        "SELECT k, sum(x) OVER w FROM orders WINDOW w AS (ORDER BY k) ORDER BY k",
+        "SELECT o.k, z.u FROM orders o, LATERAL (SELECT o.a + 1 AS u) z ORDER BY 1",
+        "SELECT k, unnest([a, a + 1]) AS u FROM orders WHERE k < 5 ORDER BY ALL",
+        "SELECT list_sum(list_transform([a, k], lambda v: v + 1)) FROM orders ORDER BY k",
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 4) SELECT n FROM r",
+        "SELECT s, count(*) AS n FROM orders GROUP BY s HAVING n > 20 AND s <> 'n1' ORDER BY n, s",
+        "SELECT k + 1 AS m, m * 2 AS d FROM orders WHERE m > 90 ORDER BY d",
+        "SELECT s, a, count(*) FROM orders GROUP BY ALL ORDER BY ALL",
+        "SELECT quantile_cont(x, [0.1, 0.9]) FROM lines",
+        "SELECT sum(a) FILTER (WHERE s = 'n1'), avg(x) FILTER (s = 'n2') FROM orders",
+        "SELECT max(k), min(s), sum(d), avg(d), count(d) FROM orders WHERE false",
+        "SELECT s, max(k) FROM orders WHERE false GROUP BY s",
+    ],
+)
+def test_all_that_duckdb_reads_is_answered(tables: Shards, query: str) -> None:
+    names, types, rows = tables.alone(query)
+    found = tables.sql(query)
+    assert (found.columns, found.types) == (names, types)
+    assert same_rows(found.rows(), rows, ordered="ORDER BY" in query)
+
+
 def test_an_unknown_table_is_named(tables: Shards) -> None:
     with pytest.raises(UnknownTableError) as raised:
         tables.prepare("SELECT * FROM orders, nosuch")

@@ -58,7 +58,6 @@ _CONDITIONS = [
 _OTHERS = [
     "median({})",
     "product({})",
-    "mode({})",
     "quantile_disc({}, 0.25)",
     "string_agg(s ORDER BY id)",
     "list(a ORDER BY id)",
@@ -68,6 +67,39 @@ _OTHERS = [
     "count(DISTINCT s)",
     "sum(DISTINCT a)",
     "mad({})",
+]
+
+
+_TIED = [
+    "facts l JOIN more r ON l.k = r.k",
+    "facts l, more r WHERE l.k = r.k AND l.a = r.a",
+    "facts l LEFT JOIN more r ON l.k = r.k AND r.a > 2",
+    "facts l SEMI JOIN more r ON l.k = r.k AND r.x > 1",
+    "facts l ANTI JOIN more r USING (k)",
+    "facts l JOIN (SELECT k, sum(d) d, max(a) a FROM more GROUP BY k) r ON l.k = r.k",
+    "facts l LEFT JOIN (SELECT k, count(*) a FROM more GROUP BY k HAVING count(*) > 2) r USING (k)",
+    "more l RIGHT JOIN facts r ON l.k = r.k",
+    "facts l JOIN small s ON l.a = s.a JOIN more r ON r.k = l.k",
+    "facts l LEFT JOIN small s ON l.a = s.a LEFT JOIN more r ON r.k = l.k AND s.a > 1",
+    "facts l LEFT JOIN more r ON r.a = l.a AND r.k < l.k",
+    "small s LEFT JOIN facts l ON s.a = l.a",
+    "facts l JOIN more r ON l.k = r.k JOIN loose z ON z.id = l.id",
+    "(SELECT DISTINCT k, a FROM facts) l JOIN more r USING (k)",
+    "(SELECT k, a, row_number() OVER (PARTITION BY k ORDER BY id) n FROM facts) l JOIN more r USING (k)",
+    "(SELECT k, a FROM facts UNION ALL SELECT k, a FROM more) l JOIN more r USING (k)",
+    "(SELECT k, a FROM facts ORDER BY id LIMIT 50) l JOIN more r ON l.k = r.k",
+]
+_TIED_CONDITIONS = [
+    "EXISTS (SELECT 1 FROM more q WHERE q.k = l.k AND q.a > 1)",
+    "NOT EXISTS (SELECT 1 FROM more q WHERE q.k = l.k AND q.a = l.a)",
+    "EXISTS (SELECT 1 FROM more q JOIN facts w ON q.k = w.k WHERE w.k = l.k AND q.a > w.a)",
+    "l.a > (SELECT avg(q.a) FROM more q WHERE q.k = l.k)",
+    "l.a > (SELECT avg(q.a) FROM more q WHERE q.k < l.k)",
+    "l.k IN (SELECT k FROM more GROUP BY k HAVING max(a) > 3)",
+    "l.k NOT IN (SELECT k FROM more GROUP BY k HAVING max(a) > 3)",
+    "l.a IN (SELECT max(a) FROM facts GROUP BY s)",
+    "l.a = ANY (SELECT q.a FROM more q WHERE q.k = l.k)",
+    "l.a > (SELECT min(q.a) FROM more q WHERE q.k = l.k AND q.a >= ALL (SELECT a FROM small))",
 ]
 
 
@@ -112,7 +144,20 @@ class _Writer:
     def query(self) -> tuple[str, bool]:
         """Return a query, and whether it gives its rows an order."""
         kind = self._dice.choice(
-            ["rows", "total", "groups", "groups", "groups", "distinct", "within", "with", "union"]
+            [
+                *(
+                    "rows",
+                    "total",
+                    "groups",
+                    "groups",
+                    "groups",
+                    "distinct",
+                    "within",
+                    "with",
+                    "union",
+                ),
+                *("tied", "tied", "tied"),
+            ]
         )
         return getattr(self, f"_{kind}")()
 
@@ -233,6 +278,31 @@ class _Writer:
             ]
         )
         return f"WITH w AS ({body}) {use}", False
+
+    def _tied(self) -> tuple[str, bool]:
+        """Return a query whose parts are tied to each other by the key, or nearly."""
+        source = self._one(_TIED)
+        condition = self._one(["", "l.a > 2", "l.k < 50", *_TIED_CONDITIONS])
+        if condition:
+            condition = (" AND " if " WHERE " in source else " WHERE ") + condition
+        what, group = self._one(
+            [
+                ("count(*), sum(l.a)", ""),
+                ("count(DISTINCT l.k)", ""),
+                ("DISTINCT l.k", ""),
+                ("l.k, l.a", ""),
+                ("l.k, count(*), max(l.a)", " GROUP BY l.k"),
+                ("l.k, median(l.a)", " GROUP BY l.k"),
+                ("l.a, count(*)", " GROUP BY l.a"),
+                ("l.k, (SELECT count(*) FROM more q WHERE q.k = l.k)", ""),
+                ("l.a, count(*) OVER (PARTITION BY l.k)", ""),
+                ("l.k, rank() OVER (PARTITION BY l.k ORDER BY l.a)", ""),
+                ("sum((SELECT max(q.a) FROM more q WHERE q.k = l.k))", ""),
+            ]
+        )
+        if group:
+            group += self._maybe(" HAVING count(*) > (SELECT count(*) / 20 FROM more)", 0.3)
+        return f"SELECT {what} FROM {source}{condition}{group}", False
 
     def _union(self) -> tuple[str, bool]:
         word = self._one(["UNION ALL", "UNION", "INTERSECT", "EXCEPT"])
