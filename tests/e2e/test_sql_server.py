@@ -126,6 +126,13 @@ def test_delete_ends_a_query_that_computes(served: Serving) -> None:
         assert ask(served, "POST", "/sql", {"query": "SELECT count(*) FROM sky"})[0].status == 200
 
 
+def test_a_query_does_not_reach_into_the_servers_network(tmp_path: Path) -> None:
+    with serving(tmp_path / "root", config={"allow_private": False}, run=Queries) as guarded:
+        query = "SELECT * FROM 'http://127.0.0.1:1/x.parquet'"
+        answer, body = ask(guarded, "POST", "/sql", {"query": query})
+        assert (answer.status, json.loads(body)["code"]) == (403, "target-refused")
+
+
 def test_the_stager_itself_answers_queries(tmp_path: Path) -> None:
     root = tmp_path / "root"
     command = [sys.executable, "-m", "fscache.cli.stager", "--root", str(root), "--port", "0"]

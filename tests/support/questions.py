@@ -144,6 +144,17 @@ def a_sum_as_of_the_rows(ask: Ask, sky: Sky) -> None:
 
 
 @question
+def aggregates_within_aggregates(ask: Ask, sky: Sky) -> None:
+    found = groups(ask("SELECT sum(id - min(id)), count(*) FROM sky GROUP BY best.primary"))
+    for flag in (False, True):
+        ids = sky.id[sky.primary == flag]
+        assert tuple(map(int, found[flag,])) == ((ids - ids.min()).sum(), len(ids))
+    result = ask("SELECT max(id - min(id)) FROM sky WHERE id % 2 = 0")
+    even = sky.id[sky.id % 2 == 0]
+    assert result.target_list[1] == [even.max() - even.min()]
+
+
+@question
 def a_histogram_of_the_whole_range(ask: Ask, sky: Sky) -> None:
     (((counts, edges),),) = groups(
         ask("SELECT histogram(flux2mag(best.i.psf_flux)) FROM sky")
