@@ -20,13 +20,13 @@ not take the results of tasks that ran while it was down.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from ipyparallel.controller.dictdb import BaseDB
 from traitlets import Float, Integer, Unicode, observe
 
 from fscache.cache import Cache
+from fscache.config import load
 from fscache.tasks.database import TaskDatabase
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class FSCacheDB(BaseDB):  # type: ignore[misc]  # ipyparallel has no types
     def __init__(self, **traits: Any) -> None:
         """Make the backend, as a controller does: with `session`, `parent` and `log`."""
         super().__init__(**traits)
-        self._cache = Cache(os.path.expanduser(self.root) or None)
+        self._cache = Cache(config=load(arguments={"root": self.root or None}))
         self._tasks = self._cache.tasks
         self._limit()
 

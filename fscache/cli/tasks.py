@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from fscache.cli.session import Session
@@ -62,14 +62,17 @@ def add_choice(parser: ArgumentParser) -> None:
     )
 
 
-def query_of(arguments: Namespace) -> Query:
+def query_of(
+    arguments: Namespace,
+    clock: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+) -> Query:
     """Return the query that `--query` and `--filter` make together, empty without them.
 
     Raises:
         UsageError: a query is no JSON.
         InvalidFilterError: it says what was not understood.
     """
-    now = datetime.fromtimestamp(time.time(), UTC)  # noqa: TID251 - a command has the real clock
+    now = datetime.fromtimestamp(clock(), UTC)
     parts = [] if arguments.query is None else [parse_query(arguments.query, arguments.command)]
     parts += [parse_filter(text, now) for text in arguments.filter]
     return parts[0] if len(parts) == 1 else {"$and": parts} if parts else {}

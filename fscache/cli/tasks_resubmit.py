@@ -16,6 +16,7 @@ from fscache.cli import tasks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable
 
     from fscache.cli.session import Session
     from fscache.tasks.executor import Task
@@ -69,8 +70,12 @@ def _follow(session: Session, running: list[tuple[str, Task]]) -> int:
     return 1 if failed else 0
 
 
-def _abort(database: Tasks, left: list[Task]) -> None:
-    now = datetime.fromtimestamp(time.time(), UTC)  # noqa: TID251 - a command has the real clock
+def _abort(
+    database: Tasks,
+    left: list[Task],
+    clock: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+) -> None:
+    now = datetime.fromtimestamp(clock(), UTC)
     content = {"status": "aborted", "ename": "KeyboardInterrupt", "evalue": "", "traceback": []}
     for task in left:
         database.update_record(task.msg_id, {"completed": now, "result_content": content})

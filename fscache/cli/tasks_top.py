@@ -16,7 +16,7 @@ from fscache.cli import keeping, tasks
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import TracebackType
     from typing import Any, Self
 
@@ -216,5 +216,7 @@ _SHORTEST = 0.1
 _UNLIMITED = 10_000
 
 
-def _now() -> datetime:
-    return datetime.fromtimestamp(time.time(), UTC)  # noqa: TID251 - a command has the real clock
+def _now(
+    clock: Callable[[], float] = time.time,  # noqa: TID251 - the default of the injected clock
+) -> datetime:
+    return datetime.fromtimestamp(clock(), UTC)
