@@ -12,6 +12,12 @@ from fscache.cli.exits import exit_code
 from fscache.errors import FscacheError
 from fscache.urls.bars import printable
 
+HINTS = {
+    401: "`fscache auth login HOST` keeps one",
+    407: "write it into the proxy's URL, http://USER:PASSWORD@HOST:PORT",
+}
+"""What to do about a status; for a person only, not in the JSON."""
+
 
 def report(error: BaseException, *, json: bool) -> int:
     """Print `error` and return the exit code for it."""
@@ -29,7 +35,8 @@ def report(error: BaseException, *, json: bool) -> int:
 def as_text(error: BaseException) -> str:
     """Return the message for a user, without control characters or newlines of its own."""
     if isinstance(error, FscacheError):
-        return str(error)
+        hint = HINTS.get(getattr(error, "status", 0)) if error.code == "authentication" else None
+        return f"{error}; {hint}" if hint else str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, KeyboardInterrupt):

@@ -234,7 +234,7 @@ class _Line:
         """Tell whether the server sent more than it announced.
 
         libcurl drops such bytes without a word, but it drops the connection with them; otherwise it
-        keeps one that the server did not say it would close.
+        keeps one that the server, or a proxy, did not say it would close.
         """
         headers = self._head.headers if self._head is not None else {}
         length = content_length(headers)
@@ -242,6 +242,7 @@ class _Line:
             length is None
             or self.curl.getinfo(pycurl.ACTIVESOCKET) >= 0
             or "close" in headers.get("connection", "").lower()
+            or "close" in headers.get("proxy-connection", "").lower()
             or self.curl.getinfo(pycurl.INFO_HTTP_VERSION) < pycurl.CURL_HTTP_VERSION_1_1
         ):
             return None

@@ -129,3 +129,18 @@ def test_an_error_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) 
     failure.report(errors.NotCachedError("a\x1b[2J\nfscache: all is well"), json=False)
     shown = capsys.readouterr().err
     assert shown == "fscache: error: not in the cache: a\\x1b[2J\\nfscache: all is well\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "hint"), [(401, "fscache auth login"), (407, "proxy's URL"), (403, "")]
+)
+def test_who_wants_a_credential_tells_how_to_give_one(
+    capsys: pytest.CaptureFixture[str], status: int, hint: str
+) -> None:
+    error = errors.AuthenticationError("https://h/a", status, "no")
+    report(error, json=False)
+    told = capsys.readouterr().err.strip()
+    assert told.startswith(f"fscache: error: {error}")
+    assert (hint in told) if hint else told.endswith(str(error))
+    report(error, json=True)
+    assert not hint or hint not in capsys.readouterr().err

@@ -124,6 +124,14 @@ def test_errors_and_chunks_of_the_origin_come_through(
     assert read(service.submit(origin.add("/c", Page(BODY, chunked=True)))) == BODY
 
 
+def test_a_proxy_may_close_the_connection_after_an_answer(
+    origin: Origin, proxy: Proxy, through: Callable[..., FetchService]
+) -> None:
+    page = Page(SMALL, headers={"Proxy-Connection": "close"})  # as older ones say it
+    assert read(through(proxy.url).submit(origin.add("/a", page))) == SMALL
+    assert len(proxy.seen) == 1
+
+
 def test_many_files_share_connections(
     origin: Origin, proxy: Proxy, through: Callable[..., FetchService]
 ) -> None:
