@@ -138,9 +138,9 @@ def test_who_wants_a_credential_tells_how_to_give_one(
     capsys: pytest.CaptureFixture[str], status: int, hint: str
 ) -> None:
     error = errors.AuthenticationError("https://h/a", status, "no")
-    report(error, json=False)
+    failure.report(error, json=False)
     told = capsys.readouterr().err.strip()
     assert told.startswith(f"fscache: error: {error}")
     assert (hint in told) if hint else told.endswith(str(error))
-    report(error, json=True)
+    failure.report(error, json=True)
     assert not hint or hint not in capsys.readouterr().err
