@@ -198,12 +198,13 @@ class Opener:
 
         db = schema.create(target)
         try:
-            schema.finish(db)
+            schema.make_keys(db)
             db.execute("BEGIN IMMEDIATE")
             known = journal_id(self._journal)
             db.execute("INSERT OR REPLACE INTO meta VALUES ('journal', ?)", (known,))
             fold(Folder(db, self._root, self._sources), db, self._journal)
             db.execute("COMMIT")
+            schema.finish(db)
         except BaseException:
             db.close()
             raise
