@@ -25,7 +25,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
-    from fscache.fs.atomic import write_out
+    from fscache.fs.out import write_out
     from fscache.records.listing import Query, rows
 
     hand = keeper(session)

@@ -68,7 +68,7 @@ def execute(session: Session, arguments: Namespace) -> int:
             continue
         fields: dict[str, object] = {"url": url, "path": path, "size": os.stat(path).st_size}
         if target is not None:
-            from fscache.fs.atomic import copy_out
+            from fscache.fs.out import copy_out
 
             try:
                 copy_out(path, target)

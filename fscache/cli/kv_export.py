@@ -80,7 +80,7 @@ def _export(items: Iterator[tuple[str, Any]], form: str, output: str | None) -> 
         for chunk in chunks:
             sys.stdout.buffer.write(chunk)
     else:
-        from fscache.fs.atomic import write_out
+        from fscache.fs.out import write_out
 
         write_out(output, chunks)
     return count

@@ -162,7 +162,7 @@ def _write(parts: Iterator[bytes], output: str | None) -> None:
             sys.stdout.buffer.write(part)
             sys.stdout.buffer.flush()
         return
-    from fscache.fs.atomic import write_out
+    from fscache.fs.out import write_out
 
     write_out(output, parts)
 

@@ -54,7 +54,7 @@ def execute(session: Session, arguments: Namespace) -> int:
         sys.stdout.flush()
         sys.stdout.buffer.write(data)
         return 0
-    from fscache.fs.atomic import write_out
+    from fscache.fs.out import write_out
 
     write_out(output, [data])
     session.emit(

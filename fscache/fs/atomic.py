@@ -24,12 +24,9 @@ import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from fscache.fs.group import Group
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
-_COPY_BYTES = 256 * 1024  # fastest on ext4 of 64 KiB … 1 MiB (docs/performance.md)
 
 
 class Modes:
@@ -337,96 +334,6 @@ def sync_directory(path: str) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-def copy_bytes(
-    readinto: Callable[[memoryview], int | None], write: Callable[[memoryview], None]
-) -> int:
-    """Pass what `readinto` gives, until it gives none, to `write`; return the bytes copied."""
-    view = memoryview(bytearray(_COPY_BYTES))
-    total = 0
-    while count := readinto(view):
-        write(view[:count])
-        total += count
-    return total
-
-
-def reader(fd: int) -> Callable[[memoryview], int]:
-    """Return a `readinto` for a descriptor, from its position on."""
-    return lambda view: os.readv(fd, [view])
-
-
-def open_quietly(path: str) -> int:
-    """Open a file for reading that is no use of it: its access time stays, where that can be had.
-
-    Does not follow a link, and does not wait for a pipe.
-    """
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        return os.open(path, flags | os.O_NOATIME)
-    except PermissionError:  # for a file's owner only
-        return os.open(path, flags)
-
-
-def copy_out(source: str, final: str) -> None:
-    """Copy a file to where a user wants it, whole or not at all, writable, modes by the umask.
-
-    What is there and is no file (a pipe, a device) is written to.
-
-    A copy and not a link: whoever edits a linked file in place edits the object in the cache.
-    """
-    with open(source, "rb", buffering=0) as file:
-        _fill_out(final, lambda fd: copy_whole(file.fileno(), fd))
-
-
-def write_out(final: str, chunks: Iterable[bytes]) -> None:
-    """Write a file where a user wants it, as `copy_out` does."""
-
-    def fill(fd: int) -> None:
-        for chunk in chunks:
-            write_all(fd, chunk)
-
-    _fill_out(final, fill)
-
-
-def _fill_out(final: str, fill: Callable[[int], None]) -> None:
-    if os.path.exists(final) and not os.path.isfile(final):
-        # /dev/stdout, a pipe, a disk: to be written to, never to be replaced by a file.
-        with open(final, "wb", buffering=0) as device:
-            fill(device.fileno())
-        return
-    directory = os.path.dirname(os.path.abspath(final))
-    temp = os.path.join(directory, f".fscache-{os.urandom(8).hex()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    try:
-        fd = os.open(temp, flags, 0o666)
-        try:
-            fill(fd)
-        finally:
-            os.close(fd)
-        os.rename(temp, final)
-    except BaseException:
-        remove(temp)
-        raise
-
-
-def copy_whole(source_fd: int, target_fd: int) -> None:
-    """Copy a file of known length to an open one, in the kernel where it can."""
-    size = os.fstat(source_fd).st_size
-    done = 0
-    try:
-        # In the kernel, and a reflink where the file system has them.
-        while done < size:
-            count = os.copy_file_range(source_fd, target_fd, size - done)
-            if not count:
-                break
-            done += count
-    except OSError as exc:
-        if exc.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-    if done < size:
-        os.lseek(source_fd, done, os.SEEK_SET)
-        copy_bytes(reader(source_fd), lambda data: write_all(target_fd, data))
 
 
 def set_access_time(path: str, status: os.stat_result, now: float) -> bool:

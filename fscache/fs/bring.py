@@ -12,7 +12,8 @@ import errno
 import fcntl
 import os
 
-from fscache.fs.atomic import copy_whole, open_quietly, remove
+from fscache.fs.atomic import remove
+from fscache.fs.copies import copy_whole, open_quietly
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

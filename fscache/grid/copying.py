@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.errors import FscacheError, GridError
-from fscache.fs.atomic import copy_out
+from fscache.fs.out import copy_out
 from fscache.grid.holdings import CHUNK
 from fscache.objects.digest import address_of, new_hasher
 from fscache.objects.verify import hash_file

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from fscache.fs import atomic
+from fscache.fs import atomic, copies
 from fscache.fs.bring import bring
 from fscache.fs.walk import remove_empty
 from fscache.migrate.checks import ADDRESS, GIT, checker
@@ -161,7 +161,7 @@ class Transfer:
             for feed in feeds:
                 feed(view)
 
-        atomic.copy_bytes(atomic.reader(fd), take)
+        copies.copy_bytes(copies.reader(fd), take)
         after = os.stat(item.path)
         if (after.st_ino, after.st_size, after.st_mtime_ns) != (
             *(before.st_ino, before.st_size, before.st_mtime_ns),

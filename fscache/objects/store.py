@@ -18,7 +18,7 @@ import errno
 import os
 import stat
 
-from fscache.fs import atomic
+from fscache.fs import atomic, copies
 from fscache.objects import digest as digests
 from fscache.objects.layout import MAX_SLOTS, OBJECT_SPLIT, format_address
 
@@ -124,7 +124,7 @@ class ObjectStore:
             hasher.update(view)
 
         try:
-            atomic.copy_bytes(readinto, take)
+            copies.copy_bytes(readinto, take)
             return self.adopt(fd, temp, hasher.hexdigest())
         except BaseException:
             atomic.remove(temp)

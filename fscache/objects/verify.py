@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 
-from fscache.fs import atomic
+from fscache.fs import copies
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ def hash_file(
             feed(view)
 
     # Verifying is no use: on a mount with `relatime` it would make every object the newest.
-    fd = atomic.open_quietly(path)
+    fd = copies.open_quietly(path)
     try:
         if not stat.S_ISREG(os.fstat(fd).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
-        atomic.copy_bytes(atomic.reader(fd), take)
+        copies.copy_bytes(copies.reader(fd), take)
         return hasher.hexdigest(), os.fstat(fd)
     finally:
         os.close(fd)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from fscache.errors import CorruptObjectError
-from fscache.fs.atomic import open_quietly
+from fscache.fs.copies import open_quietly
 from fscache.objects.digest import digest_of
 from fscache.objects.layout import format_address, parse_address
 from fscache.records.journal import DELETE, PUT, TASK

@@ -20,7 +20,8 @@ import socket
 import threading
 from contextlib import suppress
 
-from fscache.fs.atomic import reader, remove
+from fscache.fs.atomic import remove
+from fscache.fs.copies import reader
 from fscache.records.root import translated
 from fscache.urls.entry import URLEntry
 from fscache.urls.partials import Partial, Partials

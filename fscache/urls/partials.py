@@ -22,7 +22,7 @@ import stat
 from contextlib import suppress
 from functools import cache
 
-from fscache.fs import atomic
+from fscache.fs import atomic, copies
 from fscache.fs.lock import has_locks, try_flock
 from fscache.records.entryfile import decode, encode, name_hash, read_small
 from stager.destination import Validator
@@ -230,8 +230,8 @@ class Partials:
         ours = Partial(self._writer, foreign.url, foreign.path, fd)
         try:
             try_flock(fd)
-            ours.kept = atomic.copy_bytes(
-                atomic.reader(foreign.fd), lambda data: atomic.write_all(fd, data)
+            ours.kept = copies.copy_bytes(
+                copies.reader(foreign.fd), lambda data: atomic.write_all(fd, data)
             )
             atomic.move(temp, ours.path)
             ours.note(validator)

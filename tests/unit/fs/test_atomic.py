@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import os
 import stat
 import threading
@@ -16,7 +15,6 @@ from tests.support.listing import files
 from tests.support.processes import ALICE, BOB, LAB, in_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -28,13 +26,6 @@ def mode(path: str | Path) -> int:
 def writer(tmp_path: Path) -> atomic.Writer:
     os.mkdir(tmp_path / "partial")
     return atomic.Writer(str(tmp_path / "partial"), atomic.Modes())
-
-
-@pytest.fixture(params=[0o000, 0o022, 0o077])
-def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = os.umask(request.param)
-    yield request.param
-    os.umask(before)
 
 
 @pytest.fixture
@@ -367,25 +358,6 @@ def test_moving_replaces(tmp_path: Path) -> None:
     assert (tmp_path / "b").read_bytes() == b"a"
 
 
-@pytest.mark.parametrize("size", [0, 1, 256 * 1024 - 1, 256 * 1024, 600_000])
-def test_bytes_pass_in_pieces_of_constant_size(size: int) -> None:
-    data = os.urandom(size)
-    pieces: list[bytes] = []
-    total = atomic.copy_bytes(io.BytesIO(data).readinto, lambda view: pieces.append(bytes(view)))
-    assert total == size
-    assert b"".join(pieces) == data
-    assert max(map(len, pieces), default=0) <= 256 * 1024
-
-
-def test_a_reader_of_a_descriptor_goes_on_from_its_position(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(b"0123456789")
-    with open(tmp_path / "file", "rb", buffering=0) as file:
-        file.seek(4)
-        pieces: list[bytes] = []
-        atomic.copy_bytes(atomic.reader(file.fileno()), lambda view: pieces.append(bytes(view)))
-    assert b"".join(pieces) == b"456789"
-
-
 def test_the_access_time_is_set_and_nothing_else(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"bytes")
@@ -417,85 +389,3 @@ def test_the_access_time_of_another_users_file_stays(open_tmp: str) -> None:
     os.chmod(path, 0o444)
     assert not in_child(atomic.set_access_time, path, os.stat(path), 1.0, uid=ALICE)
     assert in_child(atomic.set_access_time, path, os.stat(path), 1.0)
-
-
-# -- copy_out ---------------------------------------------------------------------------------
-
-
-def _unsupported(*_arguments: object) -> int:
-    raise OSError(errno.EXDEV, "across file systems")
-
-
-def _gives_up_after_some(source: int, target: int, count: int) -> int:
-    done = os.lseek(target, 0, os.SEEK_CUR)
-    if done:
-        raise OSError(errno.EINVAL, "no more")
-    return os.write(target, os.pread(source, min(count, 1000), 0))
-
-
-@pytest.mark.parametrize("copy", [None, _unsupported, _gives_up_after_some])
-@pytest.mark.parametrize("size", [0, 1, 1_000_000])
-def test_a_copy_has_the_bytes_a_file_of_its_own_and_a_mode_by_the_umask(
-    tmp_path: Path,
-    umask: int,
-    size: int,
-    copy: Callable[..., int] | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    if copy is not None:
-        monkeypatch.setattr(os, "copy_file_range", copy)
-    source, final = tmp_path / "source", tmp_path / "final"
-    data = os.urandom(size)
-    source.write_bytes(data)
-    os.chmod(source, 0o444)
-    final.write_bytes(b"replaced")
-    atomic.copy_out(str(source), str(final))
-    assert final.read_bytes() == data
-    assert mode(final) == 0o666 & ~umask
-    assert os.stat(final).st_ino != os.stat(source).st_ino
-    assert files(str(tmp_path)) == ["final", "source"]
-
-
-def test_a_copy_may_have_the_longest_name_there_is(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(b"bytes")
-    final = tmp_path / ("n" * 255)
-    atomic.copy_out(str(tmp_path / "source"), str(final))
-    assert final.read_bytes() == b"bytes"
-
-
-def test_a_copy_that_fails_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_arguments: object) -> int:
-        raise OSError(errno.ENOSPC, "full")
-
-    (tmp_path / "source").write_bytes(b"new")
-    (tmp_path / "final").write_bytes(b"old")
-    monkeypatch.setattr(os, "copy_file_range", full)
-    with pytest.raises(OSError, match="full"):
-        atomic.copy_out(str(tmp_path / "source"), str(tmp_path / "final"))
-    with pytest.raises(FileNotFoundError):
-        atomic.copy_out(str(tmp_path / "nowhere"), str(tmp_path / "final"))
-    assert (tmp_path / "final").read_bytes() == b"old"
-    assert files(str(tmp_path)) == ["final", "source"]
-
-
-def test_a_copy_into_a_pipe_or_device_goes_through_it_and_does_not_replace_it(
-    tmp_path: Path,
-) -> None:
-    (tmp_path / "source").write_bytes(b"bytes")
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    fd = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    atomic.copy_out(str(tmp_path / "source"), str(pipe))
-    assert os.read(fd, 100) == b"bytes"
-    os.close(fd)
-    assert stat.S_ISFIFO(os.stat(pipe).st_mode)
-
-
-def test_a_copy_does_not_replace_a_directory(tmp_path: Path) -> None:
-    (tmp_path / "source").write_bytes(b"bytes")
-    (tmp_path / "directory").mkdir()
-    with pytest.raises(IsADirectoryError):
-        atomic.copy_out(str(tmp_path / "source"), str(tmp_path / "directory"))
-    assert files(str(tmp_path)) == ["source"]

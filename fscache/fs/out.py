@@ -1,0 +1,54 @@
+"""Files where a user wants them: outside the root, whole or not at all, writable, modes by the umask."""
+
+from __future__ import annotations
+
+import os
+
+from fscache.fs.atomic import remove, write_all
+from fscache.fs.copies import copy_whole
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+
+def copy_out(source: str, final: str) -> None:
+    """Copy a file to where a user wants it, whole or not at all, writable, modes by the umask.
+
+    What is there and is no file (a pipe, a device) is written to.
+
+    A copy and not a link: whoever edits a linked file in place edits the object in the cache.
+    """
+    with open(source, "rb", buffering=0) as file:
+        _fill_out(final, lambda fd: copy_whole(file.fileno(), fd))
+
+
+def write_out(final: str, chunks: Iterable[bytes]) -> None:
+    """Write a file where a user wants it, as `copy_out` does."""
+
+    def fill(fd: int) -> None:
+        for chunk in chunks:
+            write_all(fd, chunk)
+
+    _fill_out(final, fill)
+
+
+def _fill_out(final: str, fill: Callable[[int], None]) -> None:
+    if os.path.exists(final) and not os.path.isfile(final):
+        # /dev/stdout, a pipe, a disk: to be written to, never to be replaced by a file.
+        with open(final, "wb", buffering=0) as device:
+            fill(device.fileno())
+        return
+    directory = os.path.dirname(os.path.abspath(final))
+    temp = os.path.join(directory, f".fscache-{os.urandom(8).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    try:
+        fd = os.open(temp, flags, 0o666)
+        try:
+            fill(fd)
+        finally:
+            os.close(fd)
+        os.rename(temp, final)
+    except BaseException:
+        remove(temp)
+        raise
