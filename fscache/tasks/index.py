@@ -122,6 +122,11 @@ class Index(Rows):
         self.pending.difference_update(rows)
         self.unreaped += rows
 
+    @property
+    def owes(self) -> bool:
+        """Whether others are still to be told which objects the records named that were dropped here."""
+        return bool(self._unnaming)
+
     def reap(self, limit: int) -> list[tuple[str, bytes]]:
         """Give back what up to `limit` dropped records held.
 

@@ -90,7 +90,10 @@ class Upkeep:
             self._discard_soon()
 
     def finish(self) -> None:
-        """Do at once what an orderly end leaves: a snapshot, if it is due; no objects of nobody."""
+        """Do at once what an orderly end leaves: no objects of nobody, a snapshot if it is due."""
+        core = self._core
+        while core.index.owes:  # or the catalog would keep them as named until the next reindex
+            core.give_up(core.index.reap(REAPED_AT_ONCE))
         if self._snapshot_due() and self._log.has_written:
             for _ in self._snapshot():
                 pass

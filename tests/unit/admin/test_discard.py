@@ -49,6 +49,17 @@ def test_what_a_dropped_task_had_is_gone_at_once(cache: Cache) -> None:
     catalog.close()
 
 
+def test_an_orderly_end_owes_nothing(cache: Cache) -> None:
+    for number in range(600):  # more than one call looks after
+        cache.tasks.add_record(f"id-{number}", {"buffers": [b"%d" % number * 2000]})
+    cache.tasks.drop_matching_records({})
+    cache.close()
+    catalog = keeper_of(cache.root).open()
+    assert objects_of(catalog) == entries_of(catalog) == {}
+    catalog.close()
+    assert objects_on_disk(cache.root) == {}
+
+
 def test_what_another_task_has_stays_until_that_is_dropped_too(cache: Cache) -> None:
     cache.tasks.add_record("task", {"buffers": [DATA]})
     record = cache.tasks.get_record("task")
