@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from fscache.grid.sql import shape
+from fscache.grid.sql.equality import Links, Place, place_of
 from fscache.grid.sql.facts import NotProvable
 
 if TYPE_CHECKING:
@@ -23,47 +24,10 @@ if TYPE_CHECKING:
     from fscache.grid.sql.facts import Source
     from fscache.grid.sql.vocabulary import Vocabulary
 
-Place = tuple[str, str]  # source, column
 _REPEATABLE = {
     *("avg", "bool_and", "bool_or", "count", "count_star", "max", "mean", "min", "sum"),
     "unnest",  # the rows of a list are the same everywhere, if the list is
 }
-
-
-class Links:
-    """Which columns are known to be equal."""
-
-    def __init__(
-        self, kinds: Mapping[Place, str], parents: dict[Place, Place] | None = None
-    ) -> None:
-        """Begin with nothing; `kinds` are the types of columns, where they are known."""
-        self._kinds = kinds
-        self._parents = parents or {}
-
-    def copy(self) -> Links:
-        """Return the same, to add more to."""
-        return Links(self._kinds, dict(self._parents))
-
-    def root(self, place: Place) -> Place:
-        """Return the column that stands for all that are equal to this one."""
-        while place in self._parents:
-            place = self._parents[place]
-        return place
-
-    def add(self, condition: exp.Expr) -> None:
-        """Take into account that a condition holds."""
-        if not isinstance(condition, exp.EQ):
-            return
-        left, right = (_column(side) for side in (condition.left, condition.right))
-        if left is None or right is None:
-            return
-        # Equality between types is not transitive: two integers may equal the same double.
-        kind = self._kinds.get(left)
-        if kind is None or kind != self._kinds.get(right):
-            return
-        one, other = self.root(left), self.root(right)
-        if one != other:
-            self._parents[one] = other
 
 
 @dataclass
@@ -146,7 +110,7 @@ class Colocation:
             return set()  # each row of the outer query sees its own shard's rows alone
 
         def is_key(node: exp.Expr) -> bool:
-            place = _column(node)
+            place = place_of(node)
             return place is not None and place[0] not in nullable and inner.root(place) in roots
 
         if select.args.get("limit") or select.args.get("offset"):
@@ -292,7 +256,7 @@ class Colocation:
         """Whether a condition is `key IN (SELECT key …)`, and that query is computed shard by shard."""
         if not isinstance(condition, exp.In) or condition.args.get("query") is None:
             return False
-        place = _column(condition.this)
+        place = place_of(condition.this)
         query = condition.args["query"].unnest()
         if place is None or links.root(place) not in {links.root(each) for each in own}:
             return False
@@ -343,9 +307,3 @@ def join_kind(node: exp.Expr) -> str:
     if side == "" and kind in ("", "INNER", "CROSS"):
         return "inner"
     return {"LEFT": "left", "RIGHT": "right"}.get(side, "full")
-
-
-def _column(node: exp.Expr) -> Place | None:
-    while isinstance(node, exp.Paren):
-        node = node.this
-    return (node.table, node.name) if isinstance(node, exp.Column) else None

@@ -7,26 +7,27 @@ that it needs together; and a query whose names cannot be made out, by its own t
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
 from fscache.grid.sql import gathering, shape, split
-from fscache.grid.sql.colocate import Colocation
+from fscache.grid.sql.cuts import choose
 from fscache.grid.sql.dialect import write
 from fscache.grid.sql.facts import Limits, NotProvable, Plan, Step
+from fscache.grid.sql.halves import remote
 from fscache.grid.sql.resolve import resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
+    from fscache.grid.sql.colocate import Colocation
     from fscache.grid.sql.facts import Source
+    from fscache.grid.sql.halves import Halves
     from fscache.grid.sql.parse import Query
     from fscache.grid.sql.resolve import Resolved
     from fscache.grid.sql.vocabulary import Vocabulary
 
-_MANY = 5  # sources dealt alike up to which all choices of what to cut are looked at
 _BIG = 16 << 20  # bytes from which it pays to compute a query within on its own, once
 
 
@@ -141,7 +142,7 @@ class _Planner:
             # Its rows are here already, but queries in its columns may not be.
             self._inner(select)
             return select
-        cut, colocation = self._choose(select)
+        cut, colocation = choose(select, self._tables, self._vocabulary, self._limits)
         name = f"g{len(self._steps)}"
         halves = self._halves(select, name, colocation)
         self._steps.append(self._step(name, halves.kind, halves.remote, cut, enough=halves.enough))
@@ -149,7 +150,7 @@ class _Planner:
         self._inner(halves.here)
         return halves.here
 
-    def _halves(self, select: exp.Select, name: str, colocation: Colocation) -> split.Halves:
+    def _halves(self, select: exp.Select, name: str, colocation: Colocation) -> Halves:
         parts = list(shape.parts(select))
         windows = any(part.find(exp.Window) for part in parts)
         grouped = any(
@@ -202,57 +203,13 @@ class _Planner:
         self._kinds.append("count")
         return made
 
-    # -- what is cut --------------------------------------------------------------------------
-
-    def _choose(self, select: exp.Select) -> tuple[frozenset[str], Colocation]:
-        """Return the sources to cut: those that leave the least for every worker to read whole."""
-        rows = split.remote(select)
-        here = {name for name in shape.read(rows) if name in self._tables}
-        why = "nothing to cut"
-        for cut in self._cuts(here):
-            whole = {self._tables[name].name: self._tables[name].size for name in here - cut}
-            if sum(whole.values()) > self._limits.replicated:
-                why = "too much that every worker would have to read whole"
-                continue
-            judge = Colocation(cut, self._tables, self._vocabulary)
-            try:
-                judge.check_rows(select)
-            except NotProvable as exc:
-                why = str(exc)
-                continue
-            return cut, judge
-        raise NotProvable(why)
-
-    def _cuts(self, names: set[str]) -> Iterator[frozenset[str]]:
-        """Yield choices of what to cut, the ones that cut most first."""
-        alike: dict[object, list[str]] = {}
-        for name in sorted(names):
-            table = self._tables[name]
-            if table.shards:
-                key = ("alone", name) if table.key is None else table.key.domain
-                alike.setdefault(key, []).append(name)
-        choices: set[frozenset[str]] = set()
-        for group in alike.values():
-            sizes = range(1, len(group) + 1) if len(group) <= _MANY else (1, len(group))
-            choices.update(frozenset(some) for size in sizes for some in combinations(group, size))
-
-        def gain(cut: frozenset[str]) -> tuple[int, int, list[str]]:
-            # With equal bytes rather a table of many shards, which more workers share.
-            return (
-                -sum(self._tables[name].size for name in cut),
-                -max(self._tables[name].shards for name in cut),
-                sorted(cut),
-            )
-
-        return iter(sorted(choices, key=gain))
-
     # -- queries within, computed first -------------------------------------------------------
 
     def _stage_big(self, select: exp.Select) -> None:
         """Compute queries within first that every worker would else compute of big tables."""
         for query in self._apart_from(select):
             try:
-                cut, _judge = self._choose(select)
+                cut, _judge = choose(select, self._tables, self._vocabulary, self._limits)
             except NotProvable:
                 return
             whole = {name for name in shape.read(query) if name in self._tables} - cut
@@ -268,7 +225,7 @@ class _Planner:
 
     def _apart_from(self, select: exp.Select) -> list[exp.Query]:
         """Return the queries in WHERE and FROM that read tables and see nothing around them."""
-        rows = split.remote(select)
+        rows = remote(select)
         where = [query for query in shape.inner(select) if self._remote(query)]
         wanted = {write(query) for query in shape.inner(rows)}
         free = [
@@ -353,7 +310,7 @@ class _Planner:
         }
 
     def _remote_rows(self, select: exp.Select) -> set[str]:
-        return self._remote(split.remote(select))
+        return self._remote(remote(select))
 
 
 def _leftmost(query: exp.Expr) -> exp.Select:

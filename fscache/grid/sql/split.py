@@ -8,7 +8,7 @@ aggregate that is not listed is never split.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
@@ -16,10 +16,9 @@ from fscache.grid.sql import shape
 from fscache.grid.sql.arrays import MERGED
 from fscache.grid.sql.dialect import write
 from fscache.grid.sql.facts import NotProvable
+from fscache.grid.sql.halves import Carried, Halves, copied, here_of, keys_of, remote, sources_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from fscache.grid.sql.vocabulary import Vocabulary
 
 _SELF_MERGING = {"bit_and", "bit_or", "bit_xor", "bool_and", "bool_or", "max", "min", "sum"}
@@ -40,45 +39,11 @@ _MERGED = "__merged"  # stands for the source of what is put together
 _CONDITIONAL = (exp.And, exp.Case, exp.Coalesce, exp.If, exp.Or)
 
 
-class Halves(NamedTuple):
-    """A SELECT taken apart.
-
-    Attributes:
-        remote: For the workers; its columns have plain names.
-        here: Reads the relation that the workers' rows make.
-        kind: How it was taken apart.
-        enough: Rows after which no more are needed.
-    """
-
-    remote: exp.Select
-    here: exp.Select
-    kind: str
-    enough: int | None = None
-
-
-class _Carried:
-    """The columns that the workers send."""
-
-    def __init__(self, step: str) -> None:
-        self._step = step
-        self._names: dict[str, str] = {}
-        self.projections: list[exp.Expr] = []
-
-    def column(self, value: exp.Expr) -> exp.Column:
-        """Have a value sent, and return what it is called here."""
-        text = write(value.unnest())
-        name = self._names.get(text)
-        if name is None:
-            name = self._names[text] = f"c{len(self._names)}"
-            self.projections.append(exp.Alias(this=value.copy(), alias=exp.to_identifier(name)))
-        return exp.column(name, table=self._step)
-
-
 def rows(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
     """Take a SELECT apart behind its WHERE; always possible if its rows may be computed apart."""
-    carried = _Carried(step)
-    own = _sources(select)
-    keys = _keys(select)
+    carried = Carried(step)
+    own = sources_of(select)
+    keys = keys_of(select)
     grouped = bool(keys) or any(shape.groups(part, vocabulary) for part in shape.parts(select))
     windows = any(part.find(exp.Window) for part in shape.parts(select))
     far = remote(select)
@@ -105,7 +70,7 @@ def rows(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
             return carried.column(node)
         return None
 
-    here = _here(select, step, swap)
+    here = here_of(select, step, swap)
     repeats = select.args.get("distinct") is None or windows
     if grouped:
         repeats = windows or not all(
@@ -126,7 +91,7 @@ def two_phase(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
         NotProvable: some aggregate cannot be split.
     """
     phases = _Phases(select, step, vocabulary)
-    here = _here(select, step, phases.swap)
+    here = here_of(select, step, phases.swap)
     for key in phases.keys.values():
         phases.carried.column(key)
     for part in shape.parts(here):
@@ -149,7 +114,7 @@ def whole(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
 
     For one whose groups each lie in one shard.
     """
-    carried = _Carried(step)
+    carried = Carried(step)
     outputs = [carried.column(each.this) for each in select.expressions]
     distinct = select.args.get("distinct") is not None
     far = select.copy()
@@ -171,7 +136,7 @@ def whole(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
     for clause in ("order", "limit", "offset"):
         far.set(clause, None)
         if clause != "order":
-            here.set(clause, _copied(select, clause))
+            here.set(clause, copied(select, clause))
     if order is None or not distinct:
         _limit(select, far, vocabulary, "partition")
     far.set("expressions", carried.projections)
@@ -182,10 +147,10 @@ class _Phases:
     """What stands for groups and aggregates in the half that is computed here."""
 
     def __init__(self, select: exp.Select, step: str, vocabulary: Vocabulary) -> None:
-        self.carried = _Carried(step)
-        self.keys = _keys(select)
+        self.carried = Carried(step)
+        self.keys = keys_of(select)
         self.merged: dict[str, exp.Expr] = {}
-        self._own = _sources(select)
+        self._own = sources_of(select)
         self._vocabulary = vocabulary
         if not all(shape.movable(key, vocabulary) for key in self.keys.values()):
             raise NotProvable("groups by what cannot be moved")
@@ -214,7 +179,7 @@ class _Phases:
 # -- inside -----------------------------------------------------------------------------------
 
 
-def _aggregate(node: exp.Expr, carried: _Carried, vocabulary: Vocabulary) -> exp.Expr | None:
+def _aggregate(node: exp.Expr, carried: Carried, vocabulary: Vocabulary) -> exp.Expr | None:
     """Return the aggregate as computed of partial ones; None if this is no aggregate."""
     merged = MERGED.get(node.name.lower()) if isinstance(node, exp.Anonymous) else None
     if merged is not None:
@@ -279,55 +244,6 @@ def _limit(
     if kind == "partition":
         return None, kind
     return (limit + skipped if order is None else None), ("scan" if order is None else "top-n")
-
-
-def remote(select: exp.Select) -> exp.Select:
-    """Return FROM and WHERE of a SELECT, copied, as one without columns."""
-    made = exp.Select(expressions=[])
-    for clause in ("from_", "joins", "where"):
-        made.set(clause, _copied(select, clause))
-    return made
-
-
-def _here(select: exp.Select, step: str, swap: Callable[[exp.Expr], exp.Expr | None]) -> exp.Select:
-    here = select.copy()
-    for clause in ("from_", "joins", "where"):
-        here.set(clause, None)
-    for part in list(shape.parts(here)):
-        _swap(part, swap)
-    return here.from_(step)
-
-
-def _swap(node: exp.Expr, swap: Callable[[exp.Expr], exp.Expr | None]) -> None:
-    """Put something else in place of parts of a tree, from the top down; never of the top itself."""
-    for child in list(node.iter_expressions()):
-        other = swap(child)
-        if other is None:
-            _swap(child, swap)
-        elif other is not child:
-            child.replace(other)
-
-
-def _copied(select: exp.Select, clause: str) -> exp.Expr | list[exp.Expr] | None:
-    found = select.args.get(clause)
-    if isinstance(found, list):
-        return [each.copy() for each in found]
-    return found.copy() if found is not None else None
-
-
-def _sources(select: exp.Select) -> set[str]:
-    """Return the names of the sources in FROM."""
-    start = select.args.get("from_")
-    nodes: Iterable[exp.Expr] = [
-        *([start] if start is not None else []),
-        *(select.args.get("joins") or []),
-    ]
-    return {node.this.alias_or_name for node in nodes}
-
-
-def _keys(select: exp.Select) -> dict[str, exp.Expr]:
-    group = select.args.get("group")
-    return {write(key.unnest()): key.unnest() for key in group.expressions} if group else {}
 
 
 def _is_value(node: exp.Expr) -> bool:

@@ -27,7 +27,8 @@ class Task(NamedTuple):
         wholes: Files of the relations that are whole tables.
         inputs: Relations that are given as rows, with the types of their columns.
         timezone: What times without an offset mean.
-        share: Part of the host's memory for each thread of a worker.
+        threads: How many a portion may use.
+        share: Part of the host's memory for each of them.
         gather: Bytes that a portion's rows may have.
     """
 
@@ -38,6 +39,7 @@ class Task(NamedTuple):
     wholes: Files
     inputs: dict[str, tuple[bytes, tuple[str, ...]]]
     timezone: str
+    threads: int
     share: float
     gather: int
 
@@ -63,8 +65,8 @@ def compute(node: Node, task: Task, parts: Files) -> bytes:
         for relation, listed in (task.wholes | parts).items()
     }
     setting = Setting(
-        node.threads,
-        int(memory() * task.share) * node.threads,
+        task.threads,
+        int(memory() * task.share) * task.threads,
         task.timezone,
         directories(node.cache),
     )

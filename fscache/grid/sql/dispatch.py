@@ -1,0 +1,162 @@
+"""The steps of one query as the engine's tasks: sent in rounds, gathered, and ended on the nodes."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from fscache.grid.batches import Item
+from fscache.grid.pickles import dumps
+from fscache.grid.sql.portions import Portion, rounds
+from fscache.grid.sql.prepare import timezone
+from fscache.grid.sql.worker import Task, packed, run_portion, unpacked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    import pyarrow as pa
+
+    from fscache.grid.cluster import Cluster, WorkerInfo
+    from fscache.grid.sql.execute import Bound, Rows
+    from fscache.grid.sql.facts import Step
+    from fscache.grid.tables import Table
+
+_SCATTER = (
+    64 << 10
+)  # bytes of a task from which it is sent once to each worker instead of per portion
+_CANCEL_WAIT = 0.5  # s to wait for the nodes' word that they have stopped
+_MEMORY = 0.4  # part of a host's memory for all portions that run there at once
+
+
+class Portions:
+    """The `Workers` of one query on a cluster."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        run: str,
+        bound: Bound,
+        tables: Mapping[str, Table | None],
+        workers: list[WorkerInfo],
+        *,
+        gather: int,
+        single: bool,
+        on_done: Callable[[int], None],
+    ) -> None:
+        self._cluster = cluster
+        self._run = run
+        self._bound = bound
+        self._tables = {name: table for name, table in tables.items() if table is not None}
+        self._workers = workers
+        self._limit = gather
+        self._single = single
+        self._on_done = on_done
+        self._futures: list[Any] = []
+        self._stopped = threading.Event()
+
+    def count(self, step: Step) -> int:
+        """Return how many shards a step has, as progress counts them."""
+        names = list(step.parts.values())
+        return len(self._tables[names[0]].shards) if names else 1
+
+    def run(self, step: Step, inputs: Mapping[str, Rows]) -> Iterator[pa.Table]:
+        """Run a step; yield the rows of its portions."""
+        threads = {worker.address: worker.threads for worker in self._workers}
+        planned = rounds(self._items(step), threads, single=self._single)
+        blob: Any = dumps(self._task(step, inputs, planned))
+        if len(blob) > _SCATTER:
+            blob = self._cluster.scatter(blob)
+        for number, portions in enumerate(planned):
+            if self._stopped.is_set():
+                raise CancelledError
+            keys = {}
+            for index, portion in enumerate(portions):
+                parts = {
+                    relation: self._files(name, portion.shards)
+                    for relation, name in step.parts.items()
+                }
+                future = self._cluster.submit(
+                    run_portion,
+                    blob,
+                    parts,
+                    near=[portion.worker],
+                    key=f"{self._run}/{step.name}/{number}.{index}",
+                )
+                keys[future.key] = index
+                self._futures.append(future)
+            futures = self._futures[-len(keys) :]
+            values: dict[int, pa.Table] = {}
+            for future, value in self._cluster.finished(futures, values=True):
+                if self._stopped.is_set():
+                    raise CancelledError
+                if isinstance(value, BaseException):
+                    raise value
+                index = keys[future.key]
+                self._on_done(len(portions[index].shards))
+                if self._single:
+                    yield unpacked(value)
+                else:
+                    values[index] = unpacked(value)
+            del self._futures[-len(keys) :]
+            for index in sorted(values):
+                yield values[index]
+
+    def stop(self) -> None:
+        """End all that runs."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        self._cluster.cancel(list(self._futures))
+        self._cluster.ask_all("cancel", run=self._run, patience=_CANCEL_WAIT)
+
+    def _task(self, step: Step, inputs: Mapping[str, Rows], planned: list[list[Portion]]) -> Task:
+        hosts: dict[str, int] = {}
+        for worker in self._workers:
+            hosts[worker.host] = hosts.get(worker.host, 0) + worker.threads
+        (first, *more), *rest = planned
+        worker = next(each for each in self._workers if each.address == first.worker)
+        # What one worker does alone may use the threads that the others of its host leave idle.
+        alone = not more and not rest
+        return Task(
+            self._run,
+            self._cluster.client,
+            step.sql,
+            dict(self._bound.parameters),
+            {relation: self._files(name) for relation, name in step.wholes.items()},
+            {name: (packed(table), tuple(types)) for name, (table, types) in inputs.items()},
+            timezone(),
+            hosts[worker.host] if alone else worker.threads,
+            _MEMORY / max(hosts.values()),
+            self._limit,
+        )
+
+    def _items(self, step: Step) -> list[Item]:
+        names = list(step.parts.values())
+        if not names:
+            # One worker does it all: rather the one that has the most of it.
+            table = max((self._tables[name] for name in step.wholes.values()), key=_size)
+            return [Item(0, 1.0, self._holders(table.shards[0].nodes))]
+        first = self._tables[names[0]]
+        return [
+            Item(
+                index,
+                float(sum(self._tables[name].shards[index].size for name in set(names))),
+                self._holders(shard.nodes),
+            )
+            for index, shard in enumerate(first.shards)
+        ]
+
+    def _files(self, name: str, chosen: list[int] | None = None) -> list[tuple[str, list[str]]]:
+        shards = self._tables[name].shards
+        return [
+            (shards[index].address, self._holders(shards[index].nodes))
+            for index in (range(len(shards)) if chosen is None else chosen)
+        ]
+
+    def _holders(self, nodes: Iterable[str]) -> list[str]:
+        return [worker.address for worker in self._workers if worker.node in nodes]
+
+
+def _size(table: Table) -> int:
+    return table.size
