@@ -252,6 +252,9 @@ class _Line:
         if code == pycurl.E_OPERATION_TIMEDOUT:
             if not self.curl.getinfo(pycurl.PRETRANSFER_TIME):
                 return translate.unreachable(ask.url, ask.timeouts.connect)
+            if self._through is not None and self._waits_for_tunnel(ask):
+                way = translate.through(self._through.url)
+                return translate.unreachable(ask.url, ask.timeouts.connect, by=way)
             return translate.stalled(ask.url, ask.timeouts.stall)
         if code == pycurl.E_URL_MALFORMAT:
             return InvalidURLError(redact(ask.url), "libcurl cannot parse it")
@@ -274,6 +277,10 @@ class _Line:
         return translate.untrusting(ask.url, self._ca_file) or ConnectionFailedError(
             redact(ask.url), by + why, lasting
         )
+
+    def _waits_for_tunnel(self, ask: Ask) -> bool:
+        new = bool(self.curl.getinfo(pycurl.NUM_CONNECTS))
+        return new and ask.url[:6] == "https:" and not self.curl.getinfo(pycurl.APPCONNECT_TIME)
 
     def _on_data(self, data: bytes) -> int | None:
         try:

@@ -122,8 +122,11 @@ class RequestsTransport:
             failure = translate.no_way_through(ask.url, "" if proxy is None else proxy.url, error)
         except requests.exceptions.ConnectTimeout:
             failure = translate.unreachable(ask.url, timeouts.connect)
-        except requests.exceptions.ReadTimeout:
+        except requests.exceptions.ReadTimeout as error:
             failure = translate.stalled(ask.url, timeouts.stall)
+            if proxy is not None and _waited_for(error) == proxy.url:
+                way = translate.through(proxy.url)
+                failure = translate.unreachable(ask.url, timeouts.connect, by=way)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema):
             failure = InvalidURLError(redact(ask.url), "requests cannot parse it")
         except (requests.exceptions.RequestException, HTTPError, OSError) as error:
@@ -160,6 +163,12 @@ class RequestsTransport:
         if buffer is None:
             buffer = self._local.buffer = memoryview(bytearray(BUFFER))
         return buffer
+
+
+def _waited_for(error: requests.exceptions.ReadTimeout) -> str | None:
+    """Return whose silence it was: a proxy's URL while a tunnel is asked for, else the path."""
+    url: str | None = getattr(error.args[0] if error.args else None, "url", None)
+    return url
 
 
 def _copy(take: Callable[[], bytes | memoryview], ask: Ask, sink: Sink) -> None:

@@ -43,9 +43,9 @@ def stalled(url: str, seconds: float) -> StalledError:
     return StalledError(redact(url), f"no bytes for {seconds:g} s")
 
 
-def unreachable(url: str, seconds: float) -> ConnectionFailedError:
-    """Return the error for a connection that was not made in time."""
-    return ConnectionFailedError(redact(url), f"no connection within {seconds:g} s")
+def unreachable(url: str, seconds: float, *, by: str = "") -> ConnectionFailedError:
+    """Return the error for a connection that was not made in time; `by` goes before the reason."""
+    return ConnectionFailedError(redact(url), f"{by}no connection within {seconds:g} s")
 
 
 def untrusting(url: str, ca_file: str | None) -> ConnectionFailedError | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,10 +17,12 @@ from stager.errors import (
     ConnectionFailedError,
     HTTPStatusError,
     NotFoundError,
+    StalledError,
 )
 from stager.proxies import Proxies
 from stager.retry import RetryPolicy
 from stager.transports import translate
+from stager.transports.base import Timeouts
 from tests.support.origin import Origin, Page, certificate, redirect
 from tests.support.proxy import Proxy
 from tests.unit.stager.test_fetching import BODY, SMALL, SOON, ranges, read
@@ -302,6 +305,27 @@ def test_a_proxy_of_no_known_name_is_named(
     error = service.submit(origin.add("/a", SMALL)).exception(SOON)
     assert type(error) is ConnectionFailedError
     assert "proxy.invalid" in error.why
+
+
+@pytest.mark.parametrize("silent", ["proxy", "origin"])
+def test_whose_silence_it_is_is_told(
+    secure: Origin, proxy: Proxy, through: Callable[..., FetchService], silent: str
+) -> None:
+    url = secure.add("/a", Page(SMALL, stall_at=0))
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute_url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        service = through(
+            mute_url if silent == "proxy" else proxy.url,
+            ca_file=secure.ca_file,
+            timeouts=Timeouts(connect=1.0, stall=1.5),
+            policy=RetryPolicy(attempts=1),
+        )
+        error = service.submit(url).exception(SOON)
+    if silent == "proxy":
+        assert isinstance(error, ConnectionFailedError)
+        assert error.why == f"no way through the proxy {mute_url}: no connection within 1 s"
+    else:
+        assert isinstance(error, StalledError)
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, HTTPStatusError), (503, BusyServerError)])
