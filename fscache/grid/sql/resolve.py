@@ -15,16 +15,13 @@ from sqlglot import exp
 
 from fscache.grid.sql import shape
 from fscache.grid.sql.facts import NotProvable
+from fscache.grid.sql.scopes import Names, Origin, Scope, column_of, columns_named, find
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fscache.grid.sql.facts import Source
     from fscache.grid.sql.vocabulary import Vocabulary
-
-Names = dict[
-    str, "str | None"
-]  # column as it is asked for (lower case) → as it is; None: two of a name
 
 
 @dataclass
@@ -43,20 +40,6 @@ class Resolved:
     tables: dict[str, str] = field(default_factory=dict)
     shared: dict[str, exp.Query] = field(default_factory=dict)
     readers: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _Origin:
-    name: str  # of the source, in the whole query
-    said: str  # as the query calls it
-    columns: Names
-    hidden: set[str] = field(default_factory=set)  # columns that USING has merged into another's
-
-
-@dataclass
-class _Scope:
-    parent: _Scope | None
-    origins: list[_Origin] = field(default_factory=list)
 
 
 @dataclass
@@ -85,7 +68,7 @@ class _Resolver:
         self.found = Resolved(exp.Select())
 
     def query(
-        self, node: exp.Expr, outer: _Scope | None, env: Mapping[str, _With]
+        self, node: exp.Expr, outer: Scope | None, env: Mapping[str, _With]
     ) -> list[str | None]:
         """Resolve a query in place; return the names of its columns."""
         env = self._with(node, env)
@@ -123,7 +106,7 @@ class _Resolver:
         return known
 
     def _set(
-        self, node: exp.SetOperation, outer: _Scope | None, env: Mapping[str, _With]
+        self, node: exp.SetOperation, outer: Scope | None, env: Mapping[str, _With]
     ) -> list[str | None]:
         allowed = {"this", "expression", "distinct", "order", "limit", "offset"}
         if set(_given(node)) - allowed:
@@ -138,12 +121,12 @@ class _Resolver:
     # -- SELECT -------------------------------------------------------------------------------
 
     def _select(
-        self, select: exp.Select, outer: _Scope | None, env: Mapping[str, _With]
+        self, select: exp.Select, outer: Scope | None, env: Mapping[str, _With]
     ) -> list[str | None]:
         unknown = set(_given(select)) - shape.CLAUSES
         if unknown:
             raise NotProvable(f"SELECT with {', '.join(sorted(unknown))}")
-        scope = _Scope(outer)
+        scope = Scope(outer)
         start = select.args.get("from_")
         if start is not None:
             self._origin(start.this, scope, env)
@@ -158,7 +141,7 @@ class _Resolver:
                 self._expression(node, scope, env, aliases)
         return [projection.alias.lower() or None for projection in select.expressions]
 
-    def _origin(self, node: exp.Expr, scope: _Scope, env: Mapping[str, _With]) -> None:
+    def _origin(self, node: exp.Expr, scope: Scope, env: Mapping[str, _With]) -> None:
         if set(_given(node)) - {"this", "alias"}:
             raise NotProvable(f"a source with more to it: {', '.join(_given(node))}")
         alias = node.args.get("alias")
@@ -185,10 +168,10 @@ class _Resolver:
         names = self._named(inner, names, renamed)
         if inner.meta.get("doubled"):
             raise NotProvable("a source with two columns of one name")
-        self._add(scope, _Origin(name, said, _columns(names)))
+        self._add(scope, Origin(name, said, columns_named(names)))
 
     def _table(
-        self, node: exp.Table, name: str, scope: _Scope, said: str, renamed: list[str]
+        self, node: exp.Table, name: str, scope: Scope, said: str, renamed: list[str]
     ) -> None:
         source = self._sources.get(node.name)
         if source is None:
@@ -200,7 +183,7 @@ class _Resolver:
         for want, have in zip(asked, actual, strict=False):
             columns[want.lower()] = None if want.lower() in columns else have
         node.replace(exp.to_table(name, dialect=None))
-        self._add(scope, _Origin(name, said, columns))
+        self._add(scope, Origin(name, said, columns))
 
     def _read(
         self,
@@ -208,7 +191,7 @@ class _Resolver:
         node: exp.Table,
         name: str,
         *,
-        scope: _Scope,
+        scope: Scope,
         said: str,
         renamed: list[str],
     ) -> None:
@@ -226,9 +209,9 @@ class _Resolver:
                 columns[want.lower()] = None if want.lower() in columns else have
         self.found.readers[name] = relation
         node.replace(exp.alias_(exp.to_table(relation), name, table=True))
-        self._add(scope, _Origin(name, said, columns))
+        self._add(scope, Origin(name, said, columns))
 
-    def _add(self, scope: _Scope, origin: _Origin) -> None:
+    def _add(self, scope: Scope, origin: Origin) -> None:
         if any(origin.said == other.said for other in scope.origins):
             raise NotProvable("two sources of one name")
         scope.origins.append(origin)
@@ -245,7 +228,7 @@ class _Resolver:
             projection.set("alias", exp.to_identifier(name, quoted=True))
         return [*(name.lower() for name in wanted), *names[len(wanted) :]]
 
-    def _join(self, join: exp.Join, scope: _Scope, env: Mapping[str, _With]) -> None:
+    def _join(self, join: exp.Join, scope: Scope, env: Mapping[str, _With]) -> None:
         if set(_given(join)) - {"this", "on", "using", "side", "kind"}:
             raise NotProvable("a join of a kind of its own")
         before = list(scope.origins)
@@ -261,7 +244,9 @@ class _Resolver:
                 left = [each for each in before if key in each.columns and key not in each.hidden]
                 if len(left) != 1 or not left[0].columns[key] or not new.columns.get(key):
                     raise NotProvable("USING of a column that is not clear")
-                conditions.append(exp.EQ(this=_column(left[0], key), expression=_column(new, key)))
+                conditions.append(
+                    exp.EQ(this=column_of(left[0], key), expression=column_of(new, key))
+                )
                 new.hidden.add(key)
             join.set("using", None)
             join.set("on", exp.and_(*conditions))
@@ -272,7 +257,7 @@ class _Resolver:
 
     # -- what stands in a SELECT --------------------------------------------------------------
 
-    def _expand_stars(self, select: exp.Select, scope: _Scope) -> None:
+    def _expand_stars(self, select: exp.Select, scope: Scope) -> None:
         expanded: list[exp.Expr] = []
         for item in select.expressions:
             star = item.this if isinstance(item, exp.Column) else item
@@ -290,11 +275,11 @@ class _Resolver:
                     if name is None:
                         raise NotProvable("a star over two columns of one name")
                     if key not in origin.hidden:
-                        expanded.append(exp.alias_(_column(origin, key), key, quoted=True))
+                        expanded.append(exp.alias_(column_of(origin, key), key, quoted=True))
         select.set("expressions", expanded)
 
     def _projections(
-        self, select: exp.Select, scope: _Scope, env: Mapping[str, _With]
+        self, select: exp.Select, scope: Scope, env: Mapping[str, _With]
     ) -> dict[str, exp.Expr | None]:
         """Resolve the columns of the result, and give each a name; return them by alias."""
         aliases: dict[str, exp.Expr | None] = {}
@@ -363,7 +348,7 @@ class _Resolver:
     def _expression(
         self,
         node: exp.Expr,
-        scope: _Scope,
+        scope: Scope,
         env: Mapping[str, _With],
         aliases: Mapping[str, exp.Expr | None],
     ) -> None:
@@ -388,7 +373,7 @@ class _Resolver:
     def _look(
         self,
         column: exp.Column,
-        scope: _Scope,
+        scope: Scope,
         aliases: Mapping[str, exp.Expr | None],
     ) -> exp.Expr:
         parts = [part.name for part in column.parts]
@@ -406,9 +391,9 @@ class _Resolver:
             if alias is None:
                 raise NotProvable(f"two columns of the result are called {parts[0]}")
             return exp.paren(alias.copy()) if not own else alias.copy()
-        here: _Scope | None = scope
+        here: Scope | None = scope
         while here is not None:
-            found = _find(parts, here)
+            found = find(parts, here)
             if found is not None:
                 return found
             here = here.parent
@@ -417,52 +402,6 @@ class _Resolver:
     def _fresh(self, prefix: str) -> str:
         self._count += 1
         return f"{prefix}{self._count - 1}"
-
-
-def _find(parts: list[str], scope: _Scope) -> exp.Expr | None:
-    first = parts[0].lower()
-    rest = [part.lower() for part in parts]
-    as_column = [
-        each for each in scope.origins if first in each.columns and first not in each.hidden
-    ]
-    as_source = [each for each in scope.origins if each.said == first]
-    if len(parts) > 1 and as_source:
-        if as_column:
-            raise NotProvable(f"{parts[0]} may be a source or a column")
-        (origin,) = as_source
-        if rest[1] not in origin.columns:
-            raise NotProvable(f"{parts[0]} has no column {parts[1]}")
-        return _fields(_column(origin, rest[1]), parts[2:])
-    if not as_column:
-        if as_source:
-            raise NotProvable(f"whole rows of {parts[0]}")
-        return None
-    if len(as_column) > 1:
-        raise NotProvable(f"{parts[0]} may be of several sources")
-    return _fields(_column(as_column[0], first), parts[1:])
-
-
-def _column(origin: _Origin, key: str) -> exp.Column:
-    actual = origin.columns[key]
-    if actual is None:
-        raise NotProvable(f"two columns are called {key}")
-    made = exp.column(exp.to_identifier(actual, quoted=True), table=origin.name)
-    made.meta["resolved"] = True
-    return made
-
-
-def _fields(value: exp.Expr, names: list[str]) -> exp.Expr:
-    for name in names:
-        value = exp.Dot(this=value, expression=exp.to_identifier(name, quoted=True))
-    return value
-
-
-def _columns(names: list[str | None]) -> Names:
-    columns: Names = {}
-    for name in names:
-        if name is not None:
-            columns[name] = None if name in columns else name
-    return columns
 
 
 def _derived(query: exp.Expr, name: str) -> exp.Subquery:
