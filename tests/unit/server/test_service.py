@@ -361,20 +361,20 @@ def test_a_requests_end_is_a_precondition(served: Serving, origin: Origin) -> No
     assert proxy(served).precondition.wait([name], 30) == [name]
 
 
-def test_hits_leave_no_file_in_the_spool(served: Serving, origin: Origin) -> None:
+def test_hits_leave_no_file_in_the_spool(
+    served: Serving, origin: Origin, until: Callable[..., None]
+) -> None:
     url = origin.add("/a", b"abc")
     spooled = Path(served.root, "spool")
 
-    def files() -> list[str]:
-        return [
-            name for folder in ("cur", "done", "failed") for name in os.listdir(spooled / folder)
-        ]
+    def files() -> list[int]:
+        return [len(os.listdir(spooled / folder)) for folder in ("cur", "done", "failed")]
 
     (first,) = proxy(served).url.stage([url], {})
     proxy(served).url.wait([first], 30)
-    assert len(files()) == 1
+    until(lambda: files() == [0, 1, 0], "the end to be written down")
     proxy(served).url.stage([url], {})
-    assert len(files()) == 1
+    assert files() == [0, 1, 0]
 
 
 # -- targets ----------------------------------------------------------------------------------
