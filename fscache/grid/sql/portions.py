@@ -49,7 +49,7 @@ def rounds(
             piece
             for lane in range(lanes)
             for piece in _pieces(
-                numbers[lane * share : (lane + 1) * share], weights, 0 if single else largest
+                numbers[lane * share : (lane + 1) * share], weights, -1.0 if single else largest
             )
         ]
     made = []
