@@ -97,13 +97,12 @@ class TaskCalls:
     def wait(self, _caller: Caller, ids: list[str], timeout: float = 30.0) -> bool:
         """Wait until these tasks have completed; false where one has not after `timeout` seconds."""
         until = time.monotonic() + checked_timeout(timeout)
-        while not self._stopping():
+        while True:
             left = max(0.0, until - time.monotonic())
             if self._tasks.wait(ids, min(left, _STEP)):
                 return True
             if left <= _STEP:
                 return False
-        raise errors.TryAgainError(SERVER, "stopping")
 
     def purge(
         self,
@@ -120,6 +119,8 @@ class TaskCalls:
 
     @property
     def _tasks(self) -> Tasks:
+        if self._stopping():  # else it would be opened anew behind the back of who closes it
+            raise errors.TryAgainError(SERVER, "stopping")
         return self._cache.tasks
 
 
