@@ -105,7 +105,7 @@ def encode(frame: Frame) -> tuple[bytes, int]:
             elif text.__class__ is int:
                 lengths[position] = ELSEWHERE
             else:
-                data = _utf8(text)  # type: ignore[arg-type]
+                data = text.encode() if text.isascii() else _utf8(text)  # type: ignore[union-attr,arg-type]
                 lengths[position] = len(data)
                 words += data
     head = _HEADS[len(numbers)].pack(

@@ -159,6 +159,13 @@ def _place(
     msg_id: str, value: object, keeper: Keeper, blobs: list[bytes], references: list[bytes]
 ) -> tuple[list[object], int]:
     """Return where each of a record's buffers is, and their bytes."""
+    if value.__class__ is list and len(value) == 1 and not blobs:
+        piece = value[0]
+        if piece.__class__ is memoryview:
+            piece = piece.tobytes()
+        if piece.__class__ is bytes and len(piece) <= MAX_INLINE:  # as below; most tasks have this
+            blobs.append(piece)
+            return [len(piece)], len(piece)
     inline = sum(map(len, blobs)) if blobs else 0
     parts: list[object] = []
     total = 0
