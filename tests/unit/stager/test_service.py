@@ -290,12 +290,12 @@ def test_without_a_working_libcurl_threads_do_it_all(
 def test_a_driver_that_breaks_down_fails_what_it_carries_and_nothing_hangs(
     origin: Origin, destination: DirectoryDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from stager.transports import http_curl
+    from stager.transports import curl_loop
 
     def broken(*_: Any) -> None:
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(http_curl._Loop, "_reap", broken)
+    monkeypatch.setattr(curl_loop.Loop, "_reap", broken)
     policy = RetryPolicy(attempts=3, base=0.01)
     with FetchService(destination, default_transports(), user_agent="x", policy=policy) as service:
         urls = [(origin.add(f"/{n}", SMALL), None) for n in range(30)]
