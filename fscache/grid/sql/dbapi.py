@@ -14,12 +14,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Self
 
-from fscache.errors import (
-    FscacheError,
-    SQLError,
-    SQLRefusedError,
-    UnknownTableError,
-)
+from fscache.errors import FscacheError, SQLError, SQLRefusedError, UnknownTableError
 from fscache.errors.dbapi import (
     DatabaseError,
     DataError,
