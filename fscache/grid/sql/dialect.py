@@ -73,9 +73,9 @@ def same(tree: exp.Query, statements: list[dict[str, Any]], vocabulary: Vocabula
     """Whether DuckDB reads a tree, as it is written, as it has read the statements."""
     try:
         again = vocabulary.statements(write(tree))
+        return bool(_plain(again) == _plain(statements))
     except (SQLError, SqlglotError, ValueError, RecursionError):
         return False
-    return bool(_plain(again) == _plain(statements))
 
 
 def _plain(tree: Any) -> Any:

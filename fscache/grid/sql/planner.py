@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
+from sqlglot.errors import SqlglotError
 
+from fscache.errors import SQLError
 from fscache.grid.sql import gathering, shape, split
 from fscache.grid.sql.cuts import choose
 from fscache.grid.sql.dialect import write
@@ -53,7 +55,8 @@ def plan(
     try:
         resolved = resolve(query.tree, sources, vocabulary)
         return _Planner(resolved, sources, vocabulary, limits or Limits()).plan()
-    except NotProvable as exc:
+    except (NotProvable, SQLError, SqlglotError, RecursionError) as exc:
+        # sqlglot and DuckDB each have constructs that only they can read or write.
         return verbatim(query, sources, str(exc))
 
 

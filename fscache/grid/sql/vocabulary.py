@@ -121,11 +121,14 @@ class Vocabulary:
         """Return what DuckDB's parser makes of SELECT statements.
 
         Raises:
-            SQLError: it cannot read them, or they do not only select.
+            SQLError: it cannot read them, they do not only select, or are nested some hundred deep.
         """
         with self._lock:
             rows = self._connection.execute("SELECT json_serialize_sql(?)", [query]).fetchall()
-        answer = json.loads(rows[0][0])
+        try:
+            answer = json.loads(rows[0][0])
+        except RecursionError:
+            raise SQLError("the query is nested too deeply", query) from None
         if answer["error"]:
             position = answer.get("position")
             where = int(position) if position is not None else None

@@ -80,6 +80,17 @@ def test_what_cannot_be_read_says_where(query: str, position: int | None) -> Non
         assert raised.value.position == position
 
 
+@pytest.mark.parametrize("deep", [500, 5000])
+def test_what_is_nested_too_deeply_is_an_error_of_the_query(deep: int) -> None:
+    with pytest.raises(SQLError, match="deep|depth"):
+        read(f"SELECT {' + '.join(['a'] * deep)} FROM t")
+
+
+def test_long_lists_are_not_deep() -> None:
+    many = " OR ".join(f"a = {number}" for number in range(3000))
+    assert read(f"SELECT a FROM t WHERE {many}").tree is not None
+
+
 def test_functions_that_are_not_there_are_named() -> None:
     with pytest.raises(SQLError, match="No such function: nosuch") as raised:
         read("SELECT nosuch(a) FROM t")
