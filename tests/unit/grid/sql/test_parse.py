@@ -82,7 +82,7 @@ def test_what_cannot_be_read_says_where(query: str, position: int | None) -> Non
 
 @pytest.mark.parametrize("deep", [500, 5000])
 def test_what_is_nested_too_deeply_is_an_error_of_the_query(deep: int) -> None:
-    with pytest.raises(SQLError, match="deep|depth"):
+    with pytest.raises(SQLError, match=r"deep|depth"):
         read(f"SELECT {' + '.join(['a'] * deep)} FROM t")
 
 
