@@ -194,3 +194,18 @@ def test_explain_shows_the_class_and_what_each_worker_computes(tables: Shards) -
     assert first[:4] == ("g0", "two-phase", "orders", "")
     assert "GROUP BY" in first[4]
     assert last[:2] == ("answer", "two-phase")
+
+
+def test_a_plan_is_used_again_until_its_tables_change(tables: Shards) -> None:
+    made = Shards(tables.setting.directories[0])
+    query = "SELECT count(*), max(k) FROM changing, kinds"
+    made.add("changing", tables.paths["orders"])
+    made.add("kinds", tables.paths["kinds"])
+    first = made.prepare(query)[1]
+    assert made.prepare(query)[1] is first
+    made.add("changing", tables.paths["orders"][:2])
+    second = made.prepare(query)[1]
+    assert second is not first
+    assert made.prepare("SELECT count(*) FROM changing")[1].plan.final.count("50") == 1
+    made.add("changing", tables.paths["orders"])
+    assert made.prepare("SELECT count(*) FROM changing")[1].plan.final.count("100") == 1
