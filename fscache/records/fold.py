@@ -5,6 +5,10 @@ was undone before we read of it. So the records say *what to look at*, and where
 (something was removed; one name stood for two objects; something was touched that the catalog does not
 know) the file on disk decides. The catalog may for a while list what is gone; it never lacks what is
 there and was recorded.
+
+What nobody can fetch again is recorded first and named then, both under `root.shared`. So where the disk
+does not have what a record says, its writer may be between the two: he is waited for, once a batch, and
+the file is looked at again. Without it a purge could take the object that was about to be named.
 """
 
 from __future__ import annotations
@@ -100,12 +104,15 @@ class Folder:
     def __init__(self, db: Connection, root: Root, sources: Mapping[str, Source]) -> None:
         """Fold into `db`, asking `sources` and the objects of `root` in doubt."""
         self._db = db
+        self._root = root
+        self._waited = False
         self._objects = root.objects()
         self._sources = sources
         self._block = block_size(root)
 
     def apply(self, batch: Batch) -> None:
         """Bring one batch into the tables."""
+        self._waited = False
         doubtful = {**batch.doubtful, **self._renamed(batch)}
         self._db.executemany(
             ADD_ENTRY,
@@ -175,6 +182,10 @@ class Folder:
         source = self._sources.get(kind)
         if source is not None:
             named = source.look(name)
+            if record is not None and not self._waited and not _is_made(record, named):
+                self._root.wait_for_writers()
+                self._waited = True
+                named = source.look(name)
         elif record is not None and record.time >= removed:
             named = _named(record)
         else:
@@ -285,6 +296,10 @@ def retirable(
         if place and place.offset == status.st_size and now - status.st_mtime > age:
             found.append(name)
     return found
+
+
+def _is_made(record: Record, named: Named | None) -> bool:
+    return not record.address or (named is not None and named.address == record.address)
 
 
 def _named(record: Record) -> Named:

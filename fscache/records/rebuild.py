@@ -69,6 +69,7 @@ def rebuild(
     survey = Survey()
     positions = ends(directory)
     known_id = journal_id(directory)
+    root.wait_for_writers()  # what was recorded before `positions` is there to be walked
     block = block_size(root)
     db = schema.create(target)
     try:

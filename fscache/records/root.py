@@ -192,6 +192,23 @@ class Root:
 
         return exclusive(f"{self.path}/locks", timeout=timeout, mode=self.modes.partial)
 
+    def wait_for_writers(self) -> None:
+        """Return when all who were inside `shared` have left: what they recorded, they have made.
+
+        Raises:
+            LockTimeoutError: one of them stays inside.
+        """
+        try:
+            with self.exclusive(timeout=_WRITERS):
+                pass
+        except OSError as exc:
+            # Who may not write here purges nothing either, and can do without.
+            if exc.errno in _PERMISSION:
+                return
+            if isinstance(exc, TimeoutError):
+                raise
+            raise translate(exc, self.path) from exc
+
     def ensure(self) -> None:
         """Make the root if it is not there; call before the first write."""
         if self._ready or self._read_format():
@@ -276,6 +293,7 @@ class Root:
         return False
 
 
+_WRITERS = 30.0  # seconds; a put stays inside for microseconds, a multiput for a second at most
 _PERMISSION = (errno.EACCES, errno.EPERM, errno.EROFS)
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

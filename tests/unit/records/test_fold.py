@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import threading
+import time
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from fscache.fs.lock import try_flock
+from fscache.kv.local import LocalStore
+from fscache.objects.digest import address_of, digest_of
 from fscache.records.fold import BATCH_RECORDS, Batch, host_of, retirable, round_up
 from fscache.records.journal import DELETE, KV, OBJECT, PURGE, PUT, TOUCH, URL
+from fscache.records.root import Root
 from fscache.records.segments import Position, Record
 from fscache.urls.index import URLIndex
 from tests.support.catalogs import (
@@ -20,7 +26,7 @@ from tests.support.catalogs import (
 )
 
 if TYPE_CHECKING:
-    from fscache.records.root import Root
+    from fscache.records.journal import Journal
     from tests.conftest import Clock
 
 URL_A, URL_B = "https://host/a", "https://host/b"
@@ -73,6 +79,49 @@ def test_a_touch_of_something_unknown_makes_it_known_if_it_is_there(root: Root) 
     root.journal.append(TOUCH, URL, URL_A, stored.address, 16)
     root.journal.append(TOUCH, URL, URL_B, "0" * 20, 16)
     assert rows(root, "SELECT address, size FROM objects") == [(stored.address, 16)]
+
+
+def test_who_has_recorded_and_not_yet_named_is_waited_for(root: Root, clock: Clock) -> None:
+    """Or the catalog would never learn that the new object is named, and a purge would take it."""
+    store = LocalStore(root)
+    store.put("key", b"a" * 100_000)
+    assert len(rows(root, "SELECT * FROM entries")) == 1
+    recorded, go = threading.Event(), threading.Event()
+    journal = root.journal
+
+    class Slow:
+        """The journal, and a writer that loses the processor just behind it."""
+
+        def append(self, *record: Any) -> None:
+            journal.append(*record)
+            if record[1] == KV:
+                recorded.set()
+                assert go.wait(20)
+
+    root._journal = cast("Journal", Slow())
+    writer = threading.Thread(target=store.put, args=("key", b"b" * 100_000))
+    writer.start()
+    assert recorded.wait(20)
+    found: list[tuple[object, ...]] = []
+    other = Root(root.path, now=clock)
+    reader = threading.Thread(
+        target=lambda: found.extend(rows(other, "SELECT address FROM entries"))
+    )
+    reader.start()
+    while reader.is_alive() and not _is_held(f"{root.path}/locks/gate"):
+        time.sleep(0.001)
+    go.set()
+    writer.join(20)
+    reader.join(20)
+    assert found == [(address_of(digest_of(b"b" * 100_000)),)]
+
+
+def _is_held(path: str) -> bool:
+    fd = os.open(path, os.O_RDWR)
+    try:
+        return not try_flock(fd)
+    finally:
+        os.close(fd)
 
 
 def test_a_forgotten_url_leaves_its_object(root: Root) -> None:
