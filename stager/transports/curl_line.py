@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
+from fcntl import ioctl
 from functools import lru_cache
 from math import ceil
+from termios import FIONREAD
 from typing import TYPE_CHECKING, Any
 
 import certifi
@@ -151,14 +154,19 @@ class Line:
         """Tell whether the server sent more than it announced.
 
         libcurl drops such bytes without a word, but it drops the connection with them; otherwise it
-        keeps one that the server, or a proxy, did not say it would close.
+        keeps one that the server, or a proxy, did not say it would close. What it has not read yet
+        waits in the socket of one that it keeps; within TLS that may be a ticket, and says nothing.
         """
         headers = self._head.headers if self._head is not None else {}
         length = content_length(headers)
-        if (
-            length is None
-            or self.curl.getinfo(pycurl.ACTIVESOCKET) >= 0
-            or "close" in headers.get("connection", "").lower()
+        if length is None:
+            return None
+        kept = self.curl.getinfo(pycurl.ACTIVESOCKET)
+        if kept >= 0:
+            if not ask.url.startswith("http:") or not _waiting(kept):
+                return None
+        elif (
+            "close" in headers.get("connection", "").lower()
             or "close" in headers.get("proxy-connection", "").lower()
             or self.curl.getinfo(pycurl.INFO_HTTP_VERSION) < pycurl.CURL_HTTP_VERSION_1_1
         ):
@@ -249,6 +257,11 @@ def _parse_head(lines: list[bytes]) -> Head:
             continue
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Head(status, headers)
+
+
+def _waiting(descriptor: int) -> int:
+    """Return how many bytes a socket has received that nobody has read; 1 µs."""
+    return int.from_bytes(ioctl(descriptor, FIONREAD, b"\0\0\0\0"), sys.byteorder)
 
 
 @lru_cache(256)
