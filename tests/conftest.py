@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -37,6 +38,10 @@ hypothesis.settings.register_profile(
     "thorough", deadline=None, max_examples=1000, stateful_step_count=60, print_blob=True
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and with them all they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SETTLE_SECONDS = 5.0  # for threads and sockets that end by themselves, but not at once
 

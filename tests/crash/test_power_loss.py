@@ -22,6 +22,8 @@ from tests.support.strace import traced
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fscache.records.entries import EntryStore
+
 pytestmark = pytest.mark.usefixtures("injection")
 
 NEW = b"new bytes, " * 1000
@@ -74,28 +76,42 @@ def test_a_durable_object_is_never_torn_and_never_lost(top: str) -> None:
     assert found.images > 20
 
 
-def test_a_durable_url_is_never_torn_and_never_lost(top: str) -> None:
-    root = open_root(top)
-    there = [_path_of(root, NEW), root.entries("urls", b"url").path(URL.encode())]
-    found = judged(top, lambda: stage_into(open_root(top), URL, NEW), there=there)
-    assert (found.torn, found.lost) == (NOTHING, NOTHING)
-    assert found.images > 20
-
-
 def test_a_durable_entry_is_the_old_or_the_new_one(top: str) -> None:
-    root = open_root(top)
-    stage_into(root, URL, b"old")
-    entry = root.entries("urls", b"url").path(URL.encode())
-    found = judged(top, lambda: stage_into(open_root(top), URL, NEW), there=[entry])
+    entries = _entries(open_root(top))
+    entries.write(b"name", b"old")
+    path = entries.path(b"name")
+    found = judged(top, lambda: _entries(open_root(top)).write(b"name", NEW), there=[path])
     assert (found.torn, found.lost) == (NOTHING, NOTHING)
+    assert found.images > 10
 
 
 def test_a_durable_deletion_stays_one(top: str) -> None:
-    root = open_root(top)
-    stage_into(root, URL, b"old")
-    entry = root.entries("urls", b"url").path(URL.encode())
-    found = judged(top, lambda: URLIndex(open_root(top)).forget(URL), there=[], gone=[entry])
+    entries = _entries(open_root(top))
+    entries.write(b"name", b"old")
+    path = entries.path(b"name")
+    found = judged(top, lambda: _entries(open_root(top)).delete(b"name"), there=[], gone=[path])
     assert (found.torn, found.back) == (NOTHING, NOTHING)
+
+
+def _entries(root: Root) -> EntryStore:
+    return root.entries("kv/test", b"key")
+
+
+def test_what_can_be_fetched_again_is_not_synced_and_a_miss_where_it_is_torn(top: str) -> None:
+    """A sync of object, entry and their directories costs more than most transfers."""
+    root = open_root(top)
+    there = [_path_of(root, NEW), root.entries("urls", b"url").path(URL.encode())]
+    run = traced(lambda: stage_into(open_root(top), URL, NEW))
+    assert run.error is None
+    assert not [call for call in run.calls if "sync" in call.name]
+    index = URLIndex(root)
+    assert index.find(URL) is not None
+    for path in there:
+        os.chmod(path, 0o644)
+        os.truncate(path, os.path.getsize(path) - 1)
+        assert index.find(URL) is None
+        stage_into(root, URL, NEW)
+        assert index.find(URL) is not None
 
 
 # -- what the test would find -----------------------------------------------------------------

@@ -182,7 +182,9 @@ def test_failing_at_any_call_is_a_typed_error_or_none(quick_tmp: str, part: int)
         error = "EIO" if call.name.startswith(("close", "fsync", "fdatasync")) else "ENOSPC"
         run = traced(partial(do, path, acked), f"{call.name}:error={error}:when={call.number}")
         found = left_wrong(path, os.stat(acked).st_size)
-        if run.error is not None and not isinstance(run.error, FscacheError):
+        # Threads of ours make the count of calls differ: it was the test's own file that time.
+        ours = isinstance(run.error, OSError) and run.error.filename == acked
+        if run.error is not None and not ours and not isinstance(run.error, FscacheError):
             found.append(f"raised {run.error!r} {getattr(run.error, '__notes__', '')}")
         if found:
             wrong[f"{call.name} {call.number}: {call.text[-120:]}"] = found
