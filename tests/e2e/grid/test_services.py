@@ -43,7 +43,9 @@ def end(gate: str, *names: str) -> None:
 
 
 def began(gate: str, name: str) -> bool:
-    return os.path.exists(f"{gate}/{name}.began")
+    # With its word in it: the file is there a moment earlier, and a kill might come in between.
+    path = f"{gate}/{name}.began"
+    return os.path.exists(path) and os.path.getsize(path) > 0
 
 
 # -- calls ----------------------------------------------------------------------------------------
