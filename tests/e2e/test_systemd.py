@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -205,9 +206,19 @@ def test_a_connection_to_systemds_socket_starts_the_daemon(
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
         until(listening, "the socket")
-        # The connection that starts it is answered too: nothing is lost while it starts.
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=DEADLINE) as answer:
-            assert answer.read() == b"ok\n"
+
+        def healthy() -> bool:
+            # The connection that starts it is answered too, with 503 while the root is being made.
+            try:
+                url = f"http://127.0.0.1:{port}/healthz"
+                with urllib.request.urlopen(url, timeout=DEADLINE) as answer:
+                    return bool(answer.read() == b"ok\n")
+            except urllib.error.HTTPError as error:
+                with error:
+                    assert error.code == 503
+                return False
+
+        until(healthy, "the daemon")
     finally:
         process.terminate()
         assert process.wait(DEADLINE) == 0
