@@ -185,18 +185,25 @@ class Grid(Services):
             CancelledError: `cancel` was called meanwhile.
             UnknownTableError: there is no such table.
         """
-        run = self.submit(
-            table,
-            mapper,
-            reducer,
-            finalizer,
-            columns=columns,
-            where=where,
-            shared=shared,
-            streaming=streaming,
-            progress=progress,
-        )
-        return iter(run) if streaming else run.result()
+        before = set(self._runs)
+        try:
+            run = self.submit(
+                table,
+                mapper,
+                reducer,
+                finalizer,
+                columns=columns,
+                where=where,
+                shared=shared,
+                streaming=streaming,
+                progress=progress,
+            )
+            return iter(run) if streaming else run.result()
+        except KeyboardInterrupt:
+            # It may come before the run has a name here, and after its first mapper has begun.
+            for begun in self._runs - before:
+                begun.cancel()
+            raise
 
     def submit(
         self,
@@ -440,20 +447,24 @@ class Grid(Services):
             progress = Bar(title)
         name = f"{self.cluster.client}/{next(_numbers)}"
         self._log.begin(name, title, len(pieces))
-        run = Run(
-            self.cluster,
-            name,
-            job,
-            pieces,
-            weights,
-            threads={worker.address: worker.threads for worker in workers},
-            finalizer=finalizer,
-            streaming=streaming,
-            progress=progress or None,
-            output=self._output,
-            on_end=self._ended,
-        )
-        self._runs.add(run)
+        try:
+            run = Run(
+                self.cluster,
+                name,
+                job,
+                pieces,
+                weights,
+                threads={worker.address: worker.threads for worker in workers},
+                finalizer=finalizer,
+                streaming=streaming,
+                progress=progress or None,
+                output=self._output,
+                on_end=self._ended,
+            )
+            self._runs.add(run)
+        except BaseException:
+            self.cluster.ask_all("cancel", run=name)  # what is on its way must not go on
+            raise
         if run.done():
             self._runs.discard(run)
         return run

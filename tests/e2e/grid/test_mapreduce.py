@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fscache.errors import ClusterError, HostDied, UnknownTableError
+from fscache.grid.mapreduce import Run
 from tests.support.gridwork import grid, make_source, until
 
 if TYPE_CHECKING:
@@ -240,6 +241,28 @@ def _error(run: Any) -> BaseException | None:
     except CancelledError as exc:
         return exc
     return None
+
+
+def test_ctrl_c_before_the_run_has_a_name_cancels_it_too(
+    two: Grid, table: Table, gate: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(Run):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            until(lambda: os.path.exists(f"{gate}/began"), "the mapper to begin")
+            raise KeyboardInterrupt
+
+    def mapper(shard: Any) -> None:
+        open(f"{shard.shared}/began", "w").close()
+        while True:
+            pass
+
+    monkeypatch.setattr("fscache.grid.grid.Run", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        two.map_reduce(table, mapper, shared=gate)
+    monkeypatch.undo()
+    assert not two._runs
+    assert two.map_reduce(table, len, operator.add) == ROWS  # the workers are free
 
 
 def test_ctrl_c_cancels_the_run(two: Grid, table: Table, gate: str) -> None:
