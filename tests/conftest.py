@@ -59,6 +59,15 @@ class Clock:
         self.now += seconds
 
 
+@pytest.fixture(autouse=True)
+def _own_ctrl_c() -> Iterator[None]:
+    """What a library makes of Ctrl-C (IPython's does) ends with the test that used it."""
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    if signal.getsignal(signal.SIGINT) is not before:
+        signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
