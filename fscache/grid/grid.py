@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import os
 import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from fscache.errors import ClusterError
@@ -22,7 +23,7 @@ from fscache.grid.mapreduce import Run, to_stdout
 from fscache.grid.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -185,8 +186,7 @@ class Grid(Services):
             CancelledError: `cancel` was called meanwhile.
             UnknownTableError: there is no such table.
         """
-        before = set(self._runs)
-        try:
+        with self._interruptible():
             run = self.submit(
                 table,
                 mapper,
@@ -199,11 +199,6 @@ class Grid(Services):
                 progress=progress,
             )
             return iter(run) if streaming else run.result()
-        except KeyboardInterrupt:
-            # It may come before the run has a name here, and after its first mapper has begun.
-            for begun in self._runs - before:
-                begun.cancel()
-            raise
 
     def submit(
         self,
@@ -294,17 +289,18 @@ class Grid(Services):
             "where": None,
             "shared": None,
         }
-        run = self._run(
-            f"map {len(listed)} urls",
-            job,
-            pieces,
-            [1.0] * len(pieces),
-            workers=workers,
-            finalizer=None,
-            streaming=False,
-            progress=progress,
-        )
-        values: list[Any] = run.result()
+        with self._interruptible():
+            run = self._run(
+                f"map {len(listed)} urls",
+                job,
+                pieces,
+                [1.0] * len(pieces),
+                workers=workers,
+                finalizer=None,
+                streaming=False,
+                progress=progress,
+            )
+            values: list[Any] = run.result()
         return values
 
     def sql(
@@ -426,6 +422,20 @@ class Grid(Services):
                 if text:
                     words += f"\nworker {name.removesuffix('.log')}: {text}"
         return words
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """End what is begun within if Ctrl-C does.
+
+        It may come before a run has a name here, and after its first mapper has begun.
+        """
+        before = set(self._runs)
+        try:
+            yield
+        except KeyboardInterrupt:
+            for begun in self._runs - before:
+                begun.cancel()
+            raise
 
     def _run(
         self,

@@ -11,7 +11,6 @@ from __future__ import annotations
 from fscache.kv import record, values
 from fscache.kv.face import NOTHING
 from fscache.kv.memory import OVERHEAD, Memory, stamp
-from fscache.records.entries import EntryStore
 from fscache.records.entryfile import Place
 from fscache.records.journal import DELETE, KV, PUT
 from fscache.records.root import translate
@@ -61,13 +60,8 @@ class Shelf:
     ) -> None:
         """Use the files of the store `name`; see `LocalStore`."""
         self.root = root
-        self.entries = EntryStore(
-            f"{root.path}/kv/{name}",
-            b"key",
-            root.grouped_writer,
-            quarantine=f"{root.path}/quarantine",
-            split=root.entry_split,
-            hash_name=hash_name,
+        self.entries = root.entries(
+            f"kv/{name}", b"key", writer=root.grouped_writer, hash_name=hash_name
         )
         self.memory = Memory(memory)
         self._name = name

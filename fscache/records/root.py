@@ -17,7 +17,7 @@ from fscache.fs import atomic
 from fscache.objects.layout import ENTRY_SPLIT, FORMAT_VERSION, OBJECT_SPLIT, Split
 from fscache.objects.store import ObjectStore
 from fscache.records.entries import EntryStore
-from fscache.records.entryfile import read_small
+from fscache.records.entryfile import name_hash, read_small
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,9 +48,10 @@ class Root:
     """One cache's directory."""
 
     __slots__ = (
+        "_early",
         "_grouped",
         "_journal",
-        "_made",
+        "_objects",
         "_quick",
         "_ready",
         "_shared",
@@ -95,9 +96,10 @@ class Root:
         # Splits that the objects had before: their directories are there until somebody clears them.
         self.left_splits: tuple[Split, ...] = ()
         self._grouped: atomic.Writer | None = None
-        # Stores handed out before anybody had made the root: its FORMAT may name another split.
         self._quick: atomic.Writer | None = None
-        self._made: list[ObjectStore | EntryStore] = []
+        self._objects: dict[atomic.Writer, ObjectStore] = {}
+        # Handed out before anybody had made the root: its FORMAT may name another split.
+        self._early: dict[tuple[object, ...], EntryStore] = {}
         # Called with the bytes of an object about to be written; set by who knows the limits.
         self.make_room: Callable[[int], None] | None = None
         self._shared: SharedLock | None = None
@@ -109,36 +111,44 @@ class Root:
         """Whether the root has been made, by anybody."""
         return self._ready or self._read_format()
 
-    def objects(self, *, replaceable: bool = False) -> ObjectStore:
-        """Return the root's object store.
-
-        Args:
-            replaceable: For what can be fetched again: not worth a sync, whatever else is synced.
-        """
-        store = ObjectStore(
-            f"{self.path}/objects",
-            self.quick_writer if replaceable else self.writer,
-            now=self.now,
-            guard=lambda: self.shared,
-            split=self.object_split,
-        )
-        if not self._ready:
-            self._made.append(store)
+    def objects(self, writer: atomic.Writer | None = None) -> ObjectStore:
+        """Return the root's object store, which writes by `writer`: by the root's own by default."""
+        by = writer or self.writer
+        store = self._objects.get(by)
+        if store is None:
+            store = self._objects[by] = ObjectStore(
+                f"{self.path}/objects",
+                by,
+                now=self.now,
+                guard=lambda: self.shared,
+                split=self.object_split,
+            )
         return store
 
     def entries(
-        self, directory: str, kind: bytes, *, read_only: bool = False, replaceable: bool = False
+        self,
+        directory: str,
+        kind: bytes,
+        *,
+        read_only: bool = False,
+        writer: atomic.Writer | None = None,
+        hash_name: Callable[[bytes], str] = name_hash,
     ) -> EntryStore:
         """Return a store of entries below `directory`, a path within the root; see `objects`."""
-        store = EntryStore(
-            f"{self.path}/{directory}",
-            kind,
-            self.quick_writer if replaceable else self.writer,
-            quarantine=None if read_only else f"{self.path}/quarantine",
-            split=self.entry_split,
-        )
-        if not self._ready:
-            self._made.append(store)
+        by = writer or self.writer
+        key = (directory, kind, read_only, by, hash_name)
+        store = self._early.get(key)
+        if store is None:
+            store = EntryStore(
+                f"{self.path}/{directory}",
+                kind,
+                by,
+                quarantine=None if read_only else f"{self.path}/quarantine",
+                split=self.entry_split,
+                hash_name=hash_name,
+            )
+            if not self._ready:
+                self._early[key] = store
         return store
 
     @property
@@ -198,16 +208,13 @@ class Root:
         Raises:
             LockTimeoutError: one of them stays inside.
         """
+        from fscache.errors import RootPermissionError
+
         try:
-            with self.exclusive(timeout=_WRITERS):
+            with translated(self.path), self.exclusive(timeout=_WRITERS):
                 pass
-        except OSError as exc:
-            # Who may not write here purges nothing either, and can do without.
-            if exc.errno in _PERMISSION:
-                return
-            if isinstance(exc, TimeoutError):
-                raise
-            raise translate(exc, self.path) from exc
+        except RootPermissionError:
+            pass  # who may not write here purges nothing either, and can do without
 
     def ensure(self) -> None:
         """Make the root if it is not there; call before the first write."""
@@ -252,9 +259,11 @@ class Root:
 
     def _is_made(self) -> None:
         self._ready = True
-        for store in self._made:
-            store.split = self.object_split if isinstance(store, ObjectStore) else self.entry_split
-        self._made.clear()
+        for objects in self._objects.values():
+            objects.split = self.object_split
+        for entries in self._early.values():
+            entries.split = self.entry_split
+        self._early.clear()
         for writer in (self.writer, self._grouped, self._quick):
             if writer is not None:
                 writer.landmark = f"{self.path}/FORMAT"

@@ -135,7 +135,7 @@ class CacheDestination:
         """
         self._root = root
         self._index = index
-        self._objects = root.objects(replaceable=True)
+        self._objects = root.objects(root.quick_writer)
         self._partials = Partials(f"{root.path}/partial", root.quick_writer, root.now)
         self._max_size = max_size
         self._make_room = make_room

@@ -54,8 +54,8 @@ class URLIndex:
     def __init__(self, root: Root, *, read_only: bool = False) -> None:
         """Use the entries of `root`; a `read_only` one (a tier) is never written to."""
         self._root = root
-        self._entries = root.entries("urls", b"url", read_only=read_only, replaceable=True)
-        self._objects = root.objects(replaceable=True)
+        self._entries = root.entries("urls", b"url", read_only=read_only, writer=root.quick_writer)
+        self._objects = root.objects(root.quick_writer)
         self._read_only = read_only
         self._accesses = Accesses(root)
 
