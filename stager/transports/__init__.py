@@ -106,7 +106,7 @@ def default_transports(
     """Return transports for all schemes.
 
     Args:
-        check_address: Called with the IP address of every connection made; raises to refuse it.
+        check_address: Called with the IP address before every connection; raises to refuse it.
             Without fsspec's schemes then, where it could not be asked. A proxy's own address is not
             asked about, and what lies behind the proxy cannot be.
         ca_file: Certificates to trust instead of the usual ones.

@@ -24,6 +24,7 @@ from stager.errors import (
     NotFoundError,
 )
 from stager.transports import translate
+from stager.transports.addresses import checked
 from stager.transports.plain import BUFFER, Thing, answer
 from stager.urls import DEFAULT_PORTS, redact
 
@@ -75,16 +76,28 @@ class FTPTransport:
 
     def _login(self, session: ftplib.FTP, ask: Ask) -> None:
         parts = urlsplit(ask.url)
-        session.connect(
-            parts.hostname or "", parts.port or DEFAULT_PORTS["ftp"], ask.timeouts.connect
-        )
+        host, port = parts.hostname or "", parts.port or DEFAULT_PORTS["ftp"]
+        if self._check_address is None:
+            session.connect(host, port, ask.timeouts.connect)
+        else:
+            _connect(session, checked(host, port, self._check_address), port, ask.timeouts.connect)
         if session.sock is not None:
-            if self._check_address is not None:
-                self._check_address(session.sock.getpeername()[0])
             session.sock.settimeout(ask.timeouts.stall)
         session.timeout = ask.timeouts.stall  # of the data connection
         session.login(*_login_of(ask.headers))
         session.voidcmd("TYPE I")
+
+
+def _connect(session: ftplib.FTP, addresses: Iterator[str], port: int, timeout: float) -> None:
+    failure = OSError("the name has no address")
+    for address in addresses:
+        try:
+            session.connect(address, port, timeout)
+        except OSError as error:
+            failure = error
+        else:
+            return
+    raise failure
 
 
 def _login_of(headers: Mapping[str, str]) -> tuple[str, str]:

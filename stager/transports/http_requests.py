@@ -13,6 +13,7 @@ server sent beyond what it announced; a short one is not noticed here: the sink 
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -20,16 +21,16 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
 from stager.errors import InvalidURLError, LengthError
 from stager.heads import content_length
 from stager.transports import translate
+from stager.transports.addresses import checked
 from stager.transports.base import Head
 from stager.urls import redact
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Mapping
 
     from credentials.errors import FscacheError
@@ -58,8 +59,8 @@ class RequestsTransport:
         """Set up the pool.
 
         Args:
-            check_address: Called with the IP address of every connection made, before a byte goes
-                out; raises to refuse it. A check of the name alone can be fooled by DNS.
+            check_address: Called with the IP address before every connection; raises to refuse it.
+                A check of the name alone can be fooled by DNS.
             ca_file: Certificates to trust instead of the usual ones.
             proxy: Says which proxy a URL is fetched through.
             connections: Connections kept per host.
@@ -208,7 +209,7 @@ def _look_behind(stream: Any, url: str, length: int) -> None:
 
 
 class _Adapter(HTTPAdapter):
-    """requests' adapter, with a look at the address of every new connection."""
+    """requests' adapter, with a look at the address before every new connection."""
 
     def __init__(self, check_address: Callable[[str], None] | None, connections: int) -> None:
         self._check_address = check_address
@@ -241,23 +242,33 @@ class _ProxyAdapter(_Adapter):
 
 
 def _checked_pools(check: Callable[[str], None]) -> Mapping[str, Any]:
-    def checked(connection: Any) -> Any:
+    def looking(connection: Any) -> Any:
         class Checked(connection):  # type: ignore[misc]
+            _dns_host: str  # what is connected to; certificates are checked for `host`
+
             def _new_conn(self) -> socket.socket:
-                made: socket.socket = super()._new_conn()
+                name = self._dns_host
+                failure: NewConnectionError | None = None
                 try:
-                    check(made.getpeername()[0])
-                except BaseException:
-                    made.close()
-                    raise
-                return made
+                    for self._dns_host in checked(name, self.port, check):  # noqa: B020 - put back
+                        try:
+                            made: socket.socket = super()._new_conn()
+                        except NewConnectionError as error:
+                            failure = error
+                        else:
+                            return made
+                except socket.gaierror as error:
+                    raise NameResolutionError(name, self, error) from error
+                finally:
+                    self._dns_host = name
+                raise failure or NewConnectionError(self, "the name has no address")
 
         return Checked
 
     class Plain(HTTPConnectionPool):
-        ConnectionCls = checked(HTTPConnection)
+        ConnectionCls = looking(HTTPConnection)
 
     class Secure(HTTPSConnectionPool):
-        ConnectionCls = checked(HTTPSConnection)
+        ConnectionCls = looking(HTTPSConnection)
 
     return {"http": Plain, "https": Secure}

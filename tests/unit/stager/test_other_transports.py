@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import fsspec
@@ -192,17 +193,33 @@ def test_ftp_errors_are_typed(
     assert destination.leftovers() == []
 
 
-def test_ftp_checks_the_address_it_reached(
-    ftp: FTPServer, destination: DirectoryDestination
-) -> None:
+def test_ftp_checks_the_address_before_it_connects(destination: DirectoryDestination) -> None:
     def check(address: str) -> None:
         raise TargetRefusedError(address, "loopback")
 
     transports = default_transports(check_address=check)
-    with FetchService(destination, transports, user_agent="x") as service:
-        error = service.submit(f"{ftp.base}/dir/a").exception(SOON)
+    with (
+        FetchService(destination, transports, user_agent="x") as service,
+        socket.create_server(("127.0.0.1", 0)) as listener,
+    ):
+        url = f"ftp://127.0.0.1:{listener.getsockname()[1]}/a"
+        error = service.submit(url).exception(SOON)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
     assert type(error) is TargetRefusedError
-    assert ftp.log == []
+
+
+def test_ftp_comes_from_an_address_that_passes(
+    ftp: FTPServer, destination: DirectoryDestination
+) -> None:
+    asked: list[str] = []
+    transports = default_transports(check_address=asked.append)
+    with FetchService(destination, transports, user_agent="x") as service:
+        assert type(service.submit(f"{ftp.base}/none").exception(SOON)) is NotFoundError
+        error = service.submit("ftp://127.0.0.1:1/a").exception(SOON)
+    assert type(error) is ConnectionFailedError
+    assert set(asked) == {"127.0.0.1"}
 
 
 # --- fsspec ----------------------------------------------------------------------------------

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import logging
 import pickle
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -315,8 +316,7 @@ def test_the_target_policy_is_asked_about_every_hop(
     assert other.requests == []
 
 
-def test_the_address_is_checked_before_a_byte_goes_out(
-    origin: Origin,
+def test_the_address_is_checked_before_anything_connects_to_it(
     make_service: Callable[..., FetchService],
     make_transports: Callable[..., Transports],
 ) -> None:
@@ -327,11 +327,37 @@ def test_the_address_is_checked_before_a_byte_goes_out(
         raise TargetRefusedError(address, "loopback")
 
     service = make_service(transports=make_transports(check_address=check))
-    url = origin.add("/a", SMALL).replace("127.0.0.1", "localhost")
-    error = service.submit(url).exception(SOON)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://localhost:{listener.getsockname()[1]}/a"
+        error = service.submit(url).exception(SOON)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
     assert type(error) is TargetRefusedError
     assert set(asked) <= {"127.0.0.1", "::1"}
-    assert origin.requests == []
+
+
+def test_the_address_that_was_checked_is_the_one_connected_to(
+    origin: Origin,
+    make_service: Callable[..., FetchService],
+    make_transports: Callable[..., Transports],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, times = socket.getaddrinfo, 0
+
+    def turning(host: str, *args: Any, **options: Any) -> Any:
+        nonlocal times
+        if host == "localhost":
+            times += 1
+            host = "127.0.0.1" if times == 1 else "127.0.0.2"
+        return real(host, *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", turning)
+    asked: list[str] = []
+    service = make_service(transports=make_transports(check_address=asked.append))
+    url = origin.add("/a", SMALL).replace("127.0.0.1", "localhost")
+    assert read(service.submit(url)) == SMALL
+    assert set(asked) <= {"127.0.0.1", "::1"}
 
 
 def test_an_address_that_passes_is_fetched_from(
