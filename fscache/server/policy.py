@@ -1,7 +1,7 @@
 """Which targets the daemon fetches from: a node must not read the server's own services through it.
 
 Asked twice for every connection, redirects included: `check_url` before anything is sent, with the
-scheme and the name; `check_address` with the address that was really connected to, so that a name
+scheme and the name; `check_address` with the address that is about to be connected to, so that a name
 that resolves to something else a moment later gains nothing. Pure, except that nothing is resolved
 here at all.
 
