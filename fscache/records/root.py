@@ -49,12 +49,12 @@ class Root:
 
     __slots__ = (
         "_early",
+        "_gate",
         "_grouped",
         "_journal",
         "_objects",
         "_quick",
         "_ready",
-        "_shared",
         "entry_split",
         "left_splits",
         "make_room",
@@ -102,7 +102,7 @@ class Root:
         self._early: dict[tuple[object, ...], EntryStore] = {}
         # Called with the bytes of an object about to be written; set by who knows the limits.
         self.make_room: Callable[[int], None] | None = None
-        self._shared: SharedLock | None = None
+        self._gate = _Gate(self.path, self.writer)
         self._journal: Journal | None = None
         self._ready = self._read_format()
 
@@ -120,7 +120,7 @@ class Root:
                 f"{self.path}/objects",
                 by,
                 now=self.now,
-                guard=lambda: self.shared,
+                guard=self._gate,
                 split=self.object_split,
             )
         return store
@@ -179,13 +179,7 @@ class Root:
     @property
     def shared(self) -> SharedLock:
         """The lock under which nothing is purged, migrated or split anew."""
-        if self._shared is None:
-            from fscache.fs.lock import SharedLock
-
-            self._shared = SharedLock(
-                f"{self.path}/locks", self.modes.partial, self.writer.make_directories
-            )
-        return self._shared
+        return self._gate()
 
     @property
     def journal(self) -> Journal:
@@ -300,6 +294,31 @@ class Root:
             why = "the directory has no FORMAT and is not empty; it is not used as a cache"
             raise NotACacheError(path=self.path, why=why)
         return False
+
+
+class _Gate:
+    """Makes a root's lock when it is first asked for.
+
+    It knows nothing of the Root whose stores hold it: that would be a circle, and the descriptors of a
+    cache that nobody uses any more would wait for the garbage collector.
+    """
+
+    __slots__ = ("_lock", "_path", "_writer")
+
+    def __init__(self, path: str, writer: atomic.Writer) -> None:
+        self._path = path
+        self._writer = writer
+        self._lock: SharedLock | None = None
+
+    def __call__(self) -> SharedLock:
+        if self._lock is None:
+            from fscache.fs.lock import SharedLock
+
+            writer = self._writer
+            self._lock = SharedLock(
+                f"{self._path}/locks", writer.modes.partial, writer.make_directories
+            )
+        return self._lock
 
 
 _WRITERS = 30.0  # seconds; a put stays inside for microseconds, a multiput for a second at most
