@@ -14,7 +14,7 @@ What is known of the engine (measured, see docs/grid.md), and what follows:
   state that tolerates both.
 - Restriction is by address with other workers allowed: a preference that outlives its worker; not
   quite, if all workers die at once, so `attach` helps.
-- Running tasks are not interrupted by `cancel`; `fscache.grid.runner` sees to that.
+- Running tasks are not interrupted by `cancel`; `fscache.grid.interrupt` sees to that.
 """
 
 from __future__ import annotations

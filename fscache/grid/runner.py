@@ -1,18 +1,14 @@
 """The mapping side of map-reduce, on a node: shards in, a reduced value out.
 
-A mapper runs in a thread of its own while the engine's thread waits, for two reasons. Cancelling raises
-in that thread, which ends a loop in Python at once; and where it does not (a sleep, a long call into a
-library), the engine's thread leaves it behind and is free for the next task, within a second whatever
-the mapper does. The one that is left behind ends when it comes back to Python.
+A mapper runs in a thread of its own while the engine's thread waits (`interrupt`): so whatever the mapper
+does, the engine's thread is free for the next task within a second of a cancel.
 
-What a mapper prints goes to whoever runs it, line by line. What it raises is raised there, with the
-names of host and shard.
+What a mapper prints goes to whoever runs it, line by line (`prints`). What it raises is raised there,
+with the names of host and shard.
 """
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 from collections import OrderedDict
 from contextlib import contextmanager
@@ -21,20 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.grid import failure
 from fscache.grid.batches import Stretch, append, merge
+from fscache.grid.interrupt import Cancelled, Guest, Work
 from fscache.grid.pickles import loads
+from fscache.grid.prints import Router
 from fscache.grid.shards import Shard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from typing import TextIO
 
     from fscache.grid.node import Node
 
 _REMEMBERED = 16  # runs whose mapper stays unpickled; and whose cancellation is known
-
-
-class Cancelled(BaseException):  # no error, and no `except Exception` must catch it
-    """Raised in a mapper's thread when its run is cancelled."""
 
 
 class ShardFailedError(Exception):
@@ -77,8 +70,8 @@ class Runs:
         self._jobs: OrderedDict[str, Job] = OrderedDict()
         self._cancelled: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._works: set[_Work | _Guest] = set()
-        _Router.install()
+        self._works: set[Work | Guest] = set()
+        Router.install()
 
     def execute(self, run: str, blob: bytes, pieces: list[Piece]) -> list[Stretch]:
         """Map and reduce pieces; called in a thread of the engine's.
@@ -86,7 +79,7 @@ class Runs:
         Raises:
             ShardFailedError: with what the mapper or the reducer raised.
         """
-        work = _Work(lambda: self._map(self._job(run, blob), pieces), run, run.rpartition("/")[0])
+        work = Work(lambda: self._map(self._job(run, blob), pieces), run, run.rpartition("/")[0])
         with self._lock:
             if run in self._cancelled or work.owner in self._cancelled:
                 return []
@@ -100,7 +93,7 @@ class Runs:
     @contextmanager
     def during(self, run: str, stop: Callable[[], None]) -> Iterator[None]:
         """Have `stop` called if the run, or all of its client, is cancelled meanwhile or has been."""
-        guest = _Guest(run, run.rpartition("/")[0], stop)
+        guest = Guest(run, run.rpartition("/")[0], stop)
         with self._lock:
             known = run in self._cancelled or guest.owner in self._cancelled
             self._works.add(guest)
@@ -149,7 +142,7 @@ class Runs:
         done: list[Stretch] = []
         for piece in pieces:
             tell = _teller(job, piece, node)
-            with _Router.to(partial(tell, "print")):
+            with Router.to(partial(tell, "print")):
                 try:
                     value = job.mapper(_subject(job, piece, node))
                     append(done, Stretch(piece.number, piece.number + 1, value), job.reducer)
@@ -197,123 +190,3 @@ def _teller(job: Job, piece: Piece, node: Node) -> Callable[..., None]:
         node.link.tell(job.client, {**message, "index": piece.number, "text": text})
 
     return tell
-
-
-class _Guest:
-    """Work that somebody else does here, and that can be stopped."""
-
-    def __init__(self, name: str, owner: str, cancel: Callable[[], None]) -> None:
-        self.name = name
-        self.owner = owner
-        self.cancel = cancel
-
-
-class _Work:
-    """One task: a thread that does it, and one that waits and can stop waiting."""
-
-    def __init__(self, function: Callable[[], list[Stretch]], name: str, owner: str) -> None:
-        self.name = name
-        self.owner = owner
-        self._function = function
-        self._ended = threading.Event()
-        self._lock = threading.Lock()
-        self._inside = False  # whether an exception raised in the thread hits the user's code
-        self._cancelled = False
-        self._value: list[Stretch] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._do, name=f"fscache {name}", daemon=True)
-
-    def run(self) -> list[Stretch]:
-        """Do it and wait."""
-        self._thread.start()
-        self._ended.wait()
-        if self._cancelled:
-            return []
-        if self._error is not None:
-            raise self._error
-        return self._value
-
-    def cancel(self) -> None:
-        """Raise Cancelled in the thread, and let go whoever waits."""
-        with self._lock:
-            self._cancelled = True
-            if self._inside and self._thread.ident is not None:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(self._thread.ident), ctypes.py_object(Cancelled)
-                )
-        self._ended.set()
-
-    def _do(self) -> None:
-        try:
-            with self._lock:
-                if self._cancelled:
-                    return
-                self._inside = True
-            try:
-                self._value = self._function()
-            finally:
-                with self._lock:
-                    self._inside = False
-        except Cancelled:
-            pass
-        except BaseException as exc:  # noqa: BLE001 - raised in the thread that waits
-            self._error = exc
-        self._ended.set()
-
-
-class _Router:
-    """Stands for sys.stdout and sys.stderr, and sends each thread's text where it belongs."""
-
-    _local = threading.local()
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    @classmethod
-    def install(cls) -> None:
-        """Stand in front of the process's streams; once."""
-        for name in ("stdout", "stderr"):
-            if not isinstance(getattr(sys, name), cls):
-                setattr(sys, name, cls(getattr(sys, name)))
-
-    @classmethod
-    def to(cls, sink: Callable[[str], None]) -> _Routed:
-        """`with _Router.to(sink):` sends what this thread prints to `sink`, by whole lines."""
-        return _Routed(cls._local, sink)
-
-    def write(self, text: str) -> int:
-        """Take text."""
-        routed = getattr(self._local, "routed", None)
-        if routed is None:
-            return self._stream.write(text)
-        routed.write(text)
-        return len(text)
-
-    def writelines(self, lines: Iterator[str]) -> None:
-        """Take lines."""
-        for line in lines:
-            self.write(line)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-
-class _Routed:
-    def __init__(self, local: threading.local, sink: Callable[[str], None]) -> None:
-        self._local = local
-        self._sink = sink
-        self._rest = ""
-
-    def __enter__(self) -> None:
-        self._local.routed = self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._local.routed = None
-        if self._rest:
-            self._sink(self._rest)
-
-    def write(self, text: str) -> None:
-        """Take text; pass on the lines that are whole."""
-        whole, newline, self._rest = (self._rest + text).rpartition("\n")
-        if newline:
-            self._sink(whole)

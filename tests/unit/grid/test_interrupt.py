@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-import io
-import sys
 import threading
 
 import pytest
 
-from fscache.grid.runner import _Router, _Work
+from fscache.grid.interrupt import Work
 
 
-def started(function: object) -> tuple[_Work, threading.Thread, list]:
-    work = _Work(function, "run", "owner")  # type: ignore[arg-type]
+def started(function: object) -> tuple[Work, threading.Thread, list]:
+    work = Work(function, "run", "owner")  # type: ignore[arg-type]
     outcome: list = []
     thread = threading.Thread(target=lambda: outcome.append(work.run()))
     thread.start()
@@ -56,35 +54,14 @@ def test_who_waits_is_free_even_if_the_mapper_is_not() -> None:
 
 
 def test_a_cancel_that_comes_too_late_or_too_early_does_no_harm() -> None:
-    work = _Work(list, "run", "owner")
+    work = Work(list, "run", "owner")
     assert work.run() == []
     work.cancel()
-    early = _Work(lambda: [1 / 0], "run", "owner")  # type: ignore[list-item]
+    early = Work(lambda: [1 / 0], "run", "owner")  # type: ignore[list-item]
     early.cancel()
     assert early.run() == []
 
 
 def test_a_mapper_that_raises_raises_where_it_is_waited_for() -> None:
     with pytest.raises(ZeroDivisionError):
-        _Work(lambda: [1 / 0], "run", "owner").run()  # type: ignore[list-item]
-
-
-def test_a_thread_that_prints_is_heard_by_lines_and_others_are_not_disturbed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    real = io.StringIO()
-    monkeypatch.setattr(sys, "stdout", real)
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    _Router.install()
-    heard: list[str] = []
-    other = threading.Thread(target=lambda: print("other"))
-    with _Router.to(heard.append):
-        print("one", end="")
-        print(" line")
-        other.start()
-        other.join()
-        print("two\nthree")
-        print("rest", end="")
-    print("after")
-    assert heard == ["one line", "two", "three", "rest"]
-    assert real.getvalue() == "other\nafter\n"
+        Work(lambda: [1 / 0], "run", "owner").run()  # type: ignore[list-item]
