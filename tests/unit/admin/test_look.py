@@ -59,6 +59,19 @@ def test_a_row_says_what_is_true_of_its_object_now(live: Root, stored: list[Stor
     assert rows["4"].leased is False
 
 
+def test_the_order_by_last_access_is_of_the_times_that_are_shown(
+    live: Root, stored: list[Stored]
+) -> None:
+    shown(live)  # the catalog knows all by now, and is told nothing of what follows
+    for number in (1, 3):
+        status = os.stat(stored[number].path)
+        moment = int((live.now() + number) * 1e9)
+        os.utime(stored[number].path, ns=(moment, status.st_mtime_ns))
+    assert [row.name[-1] for row in shown(live, order="atime")] == list("315420")
+    assert [row.name[-1] for row in shown(live, order="atime", reverse=True)] == list("024513")
+    assert [row.name[-1] for row in shown(live, order="size")] == list("543210")
+
+
 def test_what_is_gone_is_not_shown_and_others_take_its_place(
     live: Root, stored: list[Stored]
 ) -> None:
