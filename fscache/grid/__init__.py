@@ -1,7 +1,7 @@
 """The grid: services, tables and map-reduce on Dask, where the cached data lies.
 
-`Grid` is all that users need. Nothing but `cluster` imports Dask; nothing outside this package
-imports DuckDB. Importing this module imports neither.
+`Grid` is all that users need. Nothing but `cluster` and `roles` imports Dask; nothing outside this
+package imports DuckDB. Importing this module imports neither.
 """
 
 from __future__ import annotations

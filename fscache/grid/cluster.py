@@ -1,4 +1,4 @@
-"""The engine: Dask distributed behind a thin interface. The only module that imports it.
+"""The engine, Dask distributed, behind a thin interface: what a program that uses a cluster asks of it.
 
 A `Cluster` is one client's view: submit near data, actor, scatter, gather, cancel, workers; and what
 the grid adds to the engine: questions to the head and to nodes (`ask…`), channels that keep order and
@@ -21,19 +21,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dask
 import distributed
 from distributed.comm import connect
-from distributed.diagnostics.plugin import SchedulerPlugin, WorkerPlugin
 
 from fscache.errors import ClusterError, HostDied, InsecureGridError
-from fscache.grid import attach
+from fscache.grid.addresses import host_of, is_loopback
 from fscache.grid.attach import opened
 from fscache.grid.channels import VANISHED, CommChannel
+from fscache.grid.roles import HeadPlugin, NodePlugin, embedded_head, security
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -57,28 +55,6 @@ class WorkerInfo(NamedTuple):
     threads: int
 
 
-_HTTP = "127.0.0.1:0"
-"""Where the engine's HTTP server listens, which cannot be left out: it knows neither TLS nor passwords,
-so it is given no routes (`_quiet`), and nobody but this host."""
-
-
-def _quiet() -> None:
-    """Make the engine say and show no more than it must."""
-    dask.config.set({"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": []})
-    logging.getLogger("distributed").setLevel(logging.WARNING)
-
-
-def security(pair: KeyPair | None) -> distributed.Security:
-    """Return the engine's form of a key pair; None is a cluster without protection."""
-    if pair is None:
-        return distributed.Security(require_encryption=False)
-    roles = ("scheduler", "worker", "client")
-    files = {
-        f"tls_{role}_{part}": getattr(pair, part) for role in roles for part in ("cert", "key")
-    }
-    return distributed.Security(tls_ca_file=pair.ca, require_encryption=True, **files)
-
-
 class Cluster:
     """A connection to a scheduler; from any thread, except where it says otherwise."""
 
@@ -91,7 +67,7 @@ class Cluster:
             InsecureGridError: it is another host's, and there are no certificates.
             ClusterError: nobody answers there, or refuses our certificate.
         """
-        if pair is None and not _is_loopback(address):
+        if pair is None and not is_loopback(address):
             raise InsecureGridError(f"{address} without certificates; see `fscache workers init`")
         self._embedded = embedded
         self._listeners: dict[str, Callable[[Message], None]] = {}
@@ -115,17 +91,7 @@ class Cluster:
     @classmethod
     def embedded(cls, pair: KeyPair, host: str = "127.0.0.1") -> Cluster:
         """Start a scheduler in this process; workers are started by whoever calls this."""
-        _quiet()
-        local = distributed.LocalCluster(
-            n_workers=0,
-            processes=True,
-            protocol="tls://",
-            host=host,
-            security=security(pair),
-            dashboard_address=_HTTP,
-            scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.CRITICAL,
-        )
+        local = embedded_head(pair, host)
         return cls(local.scheduler_address, pair, embedded=local)
 
     @property
@@ -213,7 +179,9 @@ class Cluster:
     def addresses(self) -> list[str]:
         """Return the addresses of the workers that are there, in a stable order."""
         return sorted(
-            self._ask(lambda: self._client.scheduler.fscache_ask(what="workers", message={}))
+            self._client.sync(
+                lambda: self._client.scheduler.fscache_ask(what="workers", message={})
+            )
         )
 
     def workers(self) -> list[WorkerInfo]:
@@ -230,7 +198,7 @@ class Cluster:
 
     def ask_head(self, what: str, /, **message: Any) -> Any:
         """Ask the registry; raises what it raised, ClusterError if it is gone."""
-        return self._ask(lambda: self.ask_head_async(what, **message))
+        return self._client.sync(lambda: self.ask_head_async(what, **message))
 
     async def ask_head_async(self, what: str, /, **message: Any) -> Any:
         """Ask the registry, on the event loop."""
@@ -243,7 +211,7 @@ class Cluster:
 
     def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask one node; raises what it raised, HostDied if it is gone."""
-        return self._ask(lambda: self._ask_node(address, what, message))
+        return self._client.sync(lambda: self._ask_node(address, what, message))
 
     def ask_all(
         self,
@@ -276,7 +244,7 @@ class Cluster:
             answers = await asyncio.gather(*questions, return_exceptions=True)
             return dict(zip(addresses, answers, strict=True))
 
-        found: dict[str, Any] = self._ask(ask)
+        found: dict[str, Any] = self._client.sync(ask)
         return found
 
     async def open_channel(self, address: str, /, **message: Any) -> CommChannel:
@@ -292,7 +260,7 @@ class Cluster:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the event loop and wait for it; not from the event loop."""
-        return self._ask(lambda: coroutine)
+        return self._client.sync(lambda: coroutine)
 
     def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine on the event loop, from any thread, without waiting."""
@@ -312,9 +280,6 @@ class Cluster:
         if self._embedded is not None:
             self._embedded.close(timeout=5)
 
-    def _ask(self, ask: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        return self._client.sync(ask)
-
     async def _ask_node(self, address: str, what: str, message: Message) -> Any:
         try:
             answer = await self._client.rpc(address).fscache_ask(what=what, message=message)
@@ -328,86 +293,8 @@ class Cluster:
             listener(message)
 
 
-def host_of(address: str) -> str:
-    """Return the host of an address, `tls://host:port`."""
-    return address.rpartition("://")[2].rpartition(":")[0]
-
-
 def killed(exc: distributed.KilledWorker) -> HostDied:
     """Return our error for a task whose workers died one after the other."""
     return HostDied(
         "every worker that ran it has died", host_of(exc.last_worker.address), str(exc.task)
     )
-
-
-def _is_loopback(address: str) -> bool:
-    scheme, _, rest = address.rpartition("://")
-    if scheme == "tls":
-        return False
-    host = rest.rpartition(":")[0].strip("[]")
-    return host.startswith("127.") or host in ("localhost", "::1")
-
-
-class HeadPlugin(attach.Head, SchedulerPlugin):  # type: ignore[misc]  # Dask's classes are untyped here
-    """Attaches a registry to a scheduler; the first client brings it, the others find it."""
-
-    name = "fscache-head"
-    idempotent = True
-
-
-class NodePlugin(attach.Worker, WorkerPlugin):  # type: ignore[misc]  # as above
-    """Attaches a node to a worker; one that the worker was started with stays."""
-
-    name = "fscache-node"
-    idempotent = True
-
-
-async def serve_worker(
-    head: str,
-    pair: KeyPair | None,
-    *,
-    name: str,
-    threads: int,
-    root: str | None,
-    temp: str | None,
-    scratch: str,
-    ready: Callable[[str], None],
-) -> None:
-    """Be a worker of the scheduler at `head` until told to leave or the scheduler is gone."""
-    _quiet()
-    worker = distributed.Worker(
-        head,
-        # A cluster of one machine is reached from nowhere else.
-        host="127.0.0.1" if host_of(head).startswith("127.") else None,
-        nthreads=threads,
-        name=name,
-        security=security(pair),
-        local_directory=scratch,
-        dashboard=False,
-        dashboard_address=_HTTP,
-        plugins=(NodePlugin(root, temp),),
-        death_timeout=60,
-    )
-    async with worker:
-        ready(worker.address)
-        await worker.finished()
-
-
-async def serve_head(
-    host: str, port: int, pair: KeyPair | None, *, ready: Callable[[str], None]
-) -> None:
-    """Be a scheduler until told to end."""
-    _quiet()
-    scheduler = distributed.Scheduler(
-        protocol="tls" if pair else "tcp",
-        host=host,
-        port=port,
-        security=security(pair),
-        dashboard=False,
-        dashboard_address=_HTTP,
-    )
-    async with scheduler:
-        scheduler.add_plugin(plugin := HeadPlugin(), name=plugin.name, idempotent=True)
-        await plugin.start(scheduler)
-        ready(scheduler.address)
-        await scheduler.finished()

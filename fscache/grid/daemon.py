@@ -34,7 +34,7 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
         ready: Called with the own address.
         lifeline: End when standard input does.
     """
-    from fscache.grid import cluster
+    from fscache.grid import roles
 
     pair = KeyPair(*orders["pair"]) if orders["pair"] else None
     scratch = tempfile.mkdtemp(prefix="fscache-worker-")
@@ -47,9 +47,9 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
         if lifeline:
             threading.Thread(target=_watch, args=(loop, ended), daemon=True).start()
         if orders["role"] == "head":
-            work = cluster.serve_head(orders["host"], orders["port"], pair, ready=ready)
+            work = roles.serve_head(orders["host"], orders["port"], pair, ready=ready)
         else:
-            work = cluster.serve_worker(
+            work = roles.serve_worker(
                 orders["head"],
                 pair,
                 name=orders["name"],
