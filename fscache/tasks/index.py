@@ -198,7 +198,7 @@ class Index(Rows):
             return
         row = self.new_row(msg_id)
         self.added[row] = added = frame.added or frame.stamp
-        if added < self._newest_added:
+        if added <= self._newest_added:  # where they are equal, the ids decide
             self.in_order = False
         else:
             self._newest_added = added

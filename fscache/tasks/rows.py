@@ -7,13 +7,15 @@ given back is used again.
 from __future__ import annotations
 
 from array import array
+from itertools import islice
+from operator import eq
 
 from fscache.tasks.columns import TextColumn
 from fscache.tasks.model import INTS, NULL, TEXTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
 _GROWTH = 256  # rows
@@ -56,6 +58,20 @@ class Rows:
         if self.top == len(self.rows):
             return range(self.top)
         return [row for row, msg_id in enumerate(self.ids) if msg_id is not None]
+
+    def by_addition(self, rows: Iterable[int]) -> list[int]:
+        """Return rows in the order in which their records were added.
+
+        What several processes added in one microsecond is put in the order of the ids: whoever reads
+        the segments, and in whatever order they came to be seen, finds the same.
+        """
+        added = self.added
+        found = sorted(rows, key=added.__getitem__)
+        stamps = list(map(added.__getitem__, found))
+        if any(map(eq, stamps, islice(stamps, 1, None))):
+            ids = self.ids
+            found.sort(key=lambda row: (added[row], ids[row] or ""))
+        return found
 
     def new_row(self, msg_id: str) -> int:
         """Return a row for a new record; all is None in it, but for what `added` says."""

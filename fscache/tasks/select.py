@@ -36,7 +36,7 @@ def select(index: Index, query: Query, load: Load) -> Sequence[int]:
     branches = [each for each in query.conditions if isinstance(each, Branch)]
     rows = _narrow(index, rows, tests, branches, load)
     if not index.in_order:
-        return sorted(rows, key=index.added.__getitem__)
+        return index.by_addition(rows)
     return rows if ordered else sorted(rows)
 
 

@@ -448,6 +448,21 @@ def test_readers_see_every_record_whole_while_writers_write(root: Root, open_tas
     assert reader.find_records({}) == open_tasks().find_records({})
 
 
+def test_who_came_first_makes_no_difference_to_the_order(root: Root, open_tasks: Open) -> None:
+    """What was added in one microsecond is in one order for all: those who saw it grow, and new ones."""
+    early, late, watcher = open_tasks(), open_tasks(), open_tasks()
+    for tasks in (early, late):
+        assert tasks.count({}) == 0  # so that neither has seen the other's, whose stamps it would pass
+    for number in range(3):
+        early._core.write(frames.ADD, f"1-{number}", {"submitted": START})
+    assert watcher.count({}) == 3
+    for number in range(3):
+        late._core.write(frames.ADD, f"0-{number}", {"submitted": START})
+    expected = [f"{writer}-{number}" for number in range(3) for writer in range(2)]
+    for tasks in (watcher, early, late, open_tasks()):
+        assert [record["msg_id"] for record in tasks.find_records({})] == expected
+
+
 def test_a_forked_child_writes_a_log_of_its_own(root: Root, open_tasks: Open) -> None:
     tasks = open_tasks()
     fill(tasks, range(2))
