@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, cast
 
 from fscache import config as configuration
@@ -73,7 +74,13 @@ class RemoteCache(Cache):
             ConfigError: there is no server, or a setting cannot be used.
         """
         settled = config or configuration.load()
-        super().__init__(root, config=settled, now=now, fetcher=self._choose)
+        # `self._choose` would make a circle, and our connections stay open until it is collected.
+        this = weakref.ref(self)
+
+        def choose(root: Root, index: URLIndex, config: Config) -> Fetcher:
+            return cast("RemoteCache", this())._choose(root, index, config)  # noqa: SLF001 - our own
+
+        super().__init__(root, config=settled, now=now, fetcher=choose)
         text = server or settled.server
         if text is None:
             raise errors.ConfigError("server", "configuration", "no data server is named")
