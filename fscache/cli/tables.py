@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from fscache.cli.session import Session
     from fscache.grid.grid import Grid
-    from fscache.grid.tables import Table
+    from fscache.grid.table import Table
 
 
 def add_grid(parser: ArgumentParser) -> None:

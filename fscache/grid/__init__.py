@@ -16,7 +16,7 @@ _LAZY = {
     "create_host_list": "fscache.grid.hosts",
     "Result": "fscache.grid.results",
     "Shard": "fscache.grid.shards",
-    "Table": "fscache.grid.tables",
+    "Table": "fscache.grid.table",
 }
 
 __all__ = ["Grid", "Host", "Result", "Shard", "Table", "create_host_list"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from fscache.grid.tables import ColumnStats
+    from fscache.grid.table import ColumnStats
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscache.errors import TableSourceError
 from fscache.grid.engine import quoted
-from fscache.grid.tables import Partitioning
+from fscache.grid.table import Partitioning
 from fscache.grid.values import from_json, to_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from fscache.grid.sources import Source
-    from fscache.grid.tables import Table
+    from fscache.grid.table import Table
 
 _BATCH = 122_880  # rows that are handled at once
 _SHARD = "fscache shard"  # name of the column that says where a row goes; no source has it

@@ -18,7 +18,7 @@ from fscache.errors import FscacheError, NotCachedError, TableSourceError
 from fscache.grid.cuts import Cut, cuts_of, kept_whole
 from fscache.grid.dealing import Dealing
 from fscache.grid.sources import Source
-from fscache.grid.tables import Partitioning, ShardInfo, Table, shard_of
+from fscache.grid.table import Partitioning, ShardInfo, Table, shard_of
 from fscache.grid.writing import shard_stats, written
 from fscache.objects.digest import digest_of
 

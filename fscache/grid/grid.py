@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from fscache.grid.sql.driver import Run as Query
     from fscache.grid.sql.result import Result as SQLResult
     from fscache.grid.sql.stream import Stream
-    from fscache.grid.tables import Table, Tables
+    from fscache.grid.table import Table
+    from fscache.grid.tables import Tables
     from fscache.grid.tls import KeyPair
 
 _numbers = itertools.count(1)
@@ -215,7 +216,7 @@ class Grid(Services):
     ) -> Run:
         """Start a map-reduce and return it at once; arguments as for `map_reduce`."""
         from fscache.grid.runner import Piece
-        from fscache.grid.tables import Table as Known
+        from fscache.grid.table import Table as Known
 
         known = table if isinstance(table, Known) else self.tables.show(table)
         workers = self.workers()

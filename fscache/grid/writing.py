@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fscache.grid.tables import ColumnStats
+from fscache.grid.table import ColumnStats
 from fscache.grid.values import to_json
 
 if TYPE_CHECKING:

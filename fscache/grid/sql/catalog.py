@@ -13,7 +13,7 @@ from fscache.grid.values import from_json
 if TYPE_CHECKING:
     import duckdb
 
-    from fscache.grid.tables import Table
+    from fscache.grid.table import Table
 
 # Of floating point, equal values may be written in more than one way (-0.0, NaN); of nested values, too.
 _KEY_TYPES = {

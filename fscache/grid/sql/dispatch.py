@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fscache.grid.cluster import Cluster, WorkerInfo
     from fscache.grid.sql.execute import Bound, Rows
     from fscache.grid.sql.facts import Step
-    from fscache.grid.tables import Table
+    from fscache.grid.table import Table
 
 _SCATTER = (
     64 << 10

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from fscache.grid.sql.execute import Bound
     from fscache.grid.sql.result import Result
     from fscache.grid.sql.sandbox import Setting
-    from fscache.grid.tables import Table, Tables
+    from fscache.grid.table import Table
+    from fscache.grid.tables import Tables
     from fscache.grid.tasklog import TaskLog
 
 _TITLE = 200  # characters of a query in the record of its run

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from fscache.cache import Cache
     from fscache.grid.cluster import Cluster
     from fscache.grid.sql.facts import Source
-    from fscache.grid.tables import Table, Tables
+    from fscache.grid.table import Table
+    from fscache.grid.tables import Tables
 
 _described: dict[str, dict[str, str]] = {}  # by the address of an object, which never changes
 

@@ -16,7 +16,7 @@ from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.prepare import prepare
 from fscache.grid.sql.sandbox import Setting, connect, directories, memory, parquet
 from fscache.grid.sql.stream import Stream
-from fscache.grid.tables import Table
+from fscache.grid.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

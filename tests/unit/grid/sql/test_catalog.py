@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from fscache.grid.sql.catalog import reader, source_of
-from fscache.grid.tables import ColumnStats, Partitioning, ShardInfo, Table
+from fscache.grid.table import ColumnStats, Partitioning, ShardInfo, Table
 
 _TYPES = {"k": "BIGINT", "x": "DOUBLE"}
 
