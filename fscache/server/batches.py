@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     Kept = Sequence[FetchRequest] | Sequence[tuple[str, ...]]
     """What is left of a batch: its requests, or the URLs (and mirrors) of what is here."""
 
-REMEMBERED = 20_000
-"""Requests of ended batches that are kept in memory: some 200 bytes each, 3 KB if it failed."""
+REMEMBERED = 5_000
+"""Requests of ended batches that are kept in memory: some 300 bytes each, 3 KB if it failed. Those of the
+others come back from the spool."""
 
 
 class Batch:

@@ -34,6 +34,7 @@ Held = tuple[int, int, int]
 
 def main(requests: int, daemon: type[Daemon] = Daemon) -> int:
     """Send the requests in ten rounds and judge what the daemon holds after each."""
+    os.environ["MALLOC_ARENA_MAX"] = "2"  # as the daemon's unit has it
     where = "/dev/shm" if os.path.isdir("/dev/shm") else None
     with (
         tempfile.TemporaryDirectory(dir=where) as folder,
