@@ -12,38 +12,29 @@ grid = Grid(hosts=create_host_list(["n1", "n2"]))      # or start workers throug
 
 from __future__ import annotations
 
-import itertools
 import os
-import tempfile
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from fscache.errors import ClusterError
-from fscache.grid.mapreduce import Run, to_stdout
+from fscache.grid.mapreduce import to_stdout
+from fscache.grid.runs import MapReduce
 from fscache.grid.services import Services
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-
-    import pyarrow as pa
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fscache.cache import Cache
     from fscache.grid.cluster import Cluster, WorkerInfo
     from fscache.grid.copying import CopyStatus
+    from fscache.grid.crew import Crew
     from fscache.grid.hosts import Host
-    from fscache.grid.launch import Child
     from fscache.grid.mapreduce import Progress
-    from fscache.grid.sql.driver import Run as Query
     from fscache.grid.sql.result import Result as SQLResult
     from fscache.grid.sql.stream import Stream
-    from fscache.grid.table import Table
-    from fscache.grid.tables import Tables
     from fscache.grid.tls import KeyPair
 
-_numbers = itertools.count(1)
 
-
-class Grid(Services):
+class Grid(Services, MapReduce):
     """A cluster, as one program uses it."""
 
     def __init__(
@@ -87,14 +78,12 @@ class Grid(Services):
             from fscache.cache import Cache as Opened
 
             cache = Opened()
+        # Before anything is started: what fails here leaves nothing behind.
+        recorded_in = tasks if tasks is not None else getattr(cache, "tasks", None)
         self.cache = cache
         self.shared_temp_path = shared_temp_path
-        self._children: list[Child] = []
-        self._runs: set[Run | Query] = set()
-        self._output = output
         self._halted = False
-        self._tables: Tables | None = None
-        self._log_dir: tempfile.TemporaryDirectory[str] | None = None
+        self._crew: Crew | None = None
         pair = certificates.load(tls) if isinstance(tls, str) else tls
         if address is not None:
             if pair is None and address.startswith("tls:"):
@@ -102,10 +91,8 @@ class Grid(Services):
             self.cluster: Cluster = cluster.Cluster(address, pair, timeout=timeout)
         else:
             self._start(pair or certificates.temporary(), workers, threads, hosts, timeout)
-        super().__init__(self.cluster)
-        from fscache.grid.tasklog import TaskLog
-
-        self._log = TaskLog(tasks if tasks is not None else getattr(cache, "tasks", None))
+        Services.__init__(self, self.cluster)
+        MapReduce.__init__(self, self.cluster, cache, tasks=recorded_in, output=output)
 
     # -- the cluster --------------------------------------------------------------------------
 
@@ -122,21 +109,18 @@ class Grid(Services):
         if self._halted:
             return
         self._halted = True
-        for run in list(self._runs):
-            run.cancel()
+        self.cancel()
         if self.cluster.alive:
             try:
                 self.terminate()
             except ClusterError:
                 pass  # it went away by itself, and with it what was to be ended
         super().close()
-        for child in self._children:
-            child.stop()
+        if self._crew is not None:
+            self._crew.stop()
         self.cluster.close()
-        for child in self._children:
-            child.join()
-        if self._log_dir is not None:
-            self._log_dir.cleanup()
+        if self._crew is not None:
+            self._crew.join()
 
     def __enter__(self) -> Self:
         return self
@@ -145,164 +129,6 @@ class Grid(Services):
         self.close()
 
     # -- work ---------------------------------------------------------------------------------
-
-    @property
-    def tables(self) -> Tables:
-        """The tables: `deploy ls show drop rebalance verify`."""
-        if self._tables is None:
-            from fscache.grid.tables import Tables
-
-            self._tables = Tables(self.cluster, self.cache)
-        return self._tables
-
-    def map_reduce(
-        self,
-        table: str | Table,
-        mapper: Callable[[Any], Any],
-        reducer: Callable[[Any, Any], Any] | None = None,
-        finalizer: Callable[[Any], Any] | None = None,
-        *,
-        columns: Sequence[str] | None = None,
-        where: str | pa.compute.Expression | None = None,
-        shared: Any = None,
-        streaming: bool = False,
-        progress: bool | Callable[[Progress], None] | None = None,
-    ) -> Any:
-        """Map every shard of a table, reduce what comes back, and return it.
-
-        Args:
-            table: Its name, or the table.
-            mapper: Gets a `Shard`.
-            reducer: Puts two values together; it must be associative. Values come in the order of the
-                shards. Without one, the result is the list of values.
-            finalizer: Makes the result of the reduced value, here.
-            columns: The columns that the mapper may read; all by default.
-            where: The rows that it sees: an SQL condition, or an Arrow expression.
-            shared: For every mapper, as `shard.shared`; sent to each worker once.
-            streaming: Return an iterator over the shards' values, each as soon as it is there.
-            progress: True draws a bar; a callable gets a `Progress`.
-
-        Raises:
-            Exception: what the mapper, reducer or finalizer raised, with host and shard in its notes.
-            CancelledError: `cancel` was called meanwhile.
-            UnknownTableError: there is no such table.
-        """
-        with self._interruptible():
-            run = self.submit(
-                table,
-                mapper,
-                reducer,
-                finalizer,
-                columns=columns,
-                where=where,
-                shared=shared,
-                streaming=streaming,
-                progress=progress,
-            )
-            return iter(run) if streaming else run.result()
-
-    def submit(
-        self,
-        table: str | Table,
-        mapper: Callable[[Any], Any],
-        reducer: Callable[[Any, Any], Any] | None = None,
-        finalizer: Callable[[Any], Any] | None = None,
-        *,
-        columns: Sequence[str] | None = None,
-        where: str | pa.compute.Expression | None = None,
-        shared: Any = None,
-        streaming: bool = False,
-        progress: bool | Callable[[Progress], None] | None = None,
-    ) -> Run:
-        """Start a map-reduce and return it at once; arguments as for `map_reduce`."""
-        from fscache.grid.runner import Piece
-        from fscache.grid.table import Table as Known
-
-        known = table if isinstance(table, Known) else self.tables.show(table)
-        workers = self.workers()
-        shards = known.matching(where)
-        pieces = [
-            Piece(
-                number,
-                f"{known.name}/{shard.index}",
-                shard.address,
-                [worker.address for worker in workers if worker.node in shard.nodes],
-            )
-            for number, shard in enumerate(shards)
-        ]
-        if columns is not None:
-            known.check_columns(columns)
-        job = {
-            "mapper": mapper,
-            "reducer": reducer,
-            "columns": list(columns) if columns is not None else None,
-            "where": where,
-            "shared": shared,
-        }
-        return self._run(
-            f"map_reduce {known.name}",
-            job,
-            pieces,
-            [shard.size for shard in shards],
-            workers=workers,
-            finalizer=finalizer,
-            streaming=streaming,
-            progress=progress,
-        )
-
-    def map(
-        self,
-        function: Callable[[Any], Any],
-        urls: Iterable[str],
-        *,
-        progress: bool | Callable[[Progress], None] | None = None,
-    ) -> list[Any]:
-        """Call `function` with the path of each URL, where its object lies; return the values in order.
-
-        What no node has is fetched by the node that is to work on it.
-        """
-        from fscache.grid.runner import Piece
-
-        listed = list(urls)
-        if not listed:
-            return []
-        workers = self.workers()
-        found = self.cluster.ask_all(
-            "lookup", at=[worker.address for worker in workers], urls=listed
-        )
-        pieces = [
-            Piece(
-                number,
-                url,
-                "",
-                [
-                    at
-                    for at, here in found.items()
-                    if not isinstance(here, BaseException) and here[number]
-                ],
-            )
-            for number, url in enumerate(listed)
-        ]
-        job = {
-            "mapper": function,
-            "reducer": None,
-            "columns": None,
-            "where": None,
-            "shared": None,
-        }
-        with self._interruptible():
-            run = self._run(
-                f"map {len(listed)} urls",
-                job,
-                pieces,
-                [1.0] * len(pieces),
-                workers=workers,
-                finalizer=None,
-                streaming=False,
-                progress=progress,
-            )
-            values: list[Any] = run.result()
-        return values
 
     def sql(
         self,
@@ -328,17 +154,10 @@ class Grid(Services):
             streaming=streaming,
             progress=progress,
             max_gather=max_gather,
-            name=lambda: f"{self.cluster.client}/{next(_numbers)}",
+            name=self._name,
             runs=self._runs,
             log=self._log,
         )
-
-    def cancel(self) -> int:
-        """Cancel all runs of this program that are under way; return how many those were."""
-        runs = [run for run in list(self._runs) if not run.done()]
-        for run in runs:
-            run.cancel()
-        return len(runs)
 
     def copy_files(
         self,
@@ -371,7 +190,6 @@ class Grid(Services):
         )
 
     # -- inside -------------------------------------------------------------------------------
-
     def _start(
         self,
         pair: KeyPair,
@@ -381,105 +199,16 @@ class Grid(Services):
         timeout: float,
     ) -> None:
         from fscache.grid import cluster
+        from fscache.grid.crew import Crew as Started
         from fscache.grid.hosts import Host as Local
-        from fscache.grid.launch import Child as Process
 
         count = workers or len(os.sched_getaffinity(0))
         root = self.cache.root.path
         chosen = hosts or [Local("localhost", n_cpu=threads, root=root) for _ in range(count)]
         remote = any(not host.is_local for host in chosen)
         self.cluster = cluster.Cluster.embedded(pair, "0.0.0.0" if remote else "127.0.0.1")  # noqa: S104 - TLS
-        self._log_dir = tempfile.TemporaryDirectory(prefix="fscache-grid-")
         try:
-            for number, host in enumerate(chosen):
-                orders = {
-                    "role": "worker",
-                    "head": self.cluster.address,
-                    "pair": list(pair),
-                    "name": f"{host.name}-{number}",
-                    "threads": host.n_cpu,
-                    "root": host.root,
-                    "temp": host.temp_path,
-                }
-                log = f"{self._log_dir.name}/{number}.log"
-                self._children.append(Process(host.command(), orders, log))
-            try:
-                self.cluster.wait_for(len(chosen), timeout)
-            except ClusterError as exc:
-                raise ClusterError(f"{exc.why}{self._last_words()}") from exc
+            self._crew = Started(self.cluster, chosen, pair, timeout)
         except BaseException:
-            for child in self._children:
-                child.stop()
             self.cluster.close()
-            self._log_dir.cleanup()
             raise
-
-    def _last_words(self) -> str:
-        words = ""
-        if self._log_dir is not None:
-            for name in sorted(os.listdir(self._log_dir.name)):
-                with open(f"{self._log_dir.name}/{name}", errors="replace") as log:
-                    text = log.read()[-500:].strip()
-                if text:
-                    words += f"\nworker {name.removesuffix('.log')}: {text}"
-        return words
-
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """End what is begun within if Ctrl-C does.
-
-        It may come before a run has a name here, and after its first mapper has begun.
-        """
-        before = set(self._runs)
-        try:
-            yield
-        except KeyboardInterrupt:
-            for begun in self._runs - before:
-                begun.cancel()
-            raise
-
-    def _run(
-        self,
-        title: str,
-        job: dict[str, Any],
-        pieces: list[Any],
-        weights: list[float],
-        *,
-        workers: list[WorkerInfo],
-        finalizer: Callable[[Any], Any] | None,
-        streaming: bool,
-        progress: bool | Callable[[Progress], None] | None,
-    ) -> Run:
-        if not workers:
-            raise ClusterError("the grid has no workers")
-        if progress is True:
-            from fscache.grid.progress import Bar
-
-            progress = Bar(title)
-        name = f"{self.cluster.client}/{next(_numbers)}"
-        self._log.begin(name, title, len(pieces))
-        try:
-            run = Run(
-                self.cluster,
-                name,
-                job,
-                pieces,
-                weights,
-                threads={worker.address: worker.threads for worker in workers},
-                finalizer=finalizer,
-                streaming=streaming,
-                progress=progress or None,
-                output=self._output,
-                on_end=self._ended,
-            )
-            self._runs.add(run)
-        except BaseException:
-            self.cluster.ask_all("cancel", run=name)  # what is on its way must not go on
-            raise
-        if run.done():
-            self._runs.discard(run)
-        return run
-
-    def _ended(self, run: Run) -> None:
-        self._runs.discard(run)
-        self._log.end(run.id, run.exception(), run.progress)

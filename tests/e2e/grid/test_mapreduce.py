@@ -257,7 +257,7 @@ def test_ctrl_c_before_the_run_has_a_name_cancels_it_too(
         while True:
             pass
 
-    monkeypatch.setattr("fscache.grid.grid.Run", Interrupted)
+    monkeypatch.setattr("fscache.grid.runs.Run", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         two.map_reduce(table, mapper, shared=gate)
     monkeypatch.undo()

@@ -428,8 +428,8 @@ def test_stats_are_of_each_server_and_of_its_own_calls(two: Grid, service: str) 
 
 
 def test_debug_can_be_switched_at_run_time(two: Grid, service: str) -> None:
-    assert two._log_dir is not None
-    logs = [f"{two._log_dir.name}/{name}" for name in os.listdir(two._log_dir.name)]
+    assert two._crew is not None
+    logs = two._crew.logs
 
     def said() -> str:
         return "".join(Path(log).read_text() for log in logs)
