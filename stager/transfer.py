@@ -1,4 +1,4 @@
-"""One URL's way to its bytes: mirrors, redirects, retries, resume, verification; no network in it.
+"""One URL's bytes, fetched: retries, resume, verification, commit; no network in it.
 
 A driver asks `next_exchange` what to do, does it, and tells the answer to the transfer, which is the
 sink of its exchanges. The blocking and the multi driver use it alike, so the rules stand here once:
@@ -10,6 +10,8 @@ sink of its exchanges. The blocking and the multi driver use it alike, so the ru
   `If-Range`; whatever makes it doubtful that the halves belong together starts over.
 - A wrong checksum is the mirror's fault, unless bytes of an earlier attempt are in the file: then it
   is fetched once more from its start.
+
+Which server is asked next is `route`'s.
 """
 
 from __future__ import annotations
@@ -32,13 +34,12 @@ from stager.errors import (
     InvalidURLError,
     LengthError,
     NoSpaceError,
-    RedirectError,
     StageError,
-    TargetRefusedError,
 )
 from stager.mirrors import Mirrors
+from stager.route import Route
 from stager.transports.base import Ask, Exchange, Timeouts
-from stager.urls import redact, resolve
+from stager.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,8 +51,7 @@ if TYPE_CHECKING:
     from stager.request import Meter, Progress
     from stager.retry import RetryPolicy
     from stager.transports.base import Head
-
-MAX_REDIRECTS = 10
+    from stager.urls import Target
 
 
 class AbandonedError(Exception):
@@ -102,8 +102,6 @@ class Transfer:
             meter: Counts for the requests.
             after: Called at the end of each exchange, when `next_exchange` may be asked again.
         """
-        self.target = job.mirrors[0]
-        """Where the next exchange goes."""
         self.abandoned = False
         """Set it (from any thread) to end the transfer at its next bytes."""
         self._job = job
@@ -113,8 +111,7 @@ class Transfer:
         self._meter = meter
         self._url = redact(job.home.url)
         self._body = Body(self._url, claim, setup.destination, meter)
-        self._mirrors = Mirrors(len(job.mirrors), setup.policy, setup.dice)
-        self._hops = 0
+        self._route = Route(job.mirrors, Mirrors(len(job.mirrors), setup.policy, setup.dice))
         self._conditional = job.revalidate
         self._pause = 0.0
         self._asked_from: int | None = None
@@ -124,6 +121,11 @@ class Transfer:
         self._finished: Finished | None = None
 
     # --- towards the driver ------------------------------------------------------------------
+
+    @property
+    def target(self) -> Target:
+        """Where the next exchange goes."""
+        return self._route.target
 
     def next_exchange(self) -> Exchange | Wait | Finished:
         """Return what to do now: ask a server, wait, or take the outcome."""
@@ -207,7 +209,7 @@ class Transfer:
         self._answer = None
         return ask_for(
             self.target,
-            self._job.mirrors[self._mirrors.current],
+            self._route.mirror,
             self._job,
             user_agent=setup.user_agent,
             timeouts=setup.timeouts,
@@ -217,7 +219,7 @@ class Transfer:
         )
 
     def _source(self) -> str:
-        return xxhash.xxh3_128_hexdigest(self._job.mirrors[self._mirrors.current].url.encode())
+        return xxhash.xxh3_128_hexdigest(self._route.mirror.url.encode())
 
     def _settle(self, error: Exception | None) -> None:
         answer = self._answer
@@ -230,7 +232,7 @@ class Transfer:
         elif isinstance(answer, heads.Bytes):
             self._complete()
         elif isinstance(answer, heads.Moved):
-            self._redirect(answer.location)
+            self._route.redirect(answer.location)
         elif isinstance(answer, heads.Refused):
             raise heads.status_error(redact(self.target.url), answer.status, self._headers)
         elif isinstance(answer, heads.StartOver):
@@ -239,21 +241,6 @@ class Transfer:
             self._not_modified(self._conditional)
         else:
             raise DestinationError(self._url, "the transport brought no answer")
-
-    def _redirect(self, location: str) -> None:
-        here = redact(self.target.url)
-        if not location:
-            raise RedirectError(here, "redirects to nowhere")
-        self._hops += 1
-        if self._hops > MAX_REDIRECTS:
-            raise RedirectError(here, f"more than {MAX_REDIRECTS} redirects")
-        try:
-            target = resolve(self.target, location)
-        except InvalidURLError as error:
-            raise TargetRefusedError(here, f"redirects to {error.url}: {error.why}") from None
-        if self.target.scheme == "https" and target.scheme != "https":
-            raise RedirectError(here, f"redirects from https to {redact(target.url)}")
-        self.target = target
 
     def _not_modified(self, known: Validator) -> None:
         self._conditional = None
@@ -320,16 +307,13 @@ class Transfer:
             self._finish(Finished(error=error))
 
     def _mirror_failed(self, error: FscacheError) -> None:
-        mirrors = self._mirrors
-        pause = mirrors.failed(error, self._body.at)
+        pause = self._route.failed(error, self._body.at)
         if pause is not None:
             self._pause = pause
-            self.target = self._job.mirrors[mirrors.current]
-            self._hops = 0
             return
-        causes = tuple(mirrors.causes.values())
+        causes = self._route.causes
         one = causes[0] if len(causes) == 1 else AllMirrorsFailedError(self._url, causes)
-        self._finish(Finished(error=one), keep=mirrors.recoverable)
+        self._finish(Finished(error=one), keep=self._route.recoverable)
 
     def _finish(self, finished: Finished, *, keep: bool = False) -> None:
         try:
