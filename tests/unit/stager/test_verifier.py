@@ -27,18 +27,22 @@ def fd(tmp_path: Path) -> Iterator[int]:
     assert not [one for one in threading.enumerate() if one.name == "stager-verifier"]
 
 
-def feed(verifier: Verifier, fd: int, body: bytes, step: int) -> None:
-    buffer = bytearray(step)  # reused, as transports do
-    for at in range(0, len(body), step):
+def feed(verifier: Verifier, fd: int, body: bytes, step: int, handed: int = 0) -> None:
+    """Feed a body; in `handed` of four steps as bytes, else in a buffer that is used again."""
+    buffer = bytearray(step)
+    for number, at in enumerate(range(0, len(body), step)):
         piece = body[at : at + step]
-        buffer[: len(piece)] = piece
         os.write(fd, piece)
-        verifier.update(memoryview(buffer)[: len(piece)])
+        if number % 4 < handed:
+            verifier.update(piece)
+        else:
+            buffer[: len(piece)] = piece
+            verifier.update(memoryview(buffer)[: len(piece)])
 
 
 def feed_and_finish(verifier: Verifier) -> None:
     for _ in range(4):
-        verifier.update(b"x" * INLINE)
+        verifier.update(memoryview(b"x" * INLINE))
     verifier.finish()
 
 
@@ -52,20 +56,22 @@ def expected(body: bytes) -> dict[str, str]:
 
 @pytest.mark.parametrize("size", [0, 1, 4096, INLINE, INLINE + 1, 5 * INLINE + 17])
 @pytest.mark.parametrize("step", [4096, 300_000, 3 * INLINE])
-def test_all_digests_are_right_at_every_size(fd: int, size: int, step: int) -> None:
+@pytest.mark.parametrize("handed", [0, 1, 3, 4])
+def test_all_digests_are_right_at_every_size(fd: int, size: int, step: int, handed: int) -> None:
     body = random.Random(size).randbytes(size)
     verifier = Verifier({"sha256", "md5", "xxh3_128"}, fd)
-    feed(verifier, fd, body, step)
+    feed(verifier, fd, body, step, handed)
     assert verifier.finish() == expected(body)
 
 
 @pytest.mark.parametrize("kept", [1, 1000, INLINE, 3 * INLINE + 5])
 @pytest.mark.parametrize("more", [0, 1000, 2 * INLINE])
-def test_what_is_kept_is_hashed_again(fd: int, kept: int, more: int) -> None:
+@pytest.mark.parametrize("handed", [0, 2, 4])
+def test_what_is_kept_is_hashed_again(fd: int, kept: int, more: int, handed: int) -> None:
     body = random.Random(kept).randbytes(kept + more)
     os.write(fd, body[:kept])
     verifier = Verifier({"sha256", "md5"}, fd, kept)
-    feed(verifier, fd, body[kept:], 65536)
+    feed(verifier, fd, body[kept:], 65536, handed)
     assert verifier.finish() == expected(body)
 
 
@@ -77,19 +83,22 @@ def test_only_the_digest_needs_no_thread(fd: int) -> None:
     assert verifier.finish().keys() == {"xxh3_128"}
 
 
+@pytest.mark.parametrize("handed", [0, 4])
 def test_the_writer_waits_for_a_follower_that_falls_behind(
-    fd: int, monkeypatch: pytest.MonkeyPatch
+    fd: int, monkeypatch: pytest.MonkeyPatch, handed: int
 ) -> None:
     monkeypatch.setattr(module, "LEAD", 2 * INLINE)
+    monkeypatch.setattr(module, "HANDED", 2 * INLINE)
     body = random.Random(1).randbytes(12 * INLINE)
     verifier = Verifier({"md5"}, fd)
-    feed(verifier, fd, body, INLINE)
+    feed(verifier, fd, body, INLINE, handed)
     assert verifier.finish()["md5"] == hashlib.md5(body).hexdigest()
 
 
-def test_abandoning_ends_the_thread(fd: int) -> None:
+@pytest.mark.parametrize("handed", [0, 4])
+def test_abandoning_ends_the_thread(fd: int, handed: int) -> None:
     verifier = Verifier({"md5"}, fd)
-    feed(verifier, fd, b"x" * (3 * INLINE), INLINE)
+    feed(verifier, fd, b"x" * (3 * INLINE), INLINE, handed)
     verifier.abandon()
 
 
