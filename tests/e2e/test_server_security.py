@@ -339,6 +339,13 @@ def test_no_page_of_another_site_can_post(tmp_path: Path, kind: str) -> None:
 # -- the spool --------------------------------------------------------------------------------
 
 
+def drop(root: Path, name: str, urls: list[str]) -> None:
+    """Drop a request as a node does: whole when it appears in `new`."""
+    written = root / "spool/tmp" / name
+    written.write_text(json.dumps({"urls": urls}))
+    os.rename(written, root / "spool/new" / name)
+
+
 def test_what_is_planted_in_the_spool_is_neither_followed_nor_read(
     tmp_path: Path, origin: Origin, until: Callable[..., None]
 ) -> None:
@@ -351,7 +358,7 @@ def test_what_is_planted_in_the_spool_is_neither_followed_nor_read(
         os.mkfifo(new / "some-pipe-here")
         (new / "no request").write_text("x")
         (new / "dotted..name").write_text('{"urls": ["http://h/"]}')
-        (new / "dropped-well").write_text(json.dumps({"urls": [origin.add("/a", b"abc")]}))
+        drop(tmp_path / "root", "dropped-well", [origin.add("/a", b"abc")])
         until((tmp_path / "root/spool/done/dropped-well").exists, "the good one")
         until(lambda: not os.listdir(new), "the bad ones to be gone")
         for name in ("symlinked", "tokens-of-ours", "some-pipe-here"):
@@ -368,7 +375,7 @@ def test_a_target_asked_for_by_the_spool_is_judged_like_any_other(
     tmp_path: Path, mirror: str, until: Callable[..., None]
 ) -> None:
     with Daemon(tmp_path / "root", "--scan-interval", "0.1", allow_private=False):
-        (tmp_path / "root/spool/new/dropped-one").write_text(json.dumps({"urls": [mirror]}))
+        drop(tmp_path / "root", "dropped-one", [mirror])
         answer = tmp_path / "root/spool/failed/dropped-one"
         until(answer.exists, "the answer")
         (found,) = json.loads(answer.read_text())["requests"]
