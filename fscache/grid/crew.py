@@ -67,9 +67,11 @@ class Crew:
 
     def join(self) -> None:
         """Wait until all have ended."""
-        for child in self._children:
-            child.join()
-        self._logs.cleanup()
+        try:
+            for child in self._children:
+                child.join()
+        finally:
+            self._logs.cleanup()
 
     def _last_words(self) -> str:
         words = ""

@@ -13,6 +13,7 @@ grid = Grid(hosts=create_host_list(["n1", "n2"]))      # or start workers throug
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from fscache.errors import ClusterError
@@ -109,18 +110,19 @@ class Grid(Services, MapReduce):
         if self._halted:
             return
         self._halted = True
-        self.cancel()
-        if self.cluster.alive:
-            try:
-                self.terminate()
-            except ClusterError:
-                pass  # it went away by itself, and with it what was to be ended
-        super().close()
-        if self._crew is not None:
-            self._crew.stop()
-        self.cluster.close()
-        if self._crew is not None:
-            self._crew.join()
+        with ExitStack() as last:  # from the bottom up, and each of them whatever the others raise
+            if self._crew is not None:
+                last.callback(self._crew.join)
+            last.callback(self.cluster.close)
+            if self._crew is not None:
+                last.callback(self._crew.stop)
+            last.callback(super().close)
+            self.cancel()
+            if self.cluster.alive:
+                try:
+                    self.terminate()
+                except ClusterError:
+                    pass  # it went away by itself, and with it what was to be ended
 
     def __enter__(self) -> Self:
         return self

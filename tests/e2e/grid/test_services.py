@@ -454,6 +454,21 @@ def test_a_grid_that_is_closed_is_halted_and_leaves_no_process(tmp_path: Any) ->
     until(lambda: not any(map(is_running, pids)), "the worker to end")
 
 
+def test_a_grid_leaves_nothing_behind_though_its_end_goes_wrong(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def terminate() -> None:
+        raise RuntimeError("gone wrong")
+
+    with pytest.raises(RuntimeError, match="gone wrong"), grid(str(tmp_path), 1) as made:  # noqa: PT012 - the end is what raises
+        pids = [worker.pid for worker in made.workers()]
+        assert made._crew is not None
+        logs = made._crew.logs
+        monkeypatch.setattr(made, "terminate", terminate)
+    until(lambda: not any(map(is_running, pids)), "the worker to end")
+    assert not any(map(os.path.exists, logs))
+
+
 def test_a_result_is_not_pickled_by_mistake(two: Grid, service: str) -> None:
     with two.acquire_service(service) as proxy, pytest.raises(TypeError):
         pickle.dumps(proxy)
