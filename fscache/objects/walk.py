@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from operator import attrgetter
 
 from fscache.fs.ahead import ahead
 from fscache.objects.layout import is_hex
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from fscache.objects.layout import Split
 
-_BRANCHES = 64  # directories that one thread reads at a time
+_AT_ONCE = 128  # objects, about, that are read as one piece
 
 
 class Found:
@@ -47,70 +48,78 @@ class Walk:
     ) -> None:
         """Walk below `top`, which is split by `split`; `stray` may be called from several threads."""
         self._top = top
-        self._parts = split.parts
         self._left = [other.parts for other in left]
-        form = f"[0-9a-f]{{{split.parts[-1]}}}(-[1-9][0-9]?)?"
-        self._leaf = re.compile(form, re.ASCII).fullmatch
         self._stray = stray
+        forms = [f"[0-9a-f]{{{part}}}" for part in split.parts]
+        forms[-1] += "(-[1-9][0-9]?)?"
+        # What a name at each depth looks like: by a compiled form, as each is asked about.
+        self._forms = [re.compile(form, re.ASCII).fullmatch for form in forms]
 
     def objects(self, progress: Callable[[int, int], None] | None = None) -> Iterator[list[Found]]:
         """Yield every object, in batches, in the order of addresses."""
+        pieces = self.pieces()
+        for done, batch in enumerate(ahead(self.piece, pieces)):
+            if progress:
+                progress(done + 1, len(pieces))
+            yield batch
+
+    def pieces(self) -> list[list[str]]:
+        """Return the names at the top, in order, cut into what `piece` is to read at a time."""
         try:
             names = sorted(os.listdir(self._top))
         except FileNotFoundError:
-            return
-        parts = [names[start : start + _BRANCHES] for start in range(0, len(names), _BRANCHES)]
-        for done, batch in enumerate(ahead(self._part, parts)):
-            if progress:
-                progress(done + 1, len(parts))
-            yield batch
+            return []
+        size = max(1, _AT_ONCE // self._count(names[:1]))
+        return [names[start : start + size] for start in range(0, len(names), size)]
 
-    def _part(self, names: list[str]) -> list[Found]:
+    def piece(self, names: list[str]) -> list[Found]:
+        """Return the objects below these names at the top, in the order of addresses."""
         found: list[Found] = []
         self._below(self._top, names, "", 0, found)
-        found.sort(key=lambda each: each.address)
+        found.sort(key=attrgetter("address"))
         return found
+
+    def _count(self, names: list[str]) -> int:
+        """Return how many names are in the first of these directories, as an estimate; at least 1."""
+        try:
+            return len(os.listdir(f"{self._top}/{names[0]}")) or 1
+        except (OSError, IndexError):
+            return 1
 
     # Into one list, not out of nested generators: those took a quarter of the time.
     def _below(
-        self, path: str, names: Iterable[str], digits: str, depth: int, found: list[Found]
+        self, path: str, names: list[str], digits: str, depth: int, found: list[Found]
     ) -> None:
-        last = len(self._parts) - 1
-        if depth == last:
+        if depth == len(self._forms) - 1:
             self._leaves(path, names, digits, depth, found)
             return
+        form = self._forms[depth]
         for name in names:
             below = f"{path}/{name}"
-            inside = self._inside(below, name, depth)
-            if inside and depth + 1 == last:
-                self._leaves(below, inside, digits + name, depth + 1, found)
-            elif inside:
-                self._below(below, inside, digits + name, depth + 1, found)
-
-    def _inside(self, path: str, name: str, depth: int) -> list[str]:
-        if len(name) != self._parts[depth] or not is_hex(name):
+            if form(name):
+                try:
+                    inside = os.listdir(below)
+                except FileNotFoundError:
+                    continue  # purged meanwhile
+                except NotADirectoryError:
+                    pass
+                else:
+                    self._below(below, inside, digits + name, depth + 1, found)
+                    continue
             if not self._was(name, depth):
-                self._stray(path)
-            return []
-        try:
-            return os.listdir(path)
-        except FileNotFoundError:
-            return []  # purged meanwhile
-        except NotADirectoryError:
-            if not self._was(name, depth):
-                self._stray(path)
-            return []
+                self._stray(below)
 
     def _leaves(
-        self, path: str, names: Iterable[str], digits: str, depth: int, found: list[Found]
+        self, path: str, names: list[str], digits: str, depth: int, found: list[Found]
     ) -> None:
+        form = self._forms[depth]
         for name in names:
             below = f"{path}/{name}"
             try:
-                status = os.stat(below, follow_symlinks=False)
+                status = os.lstat(below)
             except FileNotFoundError:
                 continue
-            if self._leaf(name) and stat.S_ISREG(status.st_mode):
+            if form(name) and stat.S_ISREG(status.st_mode):
                 found.append(Found(digits + name, below, status))
             elif not self._was(name, depth):
                 self._stray(below)

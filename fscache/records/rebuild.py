@@ -8,8 +8,8 @@ whole; on any error, a full disk above all, it is removed and nothing has change
 from __future__ import annotations
 
 import os
+from itertools import islice
 
-from fscache.objects.walk import Walk
 from fscache.records import schema
 from fscache.records.fold import (
     ADD_ENTRY,
@@ -20,6 +20,7 @@ from fscache.records.fold import (
     write_positions,
 )
 from fscache.records.journal import COMPLETE
+from fscache.records.objectrows import ObjectRows
 from fscache.records.segments import ends, journal_id
 
 TYPE_CHECKING = False
@@ -71,18 +72,12 @@ def rebuild(
     known_id = journal_id(directory)
     root.wait_for_writers()  # what was recorded before `positions` is there to be walked
     block = block_size(root)
+    show = progress or _show_nothing
     db = schema.create(target)
     try:
-        db.execute("BEGIN")
-        db.executemany(
-            "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, 0, 0)",
-            _objects(root, survey, progress),
-        )
-        show = progress or _show_nothing
-        for kind, source in sources.items():
-            named = _counted(source.scan(), kind, show)
-            db.executemany(_ADD_ENTRY_NEW, (entry_row(kind, each, block) for each in named))
-        db.execute("COMMIT")
+        with ObjectRows(root) as objects:
+            _read_all(db, sources, objects, block, show)
+            survey.strays = objects.strays
         show("index", 0, 1)
         if old is not None:
             _carry_over(db, old, root.now(), survey)
@@ -112,26 +107,29 @@ def begin_journal(root: Root) -> None:
     )
 
 
-_STEP = 100  # entries between two words about how many there are so far
+_STEP = (
+    100  # entries between two looks at what the helper has, and two words about how many there are
+)
 _ADD_ENTRY_NEW = ADD_ENTRY.partition("ON CONFLICT")[0]
+_ADD_OBJECT_NEW = "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, 0, 0)"
 
 
-def _objects(root: Root, survey: Survey, progress: Progress | None) -> Iterator[tuple[object, ...]]:
-    """Yield a row for every object, in the order of addresses: rows in order cost half."""
-    walk = Walk(
-        f"{root.path}/objects",
-        root.object_split,
-        left=root.left_splits,
-        stray=survey.strays.append,
-    )
-    show = None if progress is None else lambda done, total: progress("objects", done, total)
-    for batch in walk.objects(show):
-        for found in batch:
-            status = found.status
-            yield (
-                *(found.address, status.st_size, status.st_blocks * 512),
-                *(status.st_atime, status.st_mtime),
-            )
+def _read_all(
+    db: schema.Connection,
+    sources: Mapping[str, Source],
+    objects: ObjectRows,
+    block: int,
+    show: Progress,
+) -> None:
+    """Fill the tables. The entries first: a helper reads the objects meanwhile."""
+    db.execute("BEGIN")
+    for kind, source in sources.items():
+        named = _counted(source.scan(), kind, show)
+        while some := list(islice(named, _STEP)):
+            db.executemany(_ADD_ENTRY_NEW, (entry_row(kind, each, block) for each in some))
+            db.executemany(_ADD_OBJECT_NEW, objects.ready())
+    db.executemany(_ADD_OBJECT_NEW, objects.rest(show))
+    db.execute("COMMIT")
 
 
 def _counted(scan: Iterator[Named], kind: str, show: Progress) -> Iterator[Named]:

@@ -1,0 +1,136 @@
+"""A second process that does pieces of a long walk beside this one, for the other processor's sake.
+
+Threads take the interpreter from each other (`fs.ahead`); a process does not. It is a new interpreter,
+not a fork, since other threads may hold locks at that moment, and not multiprocessing's, which imports
+the user's main program. It is given pieces over a pipe and gives results back over another, in order.
+
+Promises: nobody ever waits for it. It may be missing, slow, stopped or dead: then there are no results,
+and whoever gave it a piece does that piece again. It ends with this process, however that ends.
+
+Not promised: that it is started at all; `available` says whether it should be tried.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
+
+_LENGTH = 4  # bytes before each result
+_READ = 1 << 16
+_PIPE = 1 << 20  # bytes of results that may lie there until they are taken; the most for a user
+# Its modules come from where ours do. Nothing else is as in a program that somebody starts: no start-up
+# files, no compiled files left behind.
+_FLAGS = ("-I", "-S", "-B")
+_PROGRAM = """if True:
+    import marshal, sys
+    sys.path[:] = marshal.load(sys.stdin.buffer)
+    from fscache.fs.helper import serve
+    serve(sys.stdin.buffer, 1)
+"""
+
+
+def available() -> bool:
+    """Whether a second process would have a processor, and an interpreter to run it."""
+    # Inside another program, or frozen, `sys.executable` is no Python: it would start that program.
+    name = os.path.basename(sys.executable or "")
+    return name.startswith("python") and not hasattr(sys, "frozen") and _processors() > 1
+
+
+class Helper:
+    """One helper, which does one kind of work."""
+
+    def __init__(self, module: str, function: str, *arguments: Any) -> None:
+        """Start a process that does `module.function(*arguments)(piece)` with every piece.
+
+        Arguments, pieces and results are what marshal takes: numbers, text, bytes, and tuples, lists
+        and dicts of them.
+
+        Raises:
+            OSError: it cannot be started.
+        """
+        import subprocess
+
+        self._process = subprocess.Popen(
+            [sys.executable, *_FLAGS, "-c", _PROGRAM],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # what fails there is done here, and says so here
+            bufsize=0,
+            pipesize=_PIPE,
+        )
+        source, target = self._process.stdin, self._process.stdout
+        assert source is not None and target is not None  # noqa: S101, PT018 - asked for above
+        os.set_blocking(source.fileno(), False)
+        os.set_blocking(target.fileno(), False)
+        self._input, self._output = source, target
+        self._buffer = bytearray()
+        # Where an editable installation found us by other means than the path.
+        home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        self._send([*sys.path, home])
+        self._send((module, function, arguments))
+
+    def give(self, piece: Any) -> None:
+        """Give it one more piece; one that has more than fits a pipe before it is given up."""
+        self._send(piece)
+
+    def results(self) -> list[Any]:
+        """Return what is done, in the order in which it was given; does not wait."""
+        buffer = self._buffer
+        while data := self._output.read(_READ):  # None where there is nothing now
+            buffer += data
+        found = []
+        start = 0
+        while len(buffer) >= start + _LENGTH:
+            end = start + _LENGTH + int.from_bytes(buffer[start : start + _LENGTH], "little")
+            if len(buffer) < end:
+                break
+            found.append(marshal.loads(buffer[start + _LENGTH : end]))  # noqa: S302 - of our own
+            start = end
+        del buffer[:start]
+        return found
+
+    def close(self) -> None:
+        """End it, whatever it is at: it only reads."""
+        self._process.kill()
+        self._process.wait()
+        self._input.close()
+        self._output.close()
+
+    def _send(self, message: Any) -> None:
+        data = marshal.dumps(message)
+        try:
+            if self._input.write(data) != len(data):
+                self._process.kill()  # it takes nothing any more, and half a message is none
+        except BrokenPipeError:
+            pass  # dead: there will be no results
+
+
+def serve(source: BinaryIO, target: int) -> None:
+    """Do what comes from `source` and write the results to the descriptor `target`, to the end."""
+    import importlib
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the terminal's whole group
+    module, function, arguments = marshal.load(source)  # noqa: S302 - of our own parent
+    work = getattr(importlib.import_module(module), function)(*arguments)
+    while True:
+        try:
+            piece = marshal.load(source)  # noqa: S302 - as above
+        except EOFError:
+            return
+        data = marshal.dumps(work(piece))
+        message = memoryview(len(data).to_bytes(_LENGTH, "little") + data)
+        while message:
+            message = message[os.write(target, message) :]
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
