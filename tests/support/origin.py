@@ -11,21 +11,20 @@ Successive GETs of a path get its successive pages; the last one repeats. That o
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import email.utils
 import hashlib
 import ipaddress
 import os
 import socket
-import ssl
 import struct
 import subprocess
 import tempfile
 import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from tests.support.listening import Handler, Listening
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -89,7 +88,7 @@ def failing(status: int, **headers: str) -> Page:
     return Page(b"<html>no</html>", status=status, headers=named, etag=None, last_modified=None)
 
 
-class Origin:
+class Origin(Listening):
     """The server; a context manager. `url("/a")` names a path of it."""
 
     def __init__(self, *, tls: bool = False, host: str = "127.0.0.1") -> None:
@@ -99,24 +98,11 @@ class Origin:
         self.ca_file: str | None = None
         self._pages: dict[str, list[Page]] = {}
         self._changed = threading.Condition()
-        self._connections: set[socket.socket] = set()
-        self._server = _Server((host, 0), _Handler)
-        self._server.origin = self
-        if tls:
-            self._folder = tempfile.TemporaryDirectory(prefix="origin-")
-            self.ca_file, key = certificate(self._folder.name)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(self.ca_file, key)
-            self._server.tls = context
-        self.port: int = self._server.server_address[1]
-        self.base = f"{'https' if tls else 'http'}://{host}:{self.port}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+        self._folder = tempfile.TemporaryDirectory(prefix="origin-") if tls else None
+        made = certificate(self._folder.name) if self._folder is not None else None
+        if made is not None:
+            self.ca_file = made[0]
+        super().__init__(_Handler, host=host, certificate=made)
 
     def __exit__(
         self,
@@ -125,14 +111,8 @@ class Origin:
         trace: TracebackType | None,
     ) -> None:
         self.release.set()
-        self._server.shutdown()
-        with self._changed:
-            for connection in self._connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        self._server.server_close()
-        self._thread.join()
-        if self.ca_file is not None:
+        super().__exit__(kind, error, trace)
+        if self._folder is not None:
             self._folder.cleanup()
 
     def add(self, path: str, *pages: Page | bytes) -> str:
@@ -158,13 +138,6 @@ class Origin:
             assert done, f"{path}: {len(self.seen(path))} of {count} requests came"
             return self.seen(path)
 
-    def drop_connections(self) -> None:
-        """Break every open connection."""
-        with self._changed:
-            for connection in self._connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
     def _next_page(self, seen: Seen) -> Page | None:
         with self._changed:
             self.requests.append(seen)
@@ -174,49 +147,16 @@ class Origin:
                 return None
             return pages.pop(0) if len(pages) > 1 and seen.method == "GET" else pages[0]
 
-    def _hold(self, connection: socket.socket, *, open_: bool) -> None:
-        with self._changed:
-            (self._connections.add if open_ else self._connections.discard)(connection)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # server_close() joins the handlers: no thread outlives its test
-    request_queue_size = 128
-    origin: Origin
-    tls: ssl.SSLContext | None = None
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken connections are what this server is for: say nothing."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server_version = "Origin"
-    disable_nagle_algorithm = True
-    server: _Server
 
-    def setup(self) -> None:
-        if self.server.tls is not None:
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
-        super().setup()
-        self.server.origin._hold(self.connection, open_=True)
-
-    def finish(self) -> None:
-        self.server.origin._hold(self.connection, open_=False)
-        with contextlib.suppress(OSError, ValueError):
-            super().finish()
-        if self.server.tls is not None:
-            self.connection.close()  # the server closes only the socket it accepted
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_HEAD(self) -> None:
+    def do_HEAD(self) -> None:  # noqa: N802 - as http.server calls it
         self.do_GET()
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as http.server calls it
         headers = {name.lower(): value for name, value in self.headers.items()}
-        page = self.server.origin._next_page(Seen(self.command, self.path, headers))
+        page = self.server.face._next_page(Seen(self.command, self.path, headers))
         if page is None:
             page = failing(404)
         elif page.auth is not None and headers.get("authorization") != page.auth:
@@ -240,7 +180,7 @@ class _Handler(BaseHTTPRequestHandler):
                 page.gate()
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece) if page.chunked else piece)
         if page.stall_at is not None:
-            self.server.origin.release.wait()
+            self.server.face.release.wait()
             self.close_connection = True
         elif page.reset_at is not None:
             linger = struct.pack("ii", 1, 0)

@@ -11,25 +11,21 @@ breaks off at the origin breaks off here.
 from __future__ import annotations
 
 import base64
-import contextlib
 import http.client
 import select
 import socket
 import ssl
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    from types import TracebackType
+from tests.support.listening import Handler, Listening
 
 STEP = 64 << 10
 HOP = frozenset({"connection", "proxy-authorization", "proxy-connection", "keep-alive"})
 """Headers that are for us and not for the origin."""
 
 
-class Proxy:
+class Proxy(Listening):
     """The proxy; a context manager."""
 
     def __init__(
@@ -50,49 +46,16 @@ class Proxy:
         """Method and target of each request that was let through."""
         self.headers: list[dict[str, str]] = []
         """The headers of every request, names in lower case."""
-        self.accepted = 0
-        """Connections so far."""
         self._auth = auth
         self._refusal = refusal
         self._lock = threading.Lock()
-        self._connections: set[socket.socket] = set()
-        self._server = _Server(("127.0.0.1", 0), _Handler)
-        self._server.proxy = self
-        if certificate is not None:
-            self._server.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            self._server.tls.load_cert_chain(*certificate)
-        self.host = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"{'http' if certificate is None else 'https'}://{self.host}"
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
+        super().__init__(_Handler, certificate=certificate)
+        self.host = f"127.0.0.1:{self.port}"
+        self.url = self.base
 
     def with_login(self, login: str) -> str:
         """Return the URL with `user:password` in it."""
         return self.url.replace("://", f"://{login}@")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        with self._lock:
-            for connection in self._connections:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-        self._server.server_close()
-        self._thread.join()
-
-    def _hold(self, connection: socket.socket, *, open_: bool) -> None:
-        with self._lock:
-            self.accepted += open_
-            (self._connections.add if open_ else self._connections.discard)(connection)
 
     def _admits(self, method: str, target: str, headers: dict[str, str]) -> int | None:
         """Take note of a request; return the status to refuse it with."""
@@ -109,41 +72,17 @@ class Proxy:
             return None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # server_close() joins the handlers: no thread outlives its test
-    request_queue_size = 128
-    proxy: Proxy
-    tls: ssl.SSLContext | None = None
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Broken connections are what some tests are about."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
+class _Handler(Handler):
     def setup(self) -> None:
-        if self.server.tls is not None:
-            self.request = self.server.tls.wrap_socket(self.request, server_side=True)
-        super().setup()
         self._upstream: tuple[str, http.client.HTTPConnection] | None = None
-        self.server.proxy._hold(self.connection, open_=True)
+        super().setup()
 
     def finish(self) -> None:
-        self.server.proxy._hold(self.connection, open_=False)
         if self._upstream is not None:
             self._upstream[1].close()
-        with contextlib.suppress(OSError, ValueError):
-            super().finish()
-        if self.server.tls is not None:
-            self.connection.close()
+        super().finish()
 
-    def log_message(self, *_: Any) -> None:
-        pass
-
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - as http.server calls it
         if not self._admitted():
             return
         parts = urlsplit(self.path)
@@ -168,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = self.close_connection or bool(answer.length)  # it broke off
         answer.close()  # http.client takes an answer for unread until it is told
 
-    def do_CONNECT(self) -> None:
+    def do_CONNECT(self) -> None:  # noqa: N802 - as http.server calls it
         if not self._admitted():
             return
         host, _, port = self.path.rpartition(":")
@@ -180,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _admitted(self) -> bool:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        status = self.server.proxy._admits(self.command, self.path, headers)
+        status = self.server.face._admits(self.command, self.path, headers)
         if status is None:
             return True
         self.send_response_only(status)
