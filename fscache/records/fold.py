@@ -17,6 +17,7 @@ import os
 
 from fscache.objects.layout import parse_address
 from fscache.records.journal import DELETE, OBJECT, PURGE, PUT, TOUCH
+from fscache.records.rows import ADD_ENTRY, ADD_OBJECT, block_size, entry_row, round_up
 from fscache.records.segments import Position, read, segments, unread
 from fscache.records.sources import Named
 
@@ -31,27 +32,7 @@ if TYPE_CHECKING:
 
 RETIRE_AGE = 3600.0  # seconds of silence after which no process writes to a full segment any more
 DEAD_AGE = 30 * 86400.0  # the same for a segment that is not full: of a host that is no more
-_HEAD = 32  # bytes of an entry's file before its name
 BATCH_RECORDS = 100_000  # some 60 MB
-ADD_ENTRY = """
-INSERT INTO entries (kind, name, host, address, size, disk, accessed, stored, by)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (kind, name) DO UPDATE SET
-  size = CASE WHEN excluded.stored >= stored THEN excluded.size ELSE size END,
-  disk = CASE WHEN excluded.stored >= stored THEN excluded.disk ELSE disk END,
-  by = CASE WHEN excluded.stored >= stored THEN excluded.by ELSE by END,
-  address = excluded.address,
-  accessed = max(accessed, excluded.accessed),
-  stored = max(stored, excluded.stored)
-"""
-ADD_OBJECT = """
-INSERT INTO objects (address, size, disk, accessed, stored, hits, verified)
-VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (address) DO UPDATE SET
-  accessed = max(accessed, excluded.accessed),
-  hits = hits + excluded.hits,
-  verified = max(verified, excluded.verified)
-"""
 
 
 class Batch:
@@ -210,37 +191,6 @@ class Folder:
             known = self._db.execute("SELECT 1 FROM objects WHERE address = ?", (address,))
             if known.fetchone() is None:
                 self.look_at(address)
-
-
-def entry_row(kind: str, named: Named, block: int) -> tuple[object, ...]:
-    """Return what `ADD_ENTRY` takes; `block` is the file system's."""
-    # A value that is no object lies in the entry's own file, behind a head and the name.
-    held = named.size if named.address else named.size + len(named.name) + _HEAD
-    return (
-        *(kind, named.name, host_of(kind, named.name), named.address or None),
-        *(named.size, round_up(held, block)),
-        *(named.accessed or named.stored, named.stored, named.by),
-    )
-
-
-def block_size(root: Root) -> int:
-    """Return the bytes of a block of the file system."""
-    return os.statvfs(root.path).f_frsize or 4096
-
-
-def round_up(size: int, block: int) -> int:
-    """Return the bytes of the blocks that a file of this size takes. Pure."""
-    return -(-size // block) * block
-
-
-def host_of(kind: str, name: str) -> str:
-    """Return what `admin du` sums by: a URL's host and port, a key-value's store. Pure."""
-    if kind == "url":
-        _, _, rest = name.partition("://")
-        return rest.partition("/")[0].lower()
-    if kind == "kv":
-        return name.partition("/")[0]
-    return ""
 
 
 def read_positions(db: Connection) -> dict[str, Position]:

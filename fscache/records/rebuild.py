@@ -11,16 +11,10 @@ import os
 from itertools import islice
 
 from fscache.records import schema
-from fscache.records.fold import (
-    ADD_ENTRY,
-    Folder,
-    block_size,
-    entry_row,
-    fold,
-    write_positions,
-)
+from fscache.records.fold import Folder, fold, write_positions
 from fscache.records.journal import COMPLETE
 from fscache.records.objectrows import ObjectRows
+from fscache.records.rows import NEW_ENTRY, NEW_OBJECT, block_size, entry_row
 from fscache.records.segments import ends, journal_id
 
 TYPE_CHECKING = False
@@ -110,8 +104,6 @@ def begin_journal(root: Root) -> None:
 _STEP = (
     100  # entries between two looks at what the helper has, and two words about how many there are
 )
-_ADD_ENTRY_NEW = ADD_ENTRY.partition("ON CONFLICT")[0]
-_ADD_OBJECT_NEW = "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, 0, 0)"
 
 
 def _read_all(
@@ -126,9 +118,9 @@ def _read_all(
     for kind, source in sources.items():
         named = _counted(source.scan(), kind, show)
         while some := list(islice(named, _STEP)):
-            db.executemany(_ADD_ENTRY_NEW, (entry_row(kind, each, block) for each in some))
-            db.executemany(_ADD_OBJECT_NEW, objects.ready())
-    db.executemany(_ADD_OBJECT_NEW, objects.rest(show))
+            db.executemany(NEW_ENTRY, (entry_row(kind, each, block) for each in some))
+            db.executemany(NEW_OBJECT, objects.ready())
+    db.executemany(NEW_OBJECT, objects.rest(show))
     db.execute("COMMIT")
 
 

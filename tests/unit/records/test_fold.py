@@ -12,7 +12,7 @@ import pytest
 from fscache.fs.lock import try_flock
 from fscache.kv.local import LocalStore
 from fscache.objects.digest import address_of, digest_of
-from fscache.records.fold import BATCH_RECORDS, Batch, host_of, retirable, round_up
+from fscache.records.fold import BATCH_RECORDS, Batch, retirable
 from fscache.records.journal import DELETE, KV, OBJECT, PURGE, PUT, TOUCH, URL
 from fscache.records.root import Root
 from fscache.records.segments import Position, Record
@@ -200,17 +200,6 @@ def test_many_records_are_folded_in_pieces(root: Root, monkeypatch: pytest.Monke
     for number in range(10):
         keep(root, b"%d" % number, f"https://host/{number}")
     assert_catalog_is_true(root)
-
-
-def test_bytes_on_the_disk_are_whole_blocks() -> None:
-    assert [round_up(size, 4096) for size in (0, 1, 4096, 4097)] == [0, 4096, 4096, 8192]
-
-
-def test_sums_are_by_host_and_store() -> None:
-    assert host_of("url", "https://Host:8443/a/b") == "host:8443"
-    assert host_of("url", "file:///a/b") == ""
-    assert host_of("kv", "store/a/b") == "store"
-    assert host_of("task", "id") == ""
 
 
 class Status:
