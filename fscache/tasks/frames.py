@@ -186,8 +186,8 @@ def decode_meta(meta: bytes) -> Frame:
     )
 
 
-def json_of(data: bytes) -> bytes:
-    """Return the JSON of the frame whose prefix and meta part `data` is.
+def body_of(data: bytes) -> tuple[bytes, bytes, int]:
+    """Return the JSON of the frame whose prefix and meta part `data` is, and what `texts_of` needs.
 
     Raises:
         BadFrameError: it is none.
@@ -200,10 +200,23 @@ def json_of(data: bytes) -> bytes:
         head = _HEAD.unpack_from(meta)
     except struct.error as exc:
         raise BadFrameError(str(exc)) from exc
-    at: int = _HEAD.size + 8 * head[1].bit_count() + head[4] + REFERENCE_BYTES * head[9]
+    texts: int = _HEAD.size + 8 * head[1].bit_count() + head[4]
+    at: int = texts + REFERENCE_BYTES * head[9]
     if head[2]:
         at += sum(length for length in head[5:9] if length < ELSEWHERE)
-    return meta[at:]
+    return meta[at:], meta, texts
+
+
+def texts_of(meta: bytes, at: int) -> dict[int, str]:
+    """Return the texts of a frame by position, those that are in its meta part: they begin at `at`."""
+    head = _HEAD.unpack_from(meta)
+    found = {}
+    for position in POSITIONS[head[2]]:
+        length = head[5 + position]
+        if length < ELSEWHERE:
+            found[position] = _text(meta[at : at + length])
+            at += length
+    return found
 
 
 def blob_checksum(meta: bytes) -> int:

@@ -10,6 +10,7 @@ from fscache.tasks.buffers import Buffers
 from fscache.tasks.columns import ELSEWHERE_CODE
 from fscache.tasks.index import OTHER_FIELDS
 from fscache.tasks.model import BUFFERS, DATES, EMPTY, FIELDS, INTS, NULL, TEXTS, to_datetime
+from fscache.tasks.shapes import unfold
 from fscache.tasks.writing import APPENDED, MOVED
 
 TYPE_CHECKING = False
@@ -208,12 +209,14 @@ class Reader:
         """Add what a frame says to what those before it said."""
         where, meta, _ = place
         try:
-            json = frames.json_of(self._read(where, meta))
-        except frames.BadFrameError as exc:
+            json, head, at = frames.body_of(self._read(where, meta))
+            if not json:
+                return
+            body: Any = values.decode(json)
+            if body.__class__ is list:
+                body = unfold(body, str(msg_id), frames.texts_of(head, at))
+        except ValueError as exc:  # BadFrameError too
             raise _corrupt(where, exc) from exc
-        if not json:
-            return
-        body: Any = values.decode(json)
         if MOVED in body:
             for key, (address, slot, _) in body.pop(MOVED).items():
                 body[key] = values.decode(self._keeper.read(address, slot))
@@ -281,5 +284,5 @@ def _mask(keys: Sequence[str]) -> int:
     return found
 
 
-def _corrupt(where: int, exc: frames.BadFrameError) -> CorruptObjectError:
+def _corrupt(where: int, exc: ValueError) -> CorruptObjectError:
     return CorruptObjectError(path=f"task log at {where:#x}", why=str(exc))

@@ -1,7 +1,9 @@
 """A segment: one file of frames, written by one process from its first byte to its last.
 
-    fscache tasks 1↵        16 bytes; another number is another format, and is not read
+    fscache tasks 2↵        16 bytes; a larger number is another format, and is not read
     frame frame frame …     see `fscache.tasks.frames`
+
+Version 1 is the same without folded bodies, and is read as before. What is written is version 2.
 
 Nobody ever writes into another's segment, so appending takes no lock, and a writer that is killed
 leaves at worst half a frame at the end of a file that nobody continues: it is never read as a frame,
@@ -26,10 +28,11 @@ if TYPE_CHECKING:
 
     from fscache.tasks.index import Seen
 
-VERSION = 1
+VERSION = 2
 SUFFIX = ".log"
 _MAGIC = b"fscache tasks "
 HEADER = b"%b%d\n" % (_MAGIC, VERSION)
+_READABLE = (b"%b1\n" % _MAGIC, HEADER)
 _CHUNK = 1 << 20
 
 
@@ -94,7 +97,7 @@ class Segment:
             FormatError: it was made by a newer version.
         """
         header = self.read(0, len(HEADER))
-        if header == HEADER:
+        if header in _READABLE:
             self.end = len(HEADER)
             return True
         rest = header[len(_MAGIC) :].strip()

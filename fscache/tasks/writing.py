@@ -1,7 +1,8 @@
 """From a record's keys and values to a frame.
 
 Dates and a few texts go into columns, buffers into the frame's blob part or, over 4 KiB, into objects,
-all else into JSON. JSON that gets too long for a log is moved into objects too, key by key.
+all else into JSON, where mappings that are known are folded (`fscache.tasks.shapes`). JSON that gets too
+long for a log is moved into objects too, key by key.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from fscache.tasks.model import (
     TEXTS,
     date_instant,
 )
+from fscache.tasks.shapes import fold
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -140,7 +142,7 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
         body[APPENDED] = appended
         for key in appended:
             fields |= ROLES[key][1]
-    json = values.encode(body) if body else b""
+    json = values.encode(fold(body, msg_id, texts)) if body else b""
     if len(json) > MAX_JSON:
         json = _shorten(msg_id, body, keeper, references)
     values_ = [numbers[position] for position in POSITIONS[number_mask]] if numbers else ()

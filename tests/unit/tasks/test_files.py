@@ -183,9 +183,9 @@ def test_a_segment_from_the_future_is_an_error_at_opening_and_logged_later(
     tasks = open_tasks()
     fill(tasks, range(3))
     with open(f"{root.path}/tasks/ffffffffffffffff-0.log", "wb") as file:
-        file.write(HEADER.replace(b"1", b"2") + b"frames of another kind")
+        file.write(HEADER.replace(b"2", b"3") + b"frames of another kind")
     for _ in range(2):
-        with pytest.raises(FormatError, match=r"version 2, newer than this program's \(1\)"):
+        with pytest.raises(FormatError, match=r"version 3, newer than this program's \(2\)"):
             open_tasks().count({})
     # Whoever had it open before goes on: a controller must not stop for it.
     assert tasks.count({}) == 3
@@ -452,7 +452,9 @@ def test_who_came_first_makes_no_difference_to_the_order(root: Root, open_tasks:
     """What was added in one microsecond is in one order for all: those who saw it grow, and new ones."""
     early, late, watcher = open_tasks(), open_tasks(), open_tasks()
     for tasks in (early, late):
-        assert tasks.count({}) == 0  # so that neither has seen the other's, whose stamps it would pass
+        assert (
+            tasks.count({}) == 0
+        )  # so that neither has seen the other's, whose stamps it would pass
     for number in range(3):
         early._core.write(frames.ADD, f"1-{number}", {"submitted": START})
     assert watcher.count({}) == 3

@@ -149,7 +149,7 @@ def test_where_a_newer_version_has_written_nothing_is_purged(
 ) -> None:
     open_tasks().add_record("task", {"buffers": [LARGE]})
     with open(f"{root.path}/tasks/ffffffffffffffff-000000000000.log", "wb") as file:
-        file.write(b"fscache tasks 2\nwhatever that may be")
+        file.write(b"fscache tasks 3\nwhatever that may be")
     with pytest.raises(FormatError, match="newer"):
         keeper_of(root).reindex()
     with contextlib.suppress(FormatError):
