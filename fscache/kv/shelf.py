@@ -223,7 +223,8 @@ class Shelf:
     def names(self) -> Names:
         """The store's keys."""
         if self._names is None:
-            from fscache.kv.names import NameLog, Names
+            from fscache.kv.namelog import NameLog
+            from fscache.kv.names import Names
 
             log = NameLog(f"{self.root.path}/journal/kv/{self._name}", self.root.writer)
             self._names = Names(
