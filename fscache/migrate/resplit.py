@@ -20,10 +20,11 @@ import os
 from fscache.errors import StoreError
 from fscache.fs.atomic import remove
 from fscache.fs.walk import remove_empty
-from fscache.objects.layout import FORMAT_VERSION, Split, is_hex, parse_address
+from fscache.objects.layout import Split, is_hex, parse_address
 from fscache.objects.walk import Walk
 from fscache.records.journal import OBJECT, PUT
 from fscache.records.root import Root, translated
+from fscache.records.rootformat import Format
 from fscache.records.segments import Follower, JournalGapError, ends, journal_id
 
 TYPE_CHECKING = False
@@ -150,11 +151,8 @@ class Resplit:
             remove(other)
 
     def _write_format(self, split: Split, left: Iterable[Split]) -> None:
-        text = f"{FORMAT_VERSION}\nobjects {split}\nentries {self._root.entry_split}\n"
-        names = sorted(map(str, left))
-        if names:
-            text += f"left {' '.join(names)}\n"
-        self._root.writer.write(f"{self._root.path}/FORMAT", text.encode("ascii"))
+        format_ = Format(split, self._root.entry_split, left)
+        self._root.writer.write(f"{self._root.path}/FORMAT", format_.encode())
 
     def _walk(self, split: Split, others: Iterable[Split]) -> Walk:
         return Walk(self._top, split, left=others, stray=lambda _path: None)

@@ -14,10 +14,12 @@ import errno
 import os
 
 from fscache.fs import atomic
-from fscache.objects.layout import ENTRY_SPLIT, FORMAT_VERSION, OBJECT_SPLIT, Split
+from fscache.objects.layout import ENTRY_SPLIT, OBJECT_SPLIT
 from fscache.objects.store import ObjectStore
 from fscache.records.entries import EntryStore
-from fscache.records.entryfile import name_hash, read_small
+from fscache.records.entryfile import name_hash
+from fscache.records.gate import Gate
+from fscache.records.rootformat import DIRECTORIES, Format, read_format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,21 +29,11 @@ if TYPE_CHECKING:
     from fscache.errors import StoreError
     from fscache.fs.group import Group
     from fscache.fs.lock import SharedLock
+    from fscache.objects.layout import Split
     from fscache.records.journal import Journal
 
 # https://bford.info/cachedir/: backup programs leave the directory out
 _CACHEDIR_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# A cache of fscache.\n"
-_DIRECTORIES = (
-    "partial",  # first: through it, the others appear with their modes (fs.atomic)
-    "objects",
-    "urls",
-    "kv",
-    "tasks",
-    "journal",
-    "pins",
-    "locks",
-    "quarantine",
-)
 
 
 class Root:
@@ -102,7 +94,7 @@ class Root:
         self._early: dict[tuple[object, ...], EntryStore] = {}
         # Called with the bytes of an object about to be written; set by who knows the limits.
         self.make_room: Callable[[int], None] | None = None
-        self._gate = _Gate(self.path, self.writer)
+        self._gate = Gate(self.path, self.writer)
         self._journal: Journal | None = None
         self._ready = self._read_format()
 
@@ -214,7 +206,7 @@ class Root:
         """Make the root if it is not there; call before the first write."""
         if self._ready or self._read_format():
             return
-        for name in _DIRECTORIES:
+        for name in DIRECTORIES:
             self.writer.make_directories(f"{self.path}/{name}")
         # All others appear with their modes; these two may come from one who was killed, or from
         # the user who made an empty directory and then said which group it is for.
@@ -229,25 +221,18 @@ class Root:
         journal_id = os.urandom(8).hex().encode("ascii")
         for name in ("born", "complete"):
             self.writer.write(f"{self.path}/journal/{name}", journal_id, replace=False)
-        text = f"{FORMAT_VERSION}\nobjects {self.object_split}\nentries {self.entry_split}\n"
-        if not self.writer.write(f"{self.path}/FORMAT", text.encode("ascii"), replace=False):
+        format_ = Format(self.object_split, self.entry_split)
+        if not self.writer.write(f"{self.path}/FORMAT", format_.encode(), replace=False):
             self._read_format()  # somebody made it meanwhile, perhaps with another split
         self._is_made()
 
     def _read_format(self) -> bool:
-        try:
-            text = read_small(f"{self.path}/FORMAT").decode("ascii", "replace")
-        except FileNotFoundError:
-            # Somebody may make the root between the two looks: then it has a FORMAT by now.
-            return self._is_made_meanwhile() and self._read_format()
-        except NotADirectoryError:
-            from fscache.errors import NotACacheError
-
-            raise NotACacheError(path=self.path, why="not a directory") from None
-        except OSError as exc:
-            raise translate(exc, self.path) from exc
-        if text != "1\nobjects 4+4+12\nentries 2+18\n":
-            self._parse_format(text)
+        with translated(self.path):
+            found = read_format(self.path)
+        if found is None:
+            return False
+        self.object_split, self.entry_split = found.objects, found.entries
+        self.left_splits = found.left
         self._is_made()
         return True
 
@@ -261,64 +246,6 @@ class Root:
         for writer in (self.writer, self._grouped, self._quick):
             if writer is not None:
                 writer.landmark = f"{self.path}/FORMAT"
-
-    def _parse_format(self, text: str) -> None:
-        from fscache.errors import FormatError
-
-        version, *lines = text.splitlines() or [""]
-        if version.isdigit() and len(version) < 10 and int(version) > FORMAT_VERSION:
-            why = f"format {version} is newer than this program's ({FORMAT_VERSION})"
-            raise FormatError(path=self.path, why=why)
-        try:
-            splits = dict(line.split(" ", 1) for line in lines)
-            self.object_split = Split.parse(splits["objects"])
-            self.entry_split = Split.parse(splits["entries"])
-            self.left_splits = tuple(map(Split.parse, splits.get("left", "").split()))
-        except (ValueError, KeyError):
-            version = ""
-        if version != str(FORMAT_VERSION):
-            raise FormatError(path=self.path, why="FORMAT cannot be read")
-
-    def _is_made_meanwhile(self) -> bool:
-        try:
-            names = set(os.listdir(self.path))
-        except FileNotFoundError:
-            return False
-        except OSError as exc:
-            raise translate(exc, self.path) from exc
-        if "FORMAT" in names:
-            return True
-        if names - {*_DIRECTORIES, "CACHEDIR.TAG", "spool", "lost+found"}:
-            from fscache.errors import NotACacheError
-
-            why = "the directory has no FORMAT and is not empty; it is not used as a cache"
-            raise NotACacheError(path=self.path, why=why)
-        return False
-
-
-class _Gate:
-    """Makes a root's lock when it is first asked for.
-
-    It knows nothing of the Root whose stores hold it: that would be a circle, and the descriptors of a
-    cache that nobody uses any more would wait for the garbage collector.
-    """
-
-    __slots__ = ("_lock", "_path", "_writer")
-
-    def __init__(self, path: str, writer: atomic.Writer) -> None:
-        self._path = path
-        self._writer = writer
-        self._lock: SharedLock | None = None
-
-    def __call__(self) -> SharedLock:
-        if self._lock is None:
-            from fscache.fs.lock import SharedLock
-
-            writer = self._writer
-            self._lock = SharedLock(
-                f"{self._path}/locks", writer.modes.partial, writer.make_directories
-            )
-        return self._lock
 
 
 _WRITERS = 30.0  # seconds; a put stays inside for microseconds, a multiput for a second at most

@@ -136,6 +136,18 @@ def test_a_root_says_itself_how_it_splits_addresses(root_path: str, clock: Clock
     assert stored.path == f"{root_path}/objects/{stored.address[:2]}/{stored.address[2:]}"
 
 
+@pytest.mark.parametrize("there", [Split(4, 4, 12), Split(2, 18), Split(20)])
+@pytest.mark.parametrize("asked", [Split(4, 4, 12), Split(2, 18)])
+def test_what_is_asked_for_is_of_no_account_where_a_root_is(
+    root_path: str, clock: Clock, there: Split, asked: Split
+) -> None:
+    Root(root_path, now=clock, object_split=there).ensure()
+    again = Root(root_path, now=clock, object_split=asked)
+    assert again.object_split == there
+    stored = again.objects().put_bytes(b"bytes")
+    assert stored.path == f"{root_path}/objects/{there.relative(stored.address)}"
+
+
 def test_stores_opened_before_the_root_was_made_follow_its_splits(
     root_path: str, clock: Clock
 ) -> None:
