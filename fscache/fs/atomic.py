@@ -22,6 +22,8 @@ import errno
 import os
 import stat
 
+from fscache.fs.directories import Directories, parent_of, sync_directory
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fscache.fs.group import Group
@@ -47,10 +49,10 @@ class Modes:
         self.partial = 0o600 if gid is None else 0o660
 
 
-class Writer:
+class Writer(Directories):
     """Writes the files of one root."""
 
-    __slots__ = ("_count", "_prefix", "durable", "group", "landmark", "modes", "temp_dir")
+    __slots__ = ("group",)
 
     def __init__(
         self, temp_dir: str, modes: Modes, *, durable: bool = False, group: Group | None = None
@@ -64,27 +66,8 @@ class Writer:
             group: With `durable`: new names become durable within its window, many at a time
                 (see `fs.group`); what they replace stays until then.
         """
-        self.temp_dir = temp_dir
-        self.modes = modes
-        self.durable = durable
+        super().__init__(temp_dir, modes, durable=durable)
         self.group = group
-        self.landmark = ""
-        """A file without which nothing new is made beside it: its file system was unmounted, and what
-        is written below the empty mount point would be found by nobody."""
-        self._prefix = ""
-        self._count = 0
-
-    def temp_path(self) -> str:
-        """Return a path in the temporary directory that nobody else, on any host, will use."""
-        pid = os.getpid()
-        # The pid is part of the check, not only of the name: after a fork both processes would
-        # otherwise go on counting from the same state.
-        if not self._prefix.endswith(f".{pid}."):
-            self._prefix = f"{self.temp_dir}/t-{os.urandom(6).hex()}.{pid}."
-            self._count = 0
-        # Two threads may read the same count; O_EXCL in `create` catches that.
-        self._count += 1
-        return f"{self._prefix}{self._count:x}"
 
     def create_temp(self) -> tuple[int, str]:
         """Create a new temporary file; return its descriptor (read and write) and path."""
@@ -131,7 +114,7 @@ class Writer:
         except FileNotFoundError:
             # Rename first and make directories only on ENOENT: looking first would cost two calls
             # for every file, and the directories of entries nearly always exist.
-            self.make_directories(_parent(final))
+            self.make_directories(parent_of(final))
             done = self._name(temp, final, replace=replace, keep=keep)
         if done and self.durable:
             if self.group is None:
@@ -196,7 +179,7 @@ class Writer:
             return
         with open(path, "rb", buffering=0) as file:
             os.fsync(file.fileno())
-        sync_directory(_parent(path))
+        sync_directory(parent_of(path))
 
     def remove(self, path: str) -> bool:
         """Remove a file, durably where asked; False if there is none."""
@@ -208,60 +191,6 @@ class Writer:
             else:
                 self.group.note(path)
         return True
-
-    def make_directories(self, path: str) -> None:
-        """Make `path` and what is missing above it; others may be doing the same."""
-        try:
-            self._make_directory(path)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            parent = _parent(path)
-            if parent == path or (self.landmark and _parent(self.landmark) in {path, parent}):
-                raise
-            self.make_directories(parent)
-            self.make_directories(path)
-            return
-        if self.durable:  # also where it is there: who made it may not have got so far
-            sync_directory(_parent(path))
-
-    def share(self, path: str) -> None:
-        """Open a directory of ours to the group, where there is one; another user's stays."""
-        gid, mode = self.modes.gid, self.modes.directory
-        if gid is None or mode is None:
-            return
-        status = os.stat(path)
-        if status.st_uid == os.geteuid() and (
-            (status.st_gid, status.st_mode & 0o7777) != (gid, mode)
-        ):
-            os.chown(path, -1, gid)
-            os.chmod(path, mode)
-
-    def _make_directory(self, path: str) -> None:
-        if self.landmark and _parent(path) == _parent(self.landmark):
-            os.stat(self.landmark)
-        if self.modes.gid is None:
-            os.mkdir(path)
-            return
-        if not os.path.isdir(self.temp_dir):  # the root is being made
-            os.mkdir(path)
-            self.share(path)
-            return
-        os.stat(os.path.dirname(path))  # FileNotFoundError before anything is made
-        if os.path.lexists(path):
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        # It gets its name when the whole group may write to it: who is killed in between would
-        # otherwise leave a directory that only its owner can repair. Renaming a directory replaces
-        # an empty one, and no other.
-        temp = self.temp_path()
-        os.mkdir(temp)
-        try:
-            self.share(temp)
-            os.rename(temp, path)
-        except OSError as exc:
-            os.rmdir(temp)
-            if exc.errno != errno.ENOTEMPTY:
-                raise
 
     def _open_new(self, path: str, mode: int) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -293,12 +222,6 @@ class Writer:
         return True
 
 
-def _parent(path: str) -> str:
-    """Return the directory of a path of ours, which has no empty parts: `os.path.dirname` at a third."""
-    cut = path.rfind("/")
-    return path[:cut] if cut > 0 else path[: cut + 1]
-
-
 def is_sealed(status: os.stat_result) -> bool:
     """Whether a temporary file may already have its final name, and so must not be written to."""
     return status.st_nlink != 1 or not status.st_mode & stat.S_IWUSR
@@ -325,15 +248,6 @@ def remove(path: str) -> bool:
 def move(source: str, final: str) -> None:
     """Rename within one file system, replacing what is there."""
     os.rename(source, final)
-
-
-def sync_directory(path: str) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def set_access_time(path: str, status: os.stat_result, now: float) -> bool:
