@@ -10,7 +10,7 @@ Promises, whatever is killed whenever, by any number of processes at once:
   never another value.
 
 Not promised: that several keys change together.
-How the files are written is told in `kv.shelf`.
+How the files are written is told in `kv.shelf`, how what is there is changed in `kv.changes`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ import os
 from itertools import islice
 
 from fscache.kv import record, values
-from fscache.kv.face import ABSENT, NOTHING, REQUIRED, KeyValues, Version, store_name, tag_words
+from fscache.kv.changes import Changes, version_of
+from fscache.kv.checks import store_name, tag_words
+from fscache.kv.face import NOTHING, REQUIRED, KeyValues
 from fscache.kv.shelf import Shelf, encode_name
 from fscache.records.entryfile import name_hash
 from fscache.records.root import translated
@@ -29,10 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
-    from fscache.kv.face import Pairs, Watch
+    from fscache.kv.face import Pairs, Version, Watch
     from fscache.kv.shelf import Found
     from fscache.kv.values import Serializer
-    from fscache.records.entryfile import Place
     from fscache.records.root import Root
 
 _BATCH = 100  # puts for which the root's shared lock is held at once
@@ -72,6 +73,7 @@ class LocalStore(KeyValues):
         self._siblings = {name: self}
         self._shelf = Shelf(root, name, memory=memory, serializer=serializer, hash_name=hash_name)
         self._memory = self._shelf.memory
+        self._changes = Changes(root, self._shelf, serializer)
 
     # -- reading -------------------------------------------------------------------------------
 
@@ -105,7 +107,7 @@ class LocalStore(KeyValues):
         return self._shelf.find(key) is not None
 
     def version(self, key: str) -> Version:
-        return _version(self._there(key)[1])
+        return version_of(self._there(key)[1])
 
     def ttl(self, key: str) -> float | None:
         expires = self._there(key)[0].expires
@@ -145,35 +147,15 @@ class LocalStore(KeyValues):
                             shelf.write(key, name, new, pieces, value)
 
     def delete(self, key: str) -> bool:
-        return self._take(key, lambda _found: True) is not NOTHING
+        return self._changes.take(key, lambda _found: True) is not NOTHING
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         # The value first: an error in reading it must not lose it.
-        value = self._take(key, lambda found: self._shelf.value(key, *found))
+        value = self._changes.take(key, lambda found: self._shelf.value(key, *found))
         return _missing(key, default) if value is NOTHING else value
 
     def incr(self, key: str, delta: float = 1, *, default: float = 0, once: str = "") -> Any:
-        name = encode_name(key)
-        token = record.check_token(once)
-        for number in (delta, default):
-            if type(number) not in (int, float):
-                raise TypeError(f"not a number to count with: {number!r:.100}")
-        with translated(self._root.path):
-            self._root.ensure()
-            with self._root.shared, self._shelf.turn(name, needed=True):
-                found = self._shelf.find(key)
-                old = record.Record(*_number(default)) if found is None else found[0]
-                done = old.result_of(token)
-                if done is not None:
-                    return values.decode(done[:1], done[1:])
-                if old.letter not in (b"i", b"I", b"r"):
-                    raise TypeError(f"the value of {key!r:.100} is no number")
-                total = values.decode(old.letter, self._shelf.body(old) or b"") + delta
-                letter, body = _number(total)
-                new = record.Record(letter, b"", expires=old.expires, tags=old.tags)
-                new.once = old.once_and(token, letter + body)
-                self._shelf.write(key, name, new, [body], total)
-        return total
+        return self._changes.incr(key, delta, default, once)
 
     def cas(
         self,
@@ -185,50 +167,14 @@ class LocalStore(KeyValues):
         tags: Iterable[str] = (),
         once: str = "",
     ) -> bool:
-        name = encode_name(key)
-        token = record.check_token(once)
-        letter, pieces = values.encode(value, self._serializer)
-        expires, marks = self._terms(ttl, tags)
-        with translated(self._root.path):
-            self._root.ensure()
-            with self._root.shared, self._shelf.turn(name, needed=True):
-                found = self._shelf.find(key)
-                new = record.Record(letter, b"", expires=expires, tags=marks)
-                if found is not None and found[0].result_of(token) is not None:
-                    return True
-                if not self._holds(found, expected):
-                    return False
-                before = new if found is None else found[0]
-                new.once = before.once_and(token, b"t")
-                self._shelf.write(key, name, new, pieces, value)
-        return True
+        terms = self._terms(ttl, tags)
+        return self._changes.cas(key, expected, value, terms, once)
 
     def expire(self, key: str, ttl: float | None) -> bool:
-        name = encode_name(key)
-        expires, _ = self._terms(ttl, ())
-        if not self._root.exists:
-            return False
-        with translated(self._root.path), self._root.shared, self._shelf.turn(name, needed=True):
-            found = self._shelf.find(key)
-            if found is None:
-                return False
-            found[0].expires = expires
-            self._shelf.write(key, name, found[0])
-        return True
+        return self._changes.expire(key, self._terms(ttl, ())[0])
 
     def sweep(self) -> int:
-        if not self._root.exists:
-            return 0
-        removed = 0
-        with translated(self._root.path), self._root.shared:
-            self._shelf.names.present()
-            for key in sorted(self._shelf.names.special):
-                with self._shelf.turn(encode_name(key)):
-                    found = self._shelf.find(key, dead=True)
-                    if found is not None and not found[0].is_alive(self._root.now()):
-                        self._shelf.remove(key)
-                        removed += 1
-        return removed
+        return self._changes.sweep()
 
     def flush(self) -> None:
         """Make all that was put durable now, where the root's durability is `power`."""
@@ -307,27 +253,6 @@ class LocalStore(KeyValues):
             raise KeyError(key)
         return found
 
-    def _take(self, key: str, look: Callable[[Found], Any]) -> Any:
-        """Remove a key; return what `look` makes of it, NOTHING if it was not there."""
-        name = encode_name(key)
-        if not self._root.exists:
-            return NOTHING
-        with translated(self._root.path), self._root.shared, self._shelf.turn(name):
-            found = self._shelf.find(key, dead=True)
-            if found is None:
-                return NOTHING
-            value = look(found) if found[0].is_alive(self._root.now()) else NOTHING
-            self._shelf.remove(key)
-            return value
-
-    def _holds(self, found: Found | None, expected: object) -> bool:
-        if expected is ABSENT or found is None:
-            return expected is ABSENT and found is None
-        if isinstance(expected, Version):
-            return expected == _version(found[1])
-        body = self._shelf.body(found[0])
-        return body is not None and values.same(found[0].letter, body, expected, self._serializer)
-
     def _terms(self, ttl: float | None, tags: Iterable[str]) -> tuple[int | None, tuple[str, ...]]:
         """Return ttl and tags as a record has them; raises ValueError and TypeError."""
         expires = None
@@ -342,12 +267,3 @@ def _missing(key: str, default: Any) -> Any:
     if default is REQUIRED:
         raise KeyError(key)
     return default
-
-
-def _number(value: float) -> tuple[bytes, bytes]:
-    letter, pieces = values.encode(value)
-    return letter, bytes(pieces[0])
-
-
-def _version(place: Place) -> Version:
-    return Version(f"{place.mtime_ns:x}-{place.inode:x}-{place.size:x}")

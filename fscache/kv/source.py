@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from fscache.kv import record
-from fscache.kv.face import store_name
+from fscache.kv.checks import store_name
 from fscache.objects.digest import address_of
 from fscache.objects.layout import format_address
 from fscache.records.sources import Named

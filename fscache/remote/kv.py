@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fscache.kv import values
-from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version, store_name, tag_words
+from fscache.kv.checks import store_name, tag_words
+from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
