@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.support.origin import Origin
+    from tests.support.servers import Serving
+
 hypothesis.settings.register_profile(
     "default",
     deadline=None,  # a busy machine is not a fault of the code
@@ -94,6 +97,36 @@ def open_tmp() -> Iterator[str]:
     os.chmod(path, 0o755)
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+# -- servers ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def origin() -> Iterator[Origin]:
+    """A web server, scripted path by path."""
+    from tests.support.origin import Origin
+
+    with Origin() as made:
+        yield made
+
+
+@pytest.fixture
+def secure() -> Iterator[Origin]:
+    """One that speaks TLS, with a certificate of its own."""
+    from tests.support.origin import Origin
+
+    with Origin(tls=True) as made:
+        yield made
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Serving]:
+    """A data server in this process; its root is `served`."""
+    from tests.support.servers import serving
+
+    with serving(tmp_path / "served") as made:
+        yield made
 
 
 # -- isolation --------------------------------------------------------------------------------

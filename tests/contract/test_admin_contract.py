@@ -9,30 +9,19 @@ import pytest
 
 from fscache import config, errors
 from fscache.cache import Cache
-from tests.support.origin import Origin
-from tests.support.servers import Serving, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path / "kept") as made:
-        yield made
+    from tests.support.origin import Origin
+    from tests.support.servers import Serving
 
 
 @pytest.fixture(params=["local", "remote"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cache]:
-    """A cache whose objects are old enough to be purged; its root is `kept`."""
-    quick = config.load({}, {"attempts": 2, "root": str(tmp_path / "kept")}, "/nonexistent")
+    """A cache whose objects are old enough to be purged; its root is `served`."""
+    quick = config.load({}, {"attempts": 2, "root": str(tmp_path / "served")}, "/nonexistent")
     if request.param == "local":
         with Cache(config=quick) as made:
             yield made
@@ -121,7 +110,7 @@ def test_verify_finds_what_was_damaged_and_repairs_it(
     clean = admin.verify()
     assert (clean["objects"], clean["hashed"], clean["findings"]) == (2, 2, [])
     (row,) = admin.ls(["size=3000"])
-    path = str(cache.path(row["address"])).replace(str(tmp_path / "node"), str(tmp_path / "kept"))
+    path = str(cache.path(row["address"])).replace(str(tmp_path / "node"), str(tmp_path / "served"))
     os.chmod(path, 0o644)
     with open(path, "r+b") as file:
         file.write(b"\0\0\0")

@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 KINDS = ["local", "pulling", "shared", "same-root"]
 
 
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
 @pytest.fixture(params=KINDS)
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cache]:
     quick = config.load({}, {"attempts": 2, "root": str(tmp_path / "node")}, "/nonexistent")

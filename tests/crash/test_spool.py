@@ -23,23 +23,17 @@ from fscache.server.board import Board
 from fscache.server.keeper import Keeper
 from fscache.server.spool import Asked, Spool
 from tests.crash.conftest import faults
-from tests.support.origin import Origin
 from tests.support.strace import traced
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
+    from tests.support.origin import Origin
     from tests.support.strace import Call
 
 pytestmark = pytest.mark.usefixtures("injection")
 
 NAME = "dropped-by-a-node"
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
 
 
 def open_cache(path: str) -> Cache:

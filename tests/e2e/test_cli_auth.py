@@ -14,7 +14,6 @@ from tests.support.commands import PROGRAM, Shell
 from tests.support.origin import Origin, Page, redirect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 SECRET = "s3cr3t-h1dd3n"
@@ -24,12 +23,6 @@ FILE_KEYRING = "keyrings.alt.file.PlaintextKeyring"
 @pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     return Shell(str(tmp_path), {"PYTHON_KEYRING_BACKEND": FILE_KEYRING})
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
 
 
 def guarded(origin: Origin, authorization: str, path: str = "/a") -> str:

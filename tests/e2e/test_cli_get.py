@@ -8,26 +8,14 @@ import re
 import signal
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.support.commands import Shell
 from tests.support.origin import Origin, Page, failing
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(str(tmp_path))
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
+    from tests.support.commands import Shell
 
 
 def content(path: str) -> bytes:

@@ -12,18 +12,13 @@ import numpy as np
 import pytest
 
 from fscache.cache import Cache
-from tests.support.commands import Shell
 from tests.support.servers import serving
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fscache.kv.local import LocalStore
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(str(tmp_path))
+    from tests.support.commands import Shell
 
 
 @pytest.fixture

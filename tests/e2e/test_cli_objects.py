@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands import Shell
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(str(tmp_path))
+    from tests.support.commands import Shell
 
 
 def test_what_is_put_is_found_and_read_back(shell: Shell, tmp_path: Path) -> None:

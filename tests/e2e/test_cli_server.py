@@ -8,24 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.commands import Shell
-from tests.support.origin import Origin
-from tests.support.servers import Serving, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path / "served") as made:
-        yield made
+    from tests.support.origin import Origin
+    from tests.support.servers import Serving
 
 
 @pytest.fixture

@@ -18,11 +18,11 @@ from fscache.cache import Cache
 from tests.support.catalogue import deploy, make
 from tests.support.commands import Shell
 from tests.support.gridwork import until
-from tests.support.origin import Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.origin import Origin
 
 KINDS = (
     "SELECT id % 2 AS odd, count(*) AS n, minmax(best.i.psf_flux) AS m, NULL AS nothing, 'a,b' AS text"
@@ -36,12 +36,6 @@ def shell(tmp_path: Path) -> Shell:
     with Cache(str(tmp_path / ".cache" / "fscache")) as cache:
         deploy(cache, make(1000).table(), "sky", tmp_path / "files", shards=3)
     return shell
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as served:
-        yield served
 
 
 def test_a_table_is_for_people(shell: Shell) -> None:

@@ -34,11 +34,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(str(tmp_path))
-
-
-@pytest.fixture
 def cache(tmp_path: Path) -> Iterator[Cache]:
     with Cache(str(tmp_path / ".cache" / "fscache")) as made:
         yield made

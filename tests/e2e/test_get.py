@@ -28,12 +28,6 @@ MIB = 1 << 20
 
 
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as served:
-        yield served
-
-
-@pytest.fixture
 def make_cache(tmp_path: Path) -> Iterator[Callable[..., Cache]]:
     made = []
 

@@ -27,12 +27,6 @@ if TYPE_CHECKING:
 MIB = 1 << 20
 
 
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
 def run_node(code: str, *arguments: object, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Start a program on "another node"; it prints one line of JSON."""
     return subprocess.Popen(

@@ -24,26 +24,9 @@ NOBODY = "http://127.0.0.1:1"
 
 
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
-@pytest.fixture
-def secure() -> Iterator[Origin]:
-    with Origin(tls=True) as made:
-        yield made
-
-
-@pytest.fixture
 def proxy() -> Iterator[Proxy]:
     with Proxy(auth=LOGIN) as made:
         yield made
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(str(tmp_path))
 
 
 def content(path: str) -> bytes:

@@ -22,14 +22,8 @@ from tests.support.origin import Origin, Page, certificate, redirect
 from tests.support.servers import DEADLINE, Daemon, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
 
 
 # -- TLS --------------------------------------------------------------------------------------

@@ -15,17 +15,9 @@ from tests.support.catalogs import DAY, age, keep, keeper_of, objects_of, open_r
 from tests.support.processes import ALICE, in_child
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fscache.objects.store import Stored
     from fscache.records.listing import Row
     from fscache.records.root import Root
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, since the kernel's times are real."""
-    return open_root(str(tmp_path / "cache"))
 
 
 @pytest.fixture

@@ -37,12 +37,6 @@ if TYPE_CHECKING:
     from fscache.objects.store import Stored
 
 
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, since the kernel's times are real."""
-    return open_root(str(tmp_path / "cache"))
-
-
 def old(root: Root, number: int, *, days: float = 10, size: int = 1000) -> Stored:
     """Keep an object that was last asked for some days ago; the higher the number, the later."""
     stored = keep(root, b"%04d" % number + bytes(size - 4), f"https://host/{number}")

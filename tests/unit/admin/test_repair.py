@@ -34,12 +34,6 @@ BODIES = [b"body %d, " % number * 100 for number in range(7)]
 
 
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as opened:
-        yield opened
-
-
-@pytest.fixture
 def cache(tmp_path: Path) -> Iterator[Cache]:
     with Cache(tmp_path / "cache", config=load({"HOME": str(tmp_path)})) as opened:
         yield opened

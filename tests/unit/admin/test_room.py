@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 KIB = 1024
 
 
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, since the kernel's times are real."""
-    return open_root(str(tmp_path / "cache"))
-
-
 def limited(path: str, settings: str) -> Cache:
     """Open a cache with settings of its own."""
     file = f"{path}.toml"

@@ -23,16 +23,9 @@ from tests.support.wrecks import WEEKS_AGO, verify
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from fscache.admin.findings import Finding
     from fscache.objects.store import Stored
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, since the kernel's times are real."""
-    return open_root(str(tmp_path / "cache"))
 
 
 @pytest.fixture

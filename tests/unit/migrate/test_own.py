@@ -39,12 +39,6 @@ if TYPE_CHECKING:
 LARGE, BUFFER = b"large" * 20_000, b"buffer" * 10_000
 
 
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, with the default split."""
-    return open_root(str(tmp_path / "cache"))
-
-
 @pytest.fixture(params=["4+4+12", "2+18"])
 def source(tmp_path: Path, request: pytest.FixtureRequest) -> Root:
     """A root with one of everything."""

@@ -24,7 +24,6 @@ from tests.support.catalogs import (
     keep,
     keeper_of,
     objects_on_disk,
-    open_root,
 )
 from tests.support.listing import files, listing
 from tests.support.migrations import BODIES, COMMIT, hub_url, migrate, put, url_of
@@ -34,12 +33,6 @@ if TYPE_CHECKING:
 
     from fscache.migrate.item import Passed
     from fscache.records.root import Root
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, in the file system of the old stores."""
-    return open_root(str(tmp_path / "cache"))
 
 
 @pytest.fixture

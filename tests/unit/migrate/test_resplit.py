@@ -14,23 +14,15 @@ from fscache.migrate.resplit import Resplit
 from fscache.objects.layout import Split
 from fscache.records.root import Root
 from fscache.urls.index import URLIndex
-from tests.support.catalogs import assert_catalog_is_true, keep, keeper_of, open_root
+from tests.support.catalogs import assert_catalog_is_true, keep, keeper_of
 from tests.support.listing import files, listing
 from tests.support.wrecks import verify
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fscache.objects.store import Stored
 
 FLAT = Split(2, 18)
 DEEP = Split(4, 4, 12)
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, with the default split."""
-    return open_root(str(tmp_path / "cache"))
 
 
 @pytest.fixture

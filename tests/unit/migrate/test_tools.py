@@ -18,29 +18,15 @@ import pytest
 from fscache.migrate import huggingface, migration
 from fscache.migrate.readers import detect
 from fscache.urls.index import URLIndex
-from tests.support.catalogs import open_root
 from tests.support.migrations import COMMIT, git_sha1, migrate
 from tests.support.origin import Origin, Page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from fscache.records.root import Root
 
 BODIES = {"a.csv": b"one,two\n" * 1000, "b.bin": bytes(range(256)) * 300}
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as opened:
-        yield opened
-
-
-@pytest.fixture
-def live(tmp_path: Path) -> Root:
-    """A root on the real clock, in the file system of the old stores."""
-    return open_root(str(tmp_path / "cache"))
 
 
 def run(module: str, home: Path, code: str, *arguments: str) -> None:

@@ -13,23 +13,12 @@ from fscache import errors
 from fscache.remote.bundles import MOST
 from fscache.server.pulls import SMALL
 from tests.support.origin import Origin, Page
-from tests.support.servers import Serving, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path / "served") as made:
-        yield made
+    from tests.support.servers import Serving
 
 
 # -- progress ---------------------------------------------------------------------------------

@@ -16,24 +16,12 @@ from tests.support.origin import Origin, Page
 from tests.support.servers import Serving, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 FIXED = {
     *("root", "tiers", "offline", "group", "world_readable", "durability", "split"),
     *("tasks", "tasks_max_records", "tasks_max_size", "tasks_max_age"),
 }
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path / "root") as made:
-        yield made
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
 
 
 def reload(served: Serving, **given: Any) -> list[str]:

@@ -25,18 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Serving]:
-    with serving(tmp_path / "root") as made:
-        yield made
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
-
-
 class Answer:
     def __init__(self, response: http.client.HTTPResponse) -> None:
         self.status = response.status

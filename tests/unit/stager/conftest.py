@@ -11,7 +11,6 @@ from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import Transports, default_transports
 from stager.transports.base import Timeouts
-from tests.support.origin import Origin
 from tests.unit.stager.directory import DirectoryDestination
 
 if TYPE_CHECKING:
@@ -19,12 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUICK = RetryPolicy(attempts=3, base=0.01, cap=0.02)
-
-
-@pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as made:
-        yield made
 
 
 @pytest.fixture

@@ -52,12 +52,6 @@ def guarded() -> Iterator[Proxy]:
 
 
 @pytest.fixture
-def secure() -> Iterator[Origin]:
-    with Origin(tls=True) as made:
-        yield made
-
-
-@pytest.fixture
 def through(
     make_service: Callable[..., FetchService], make_transports: Callable[..., Transports]
 ) -> Callable[..., FetchService]:

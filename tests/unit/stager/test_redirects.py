@@ -37,12 +37,6 @@ def other() -> Iterator[Origin]:
         yield made
 
 
-@pytest.fixture
-def secure() -> Iterator[Origin]:
-    with Origin(tls=True) as made:
-        yield made
-
-
 def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 

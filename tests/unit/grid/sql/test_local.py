@@ -20,12 +20,6 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def origin() -> Iterator[Origin]:
-    with Origin() as server:
-        yield server
-
-
-@pytest.fixture
 def cache(tmp_path: pathlib.Path) -> Iterator[Cache]:
     made = Cache(tmp_path / "root")
     yield made
