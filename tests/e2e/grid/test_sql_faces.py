@@ -17,56 +17,34 @@ import pytest
 import fscache
 from fscache.cache import Cache
 from tests.support.catalogue import make
-from tests.support.commands import PROGRAM, Shell
 from tests.support.gridwork import until
 from tests.support.servers import DEADLINE, token_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.support.commands import Shell
 
 SKY = make(2000)
 COUNT = "SELECT id % 2 AS odd, count(*) AS n FROM sky GROUP BY odd ORDER BY odd"
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("faces")
-
-
-@pytest.fixture(scope="module")
-def shell(place: Path) -> Iterator[Shell]:
-    """A shell that knows a head with one worker, and a table."""
-    made = Shell(str(place))
-    assert made.run("workers", "init").code == 0
-    head = subprocess.Popen(
-        [PROGRAM, "workers", "head", "--host", "127.0.0.1", "--port", "0"],
-        env=made.environ,
-        stdout=subprocess.PIPE,
-        text=True,
+def shell(shell: Shell, place: Path) -> Shell:
+    """With one worker, and a table."""
+    assert shell.run("workers", "start", "--name", "w1", "--threads", "1").code == 0
+    until(
+        lambda: (
+            [w["state"] for w in shell.run("--json", "workers", "status", "w1").objects]
+            == ["working"]
+        ),
+        "the worker to join",
     )
-    assert head.stdout is not None
-    try:
-        made.environ["FSCACHE_GRID"] = head.stdout.readline().strip()
-        made.environ["FSCACHE_ROOT"] = str(place / "root")
-        assert made.run("workers", "start", "--name", "w1", "--threads", "1").code == 0
-        until(
-            lambda: (
-                [w["state"] for w in made.run("--json", "workers", "status", "w1").objects]
-                == ["working"]
-            ),
-            "the worker to join",
-        )
-        (place / "files").mkdir()
-        pq.write_table(SKY.table(), place / "files" / "all.parquet")
-        ran = made.run("tables", "deploy", str(place / "files"), "sky", "--shards", "4")
-        assert ran.code == 0, ran.err
-        yield made
-    finally:
-        made.run("workers", "stop")
-        head.terminate()
-        head.stdout.close()
-        assert head.wait(DEADLINE) == 0
+    (place / "files").mkdir()
+    pq.write_table(SKY.table(), place / "files" / "all.parquet")
+    ran = shell.run("tables", "deploy", str(place / "files"), "sky", "--shards", "4")
+    assert ran.code == 0, ran.err
+    return shell
 
 
 def test_the_command_line_asks_the_grid(shell: Shell) -> None:

@@ -3,45 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.support.commands import PROGRAM, Shell
+from tests.support.commands import Shell
 from tests.support.gridwork import is_running, make_source, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("workers")
-
-
-@pytest.fixture(scope="module")
-def shell(place: Path) -> Iterator[Shell]:
-    """A shell that knows a head, which runs in the foreground as under systemd."""
-    made = Shell(str(place))
-    assert made.run("workers", "init").code == 0
-    head = subprocess.Popen(
-        [PROGRAM, "workers", "head", "--host", "127.0.0.1", "--port", "0"],
-        env=made.environ,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert head.stdout is not None
-    address = head.stdout.readline().strip()
-    assert address.startswith("tls://127.0.0.1:")
-    made.environ["FSCACHE_GRID"] = address
-    made.environ["FSCACHE_ROOT"] = str(place / "root")
-    yield made
-    made.run("workers", "stop")
-    head.terminate()
-    head.stdout.close()
-    assert head.wait(20) == 0
 
 
 def status(shell: Shell, name: str = "w1") -> list[dict[str, Any]]:
