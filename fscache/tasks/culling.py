@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fscache.tasks.cull import Candidate, choose, excess
-from fscache.tasks.index import SUBMITTED
+from fscache.tasks.living import SUBMITTED
 from fscache.tasks.model import BUFFERS, INTS, NULL
 
 TYPE_CHECKING = False

@@ -2,7 +2,8 @@
 
 100,000 records of three frames take about 40 MB. The index is derived from the frames alone, and takes
 them in any order: what two processes wrote at the same time is put in the order of its stamps (see
-`fscache.tasks.order`). How it lies in memory is told in `fscache.tasks.rows`.
+`fscache.tasks.order`). How it lies in memory is told in `fscache.tasks.rows`, how records leave it in
+`fscache.tasks.living`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,14 @@ from __future__ import annotations
 from fscache.tasks import frames
 from fscache.tasks.fragments import OFFSET_BITS, Fragments
 from fscache.tasks.frames import POSITIONS
+from fscache.tasks.living import COMPLETED, SUBMITTED, Living
 from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL
 from fscache.tasks.order import Limbo, in_force
-from fscache.tasks.rows import Rows
-from fscache.tasks.timeline import Timeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from typing import Any
 
     from fscache.tasks.frames import Frame
@@ -26,15 +26,13 @@ if TYPE_CHECKING:
     Load = Callable[[int, int], Frame | None]
     Seen = tuple[Frame, int, int, int]
 
-SUBMITTED, COMPLETED = INTS.index("submitted"), INTS.index("completed")
-_FIRST_SIZE = INTS.index(BUFFERS[0])
 _MAX_DEPTH = 0xFFFF
 _WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
 OTHER_FIELDS = 1 << 31
 """The bit for keys that are not in FIELDS."""
 
 
-class Index(Rows):
+class Index(Living):
     """All records of one database."""
 
     def __init__(self, load: Load, bury: Callable[[int, int], None]) -> None:
@@ -49,13 +47,9 @@ class Index(Rows):
         super().__init__()
         self._load = load
         self.fragments = Fragments(bury)
-        self.unreaped: list[int] = []
         self._unnaming: dict[int, str] = {}
-        self.pending: set[int] = set()
-        self.timeline = Timeline(self.numbers[SUBMITTED])
         self.references: dict[bytes, int] = {}
         self.extras: set[str] = set()
-        self.size = 0
         self.newest_stamp = 0
         self._newest_added = NULL
         self.limbo = Limbo(bury)
@@ -86,41 +80,23 @@ class Index(Rows):
         else:
             self._merge(row, (frame, where, meta, blob))
 
-    def drop(self, ids: Iterable[str], stamp: int, *, own: bool = False) -> None:
-        """Drop the records of `ids` that were added before `stamp`.
-
-        Args:
-            ids: Of the records.
-            stamp: Of the drop.
-            own: This process has dropped them, and tells others which objects they named.
-        """
+    def drop(self, ids: Iterable[str], stamp: int) -> None:
+        """Drop the records of `ids`, each given once, that were added before `stamp`: others did so."""
         known, added = self.rows, self.added
-        if own:
-            rows = [known.pop(msg_id) for msg_id in ids]
-        else:
-            rows = [
-                known.pop(msg_id)
-                for msg_id in ids
-                if (row := known.get(msg_id)) is not None and added[row] < stamp
-            ]
-        names, submitted = self.ids, self.numbers[SUBMITTED]
-        if own and any(self.referring):
+        self.vacate(
+            [row for msg_id in ids if (row := known.get(msg_id)) is not None and added[row] < stamp]
+        )
+        self.newest_stamp = max(self.newest_stamp, stamp)
+
+    def drop_rows(self, rows: Sequence[int], stamp: int) -> None:
+        """Drop records, each given once, and remember to tell others which objects they named."""
+        if 1 in self.referring:
+            names = self.ids
             for row in rows:
                 if self.referring[row]:
                     self._unnaming[row] = names[row] or ""
-        # 100,000 may be dropped at once: these take half as long as one loop that does it all.
-        size = 0
-        for column in (self.numbers[_FIRST_SIZE], self.numbers[_FIRST_SIZE + 1]):
-            size += sum([bytes_ for bytes_ in map(column.__getitem__, rows) if bytes_ > 0])
-        timed = len(rows) - list(map(submitted.__getitem__, rows)).count(NULL)
-        for row in rows:
-            names[row] = None
-            submitted[row] = NULL
+        self.vacate(rows)
         self.newest_stamp = max(self.newest_stamp, stamp)
-        self.size -= size
-        self.timeline.forget(timed)
-        self.pending.difference_update(rows)
-        self.unreaped += rows
 
     @property
     def owes(self) -> bool:
@@ -134,6 +110,7 @@ class Index(Rows):
             The objects that those of them named that this process has dropped, each with the id.
         """
         unnamed: list[tuple[str, bytes]] = []
+        del self.litter[-2 * limit :]
         for _ in range(min(limit, len(self.unreaped))):
             row = self.unreaped.pop()
             msg_id = self._unnaming.pop(row, None)
@@ -178,13 +155,7 @@ class Index(Rows):
         self.newest_stamp = header["newest"]
         self._newest_added = max(self.added, default=NULL)
         self.limbo.restore(header["dropped"])
-        completed = self.numbers[COMPLETED]
-        self.pending = {row for row in self.rows.values() if completed[row] == NULL}
-        self.timeline = Timeline(self.numbers[SUBMITTED])
-        self.timeline.rebuild()
-        free = set(self.free)
-        if len(free) + len(self.rows) < self.top:
-            self.unreaped = [row for row in range(self.top) if ids[row] is None and row not in free]
+        self.revive()
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -221,7 +192,7 @@ class Index(Rows):
             for position, value in zip(POSITIONS[number_mask], numbers, strict=True):
                 if position in _WATCHED:
                     if columns[position][row] != value:
-                        self._set_number(row, position, value)
+                        self.set_number(row, position, value)
                 else:
                     columns[position][row] = value
         if text_mask:
@@ -232,27 +203,11 @@ class Index(Rows):
             for reference in frame.references:
                 self.references[reference] = self.references.get(reference, 0) + 1
 
-    def _set_number(self, row: int, position: int, value: int) -> None:
-        column = self.numbers[position]
-        old = column[row]
-        if value == old:
-            return
-        column[row] = value
-        if position == SUBMITTED:
-            self.timeline.change(row, old)
-        elif position == COMPLETED:
-            if value == NULL:
-                self.pending.add(row)
-            else:
-                self.pending.discard(row)
-        elif position >= _FIRST_SIZE:
-            self.size += max(value, 0) - max(old, 0)
-
     def _clear(self, row: int, number_mask: int) -> None:
         """Set all of a row to None; but not the numbers of a mask, which are about to be set."""
         for position in range(len(INTS)):
             if not number_mask >> position & 1:
-                self._set_number(row, position, NULL)
+                self.set_number(row, position, NULL)
         for texts in self.texts:
             texts.assign(row, None)
         self.present[row] = self.depth[row] = self.referring[row] = 0

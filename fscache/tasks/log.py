@@ -78,6 +78,11 @@ class FileLog(Segments):
         self._close_own()
 
     @property
+    def own_name(self) -> str | None:
+        """The name of the segment that this process writes to, None where it has none."""
+        return None if self._own is None else self._own.name
+
+    @property
     def has_written(self) -> bool:
         """Whether this process has appended anything."""
         return self._own is not None

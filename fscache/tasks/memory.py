@@ -60,6 +60,11 @@ class MemoryLog:
         """Return nothing: nothing is lost."""
         return set()
 
+    @property
+    def own_name(self) -> str | None:
+        """The name of the segment that this process writes to: there are none."""
+        return None
+
     def is_own(self, number: int) -> bool:  # noqa: ARG002 - as FileLog's
         """Whether this process writes to a segment: no other does."""
         return True

@@ -32,9 +32,7 @@ class Limbo:
 
     def remember_drop(self, ids: Iterable[str], stamp: int) -> None:
         """Note a drop that others made: what they dropped may be read only after it."""
-        young = self._dropped[0]
-        for msg_id in ids:
-            young[msg_id] = stamp
+        self._dropped[0].update(dict.fromkeys(ids, stamp))
 
     def is_dropped(self, msg_id: str, stamp: int) -> bool:
         """Whether a frame of this stamp came before a drop of its record."""

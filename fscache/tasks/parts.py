@@ -38,6 +38,10 @@ class Log(Protocol):
     def lost(self) -> set[int]:
         """Return the segments with live bytes that have gone; for the caller to empty."""
 
+    @property
+    def own_name(self) -> str | None:
+        """The name of the segment that this process writes to, None where it has none."""
+
     def is_own(self, number: int) -> bool:
         """Whether this process writes to a segment."""
 

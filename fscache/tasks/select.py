@@ -7,8 +7,11 @@ that are left.
 
 from __future__ import annotations
 
+from itertools import filterfalse
+
 from fscache.tasks.columns import ELSEWHERE_CODE
-from fscache.tasks.index import COMPLETED, OTHER_FIELDS
+from fscache.tasks.index import OTHER_FIELDS
+from fscache.tasks.living import COMPLETED
 from fscache.tasks.match import Branch, Query, Test
 from fscache.tasks.model import DATES, FIELDS, INTS, NULL, TEXTS
 
@@ -105,8 +108,8 @@ def _by_column(index: Index, rows: Sequence[int], test: Test, load: Load) -> Seq
         position = INTS.index(test.field)
         column = index.numbers[position]
         if position == COMPLETED and test.present is not None:
-            pending = index.pending
-            return [row for row in rows if (row not in pending) is test.present]
+            keep = filterfalse if test.present else filter
+            return list(keep(index.pending.__contains__, rows))
         if test.low is not None:
             return [row for row in rows if column[row] >= test.low]
         if test.upper is not None:

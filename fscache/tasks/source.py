@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fscache.records.piecework import Share
     from fscache.records.root import Root
 
 
@@ -49,6 +50,10 @@ class TaskSource:
                     )
         finally:
             core.log.close()
+
+    def share(self, block: int) -> Share | None:  # noqa: ARG002 - the protocol's
+        """Return None: they lie in one log."""
+        return None
 
     def look(self, name: str) -> Named | None:
         """Return the naming `<msg_id>/<address>` if the record has it now."""

@@ -14,7 +14,7 @@ from fscache.tasks.model import NULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MIN_STALE = 1024
 
@@ -56,12 +56,11 @@ class Timeline:
             return True
         return False
 
-    def rebuild(self) -> None:
-        """Make the order anew from the column."""
+    def rebuild(self, known: Iterable[int] | None = None) -> None:
+        """Make the order anew from the column; `known` rows at most have an instant."""
         truth = self._truth
-        rows = sorted(
-            (row for row, instant in enumerate(truth) if instant != NULL), key=truth.__getitem__
-        )
+        among = range(len(truth)) if known is None else sorted(known)
+        rows = sorted((row for row in among if truth[row] != NULL), key=truth.__getitem__)
         self._rows = array("I", rows)
         self._instants = array("q", map(truth.__getitem__, rows))
         self._newest = self._instants[-1] if rows else NULL

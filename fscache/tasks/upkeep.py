@@ -141,6 +141,8 @@ class Upkeep:
             self._snapshot_was_last = True
             return self._snapshot()
         self._snapshot_was_last = False
+        if self._core.index.unreaped:
+            return None  # more becomes dead at every step, and drops would have to be said again
         return self._compact() if self._victims() else None
 
     def _snapshot_due(self) -> bool:
@@ -173,7 +175,8 @@ class Upkeep:
             found = []
         if len(small) > MANY_SMALL:
             found += [each for each in small if log.is_abandoned(each)]
-        return found
+        # Drops last: with the other segments gone that they tell of, most need not be said again.
+        return sorted(found, key=lambda each: each.drops)
 
     def _compact(self, *, everything: bool = False) -> Iterator[None]:
         root = self._log.root
