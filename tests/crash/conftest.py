@@ -14,6 +14,7 @@ import pytest
 from fscache.objects.digest import digest_of
 from fscache.records.entryfile import decode
 from fscache.records.root import Root
+from fscache.records.rootformat import DIRECTORIES
 from fscache.urls.index import URLIndex
 from fscache.urls.partials import SWEEP_AGE, Partials
 from tests.support.listing import files
@@ -23,18 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-TOP = {
-    "objects",
-    "urls",
-    "kv",
-    "tasks",
-    "journal",
-    "pins",
-    "locks",
-    "partial",
-    "quarantine",
-    "spool",
-}
+KNOWN = {*DIRECTORIES, "spool", "FORMAT", "CACHEDIR.TAG"}
+"""What may lie in a root here; a catalog is made by none of these tests."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -73,9 +64,7 @@ def faults(path: str, *, modes: tuple[int, ...] = (0o444, 0o440)) -> list[str]:
     if not os.path.isdir(path):
         return []
     found = [f"{name} in quarantine" for name in files(f"{path}/quarantine")]
-    found += [
-        f"{name} in the root" for name in set(os.listdir(path)) - TOP - {"FORMAT", "CACHEDIR.TAG"}
-    ]
+    found += [f"{name} in the root" for name in set(os.listdir(path)) - KNOWN]
     for name in files(f"{path}/objects"):
         file = f"{path}/objects/{name}"
         if digest_of(read(file))[:20] != name.replace("/", "").partition("-")[0]:
