@@ -52,6 +52,23 @@ def branches(top: str) -> Iterator[Iterable[os.DirEntry[str]]]:
         yield here
 
 
+def pieces(top: str, at_once: int) -> list[list[str]]:
+    """Return the names in `top`, in order, cut so that each piece has some `at_once` files below it.
+
+    How many files there are is guessed from the first of the directories.
+    """
+    try:
+        names = sorted(os.listdir(top))
+    except FileNotFoundError:
+        return []
+    try:
+        each = len(os.listdir(f"{top}/{names[0]}"))
+    except (OSError, IndexError):
+        each = 1
+    size = max(1, at_once // max(1, each))
+    return [names[start : start + size] for start in range(0, len(names), size)]
+
+
 def remove_empty(path: str, top: str) -> None:
     """Remove the directory `path` and those above it, below `top`, as far as they are empty."""
     while path != top and path.startswith(top):

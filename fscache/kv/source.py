@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fscache.records.piecework import Share
     from fscache.records.root import Root
 
 
@@ -41,6 +42,10 @@ class KVSource:
                 named = _named(store, name, payload, stored)
                 if named is not None:
                     yield named
+
+    def share(self, block: int) -> Share | None:  # noqa: ARG002 - the protocol's
+        """Return None: one store is read after another."""
+        return None
 
     def look(self, name: str) -> Named | None:
         """Return the entry of `<store>/<key>` as it is now."""

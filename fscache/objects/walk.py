@@ -12,6 +12,7 @@ import stat
 from operator import attrgetter
 
 from fscache.fs.ahead import ahead
+from fscache.fs.walk import pieces
 from fscache.objects.layout import is_hex
 
 TYPE_CHECKING = False
@@ -57,20 +58,15 @@ class Walk:
 
     def objects(self, progress: Callable[[int, int], None] | None = None) -> Iterator[list[Found]]:
         """Yield every object, in batches, in the order of addresses."""
-        pieces = self.pieces()
-        for done, batch in enumerate(ahead(self.piece, pieces)):
+        parts = self.pieces()
+        for done, batch in enumerate(ahead(self.piece, parts)):
             if progress:
-                progress(done + 1, len(pieces))
+                progress(done + 1, len(parts))
             yield batch
 
     def pieces(self) -> list[list[str]]:
         """Return the names at the top, in order, cut into what `piece` is to read at a time."""
-        try:
-            names = sorted(os.listdir(self._top))
-        except FileNotFoundError:
-            return []
-        size = max(1, _AT_ONCE // self._count(names[:1]))
-        return [names[start : start + size] for start in range(0, len(names), size)]
+        return pieces(self._top, _AT_ONCE)
 
     def piece(self, names: list[str]) -> list[Found]:
         """Return the objects below these names at the top, in the order of addresses."""
@@ -78,13 +74,6 @@ class Walk:
         self._below(self._top, names, "", 0, found)
         found.sort(key=attrgetter("address"))
         return found
-
-    def _count(self, names: list[str]) -> int:
-        """Return how many names are in the first of these directories, as an estimate; at least 1."""
-        try:
-            return len(os.listdir(f"{self._top}/{names[0]}")) or 1
-        except (OSError, IndexError):
-            return 1
 
     # Into one list, not out of nested generators: those took a quarter of the time.
     def _below(

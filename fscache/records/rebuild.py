@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 from itertools import islice
 
-from fscache.records import schema
+from fscache.records import objectrows, schema
 from fscache.records.fold import Folder, fold, write_positions
 from fscache.records.journal import COMPLETE
-from fscache.records.objectrows import ObjectRows
+from fscache.records.piecework import Shared
 from fscache.records.rows import NEW_ENTRY, NEW_OBJECT, block_size, entry_row
 from fscache.records.segments import ends, journal_id
 
@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from fscache.records.piecework import Rows, Share
     from fscache.records.root import Root
     from fscache.records.sources import Named, Source
 
@@ -69,9 +70,7 @@ def rebuild(
     show = progress or _show_nothing
     db = schema.create(target)
     try:
-        with ObjectRows(root) as objects:
-            _read_all(db, sources, objects, block, show)
-            survey.strays = objects.strays
+        _read_all(db, sources, objectrows.share(root, survey.strays), block, show)
         show("index", 0, 1)
         if old is not None:
             _carry_over(db, old, root.now(), survey)
@@ -101,26 +100,32 @@ def begin_journal(root: Root) -> None:
     )
 
 
-_STEP = (
-    100  # entries between two looks at what the helper has, and two words about how many there are
-)
+_STEP = 100  # entries between two looks at what the helper has, and two words about the progress
 
 
 def _read_all(
     db: schema.Connection,
     sources: Mapping[str, Source],
-    objects: ObjectRows,
+    objects: Share,
     block: int,
     show: Progress,
 ) -> None:
-    """Fill the tables. The entries first: a helper reads the objects meanwhile."""
+    """Fill the tables."""
+    shares = {kind: source.share(block) for kind, source in sources.items()}
+
+    def write(some: Iterator[tuple[Share, Rows]]) -> None:
+        for share, rows in some:
+            db.executemany(NEW_OBJECT if share is objects else NEW_ENTRY, rows)
+
     db.execute("BEGIN")
-    for kind, source in sources.items():
-        named = _counted(source.scan(), kind, show)
-        while some := list(islice(named, _STEP)):
-            db.executemany(NEW_ENTRY, (entry_row(kind, each, block) for each in some))
-            db.executemany(NEW_OBJECT, objects.ready())
-    db.executemany(NEW_OBJECT, objects.rest(show))
+    with Shared([*filter(None, shares.values()), objects]) as shared:
+        # What nobody shares comes first: a helper is at the rest meanwhile.
+        for kind in (kind for kind, share in shares.items() if share is None):
+            named = _counted(sources[kind].scan(), kind, show)
+            while some := list(islice(named, _STEP)):
+                db.executemany(NEW_ENTRY, (entry_row(kind, each, block) for each in some))
+                write(shared.ready())
+        write(shared.rest(show))
     db.execute("COMMIT")
 
 

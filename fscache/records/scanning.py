@@ -39,7 +39,7 @@ def scan(
     def read(branch: Iterable[os.DirEntry[str]]) -> list[Scanned]:
         found = []
         for item in branch:
-            entry = _quick(item.path, head, path_of) or load(item.path)
+            entry = read_plain(item.path, head, path_of) or load(item.path)
             if entry is not None:
                 found.append((*entry, item))
         return found
@@ -48,8 +48,10 @@ def scan(
         yield from some
 
 
-def _quick(path: str, head: bytes, path_of: Callable[[bytes], str]) -> tuple[bytes, bytes] | None:
-    """Return name and payload of a file that is as it should be; None says nothing."""
+def read_plain(
+    path: str, head: bytes, path_of: Callable[[bytes], str]
+) -> tuple[bytes, bytes] | None:
+    """Return name and payload of a file that is as it nearly always is; None says nothing of it."""
     try:
         fd = os.open(path, READ)
     except OSError:

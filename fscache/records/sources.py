@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Protocol
 
+    from fscache.records.piecework import Share
+
     class Source(Protocol):
         """One kind of entries of one root."""
 
@@ -20,6 +22,12 @@ if TYPE_CHECKING:
 
         def scan(self) -> Iterator[Named]:
             """Yield every entry, in no particular order; what cannot be read is passed over."""
+
+        def share(self, block: int) -> Share | None:
+            """Return how a new catalog reads them in pieces, None if only by `scan`.
+
+            `block` is the bytes of a block of the file system.
+            """
 
         def look(self, name: str) -> Named | None:
             """Return the entry of this name as it is on disk now."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fscache.fs.walk import branches, files, remove_empty
+from fscache.fs.walk import branches, files, pieces, remove_empty
 from tests.support.processes import ALICE, in_child
 
 if TYPE_CHECKING:
@@ -88,3 +88,19 @@ def test_empty_directories_are_removed_up_to_the_top(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "top") == []
     remove_empty(str(tmp_path / "top"), str(tmp_path / "top"))
     assert (tmp_path / "top").is_dir()
+
+
+def test_pieces_are_of_so_many_files(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"{number}").mkdir()
+        for file in range(3):
+            (tmp_path / f"{number}" / f"{file}").touch()
+    found = [
+        [str(number) for number in range(start, min(start + 2, 10))] for start in (0, 2, 4, 6, 8)
+    ]
+    assert pieces(str(tmp_path), 7) == found
+    assert pieces(str(tmp_path), 1) == [[str(number)] for number in range(10)]
+    assert pieces(str(tmp_path / "0"), 100) == [["0", "1", "2"]]  # files
+    assert pieces(str(tmp_path / "nowhere"), 7) == []
+    (tmp_path / "empty").mkdir()
+    assert pieces(str(tmp_path / "empty"), 7) == []
