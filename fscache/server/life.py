@@ -15,7 +15,8 @@ from fscache.server import notify
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fscache.config import Config, SystemdVariables
+    from fscache.config import Config
+    from fscache.config.systemd import SystemdVariables
     from fscache.server.service import Server
 
 _log = logging.getLogger("fscache.server")

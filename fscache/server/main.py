@@ -8,7 +8,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from fscache import __version__, config
+from fscache import __version__
+from fscache.config.systemd import SystemdVariables
 from fscache.errors import FscacheError
 from fscache.server import life, notify
 from fscache.server.limits import Limits
@@ -40,7 +41,7 @@ def run(
         stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s"
     )
     life.hold_signals()
-    variables = config.SystemdVariables()
+    variables = SystemdVariables()
     try:
         settled = _config(options)
         server = Server(

@@ -10,7 +10,7 @@ import socket
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fscache.config import SystemdVariables
+    from fscache.config.systemd import SystemdVariables
 
 _FIRST_FD = 3
 

@@ -2,7 +2,7 @@ import os
 import socket
 from pathlib import Path
 
-from fscache.config import SystemdVariables
+from fscache.config.systemd import SystemdVariables
 from fscache.server import notify
 from fscache.server.life import answers
 from tests.support.servers import serving
