@@ -283,7 +283,7 @@ def test_without_a_config_file_nothing_is_imported_for_one() -> None:
         load({"HOME": "/nowhere"})
         sys.exit("tomllib" in sys.modules or "dataclasses" in sys.modules)
     """
-    subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-S", "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
 def test_the_module_still_is_a_module() -> None:
