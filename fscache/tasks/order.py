@@ -52,7 +52,8 @@ class Limbo:
     @property
     def has_orphans(self) -> bool:
         """Whether any update waits."""
-        return any(self._orphans)
+        young, old = self._orphans
+        return bool(young or old)
 
     def turn(self, now: int) -> None:
         """Forget what is old; `now` in microseconds."""

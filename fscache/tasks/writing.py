@@ -147,14 +147,14 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
         json = _shorten(msg_id, body, keeper, references)
     values_ = [numbers[position] for position in POSITIONS[number_mask]] if numbers else ()
     words = [texts[position] for position in POSITIONS[text_mask]] if texts else ()
+    blob = b"".join(blobs) if blobs else b""
     # As `Frame(…)`, which takes four times as long: it is a function of 13 arguments.
-    return _new(
-        Frame,
-        (
-            *(kind, stamp, msg_id, fields, nulls, number_mask, values_, text_mask, words),
-            *(references, json, b"".join(blobs) if blobs else b"", added),
-        ),
-    )
+    # fmt: off
+    return _new(Frame, (
+        kind, stamp, msg_id, fields, nulls, number_mask, values_, text_mask, words,
+        references, json, blob, added,
+    ))
+    # fmt: on
 
 
 def _place(
