@@ -2,6 +2,10 @@
 
 Without a query, a filter or a limit those of the configuration apply (`tasks_max_records`,
 `tasks_max_size`, `tasks_max_age`), as they do by themselves when a task is added.
+
+`--dry-run` counts what `--query` and `--filter` match at this moment. It does not foresee what a limit
+would take, which goes by ages and sizes, nor how much room on the disk comes back, which depends on what
+else names the same buffers; and it says so.
 """
 
 from __future__ import annotations
@@ -36,7 +40,11 @@ def configure(parser: ArgumentParser) -> None:
         action="store_true",
         help="also tasks that have not completed: for those that nobody runs any more",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say how many; drop nothing")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="count what --query and --filter match now; drop nothing",
+    )
 
 
 def execute(session: Session, arguments: Namespace) -> int:
@@ -51,23 +59,30 @@ def execute(session: Session, arguments: Namespace) -> int:
     if arguments.pending and (limited or not asked):
         raise UsageError("fscache tasks purge", "--pending needs --query or --filter alone")
     if arguments.dry_run and limited:
-        raise UsageError("fscache tasks purge", "--dry-run tells of --query and --filter only")
+        why = "counts what --query and --filter match; it cannot foresee what a limit takes"
+        raise UsageError("fscache tasks purge", f"--dry-run {why}")
     if not asked and not limited:
         limits = {
             "records": config.tasks_max_records,
             "size": config.tasks_max_size,
             "age": config.tasks_max_age,
         }
-        if arguments.dry_run or all(each is None for each in limits.values()):
-            keeping.note(
-                "nothing to do: no --query, --filter, --max-records or --max-size"
-                + ("" if arguments.dry_run else ", and no limit configured")
-            )
+        configured = any(each is not None for each in limits.values())
+        if arguments.dry_run and configured:
+            why = "cannot foresee what the configured limits take; give --query or --filter"
+            keeping.note(f"--dry-run {why}")
+            return 0
+        if not configured:
+            why = "no --query, --filter, --max-records or --max-size, and no limit configured"
+            keeping.note(f"nothing to do: {why}")
             return 0
     query = tasks.query_of(arguments)
     if arguments.dry_run:
         completed = {} if arguments.pending else {"completed": {"$ne": None}}
         count = database.count({"$and": [query, completed]})
+        keeping.note(
+            "as of now: what completes meanwhile goes, too; the room it frees is not foreseen"
+        )
     elif arguments.pending:
         count = database.drop_matching_records(query)
         database.purge(query)  # nothing is left of it but the room on the disk

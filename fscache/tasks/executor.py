@@ -13,7 +13,6 @@ Not promised: that a task whose process ends is run by another; it stays pending
 from __future__ import annotations
 
 import os
-import pwd
 import threading
 import uuid
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -28,6 +27,7 @@ from fscache.errors import (
 )
 from fscache.tasks.model import to_datetime
 from fscache.tasks.outcome import failure, outcome_of, pickled, unpickle
+from fscache.tasks.request import content_of, need_text, request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,13 +84,9 @@ class Executor:
     def submit(self, call: Call, needs: Iterable[Need], label: str | None) -> Task:
         """Record a task, and run it when its needs are met."""
         self._begin()
-        function, _, _ = call
         buffer = pickled(call)
         wanted = list(needs)
-        content: Record = {
-            "function": _name_of(function),
-            "needs": [_text(each) for each in wanted],
-        }
+        content = content_of(call[0], wanted)
         return self._enter(call, content, [] if buffer is None else [buffer], wanted, label)
 
     def resubmit(self, msg_id: str, *, trust: bool) -> Task:
@@ -161,28 +157,15 @@ class Executor:
         label: str | None,
     ) -> Task:
         task = Task(str(uuid.uuid4()))
-        now = self._date()
-        self._database.add_record(
+        record = request(
             task.msg_id,
-            {
-                "header": {
-                    "msg_id": task.msg_id,
-                    "msg_type": "apply_request",
-                    "username": _user(),
-                    "session": self.session,
-                    "date": now,
-                },
-                "metadata": {"label": label},
-                "content": content,
-                "buffers": buffers,
-                "submitted": now,
-                "client_uuid": self.session,
-                "queue": "task",
-                "label": label,
-                "stdout": "",
-                "stderr": "",
-            },
+            self.session,
+            now=self._date(),
+            content=content,
+            buffers=buffers,
+            label=label,
         )
+        self._database.add_record(task.msg_id, record)
         with self._lock:
             self._tasks[task.msg_id] = task
         self._when_met(task, call, needs)
@@ -212,7 +195,7 @@ class Executor:
                 left = -1 if bad else left - 1
                 last = left == 0
             if bad:
-                error = NeedFailedError(_text(need), str(cause or "cancelled"))
+                error = NeedFailedError(need_text(need), str(cause or "cancelled"))
                 error.__cause__ = cause
                 self._fail(task, error)
             elif last:
@@ -289,21 +272,3 @@ class Executor:
 
     def _date(self) -> Any:
         return to_datetime(int(self._now() * 1e6))
-
-
-def _name_of(function: object) -> str:
-    module = getattr(function, "__module__", None)
-    name = getattr(function, "__qualname__", None)
-    return f"{module}:{name}" if module and name else repr(function)
-
-
-def _text(need: Need) -> str:
-    return need if isinstance(need, str) else repr(need)
-
-
-def _user() -> str:
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    return f"{name}@{os.uname().nodename}"

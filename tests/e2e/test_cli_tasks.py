@@ -171,6 +171,7 @@ def test_what_is_wrong_with_a_question_is_2_and_says_what(
 def test_purge_takes_what_it_is_told_and_nothing_pending(shell: Shell, tasks: Tasks) -> None:
     plan = shell.run("tasks", "purge", "--dry-run", "--filter", "state=failed", "--json")
     assert plan.objects == [{"dry_run": True, "tasks": 2}]
+    assert "the room it frees is not foreseen" in plan.err
     assert len(tasks) == 10
     done = shell.run("tasks", "purge", "--filter", "state=failed", "--json")
     assert done.objects == [{"dry_run": False, "tasks": 2}]
@@ -193,6 +194,9 @@ def test_purge_without_a_word_keeps_the_configured_limits(
     assert (done.code, done.out) == (0, b"")
     assert "no limit configured" in done.err
     (tmp_path / "config.toml").write_text("tasks_max_records = 4\n")
+    plan = shell.run("tasks", "purge", "--dry-run", FSCACHE_CONFIG=str(tmp_path / "config.toml"))
+    assert "cannot foresee what the configured limits take" in plan.err
+    assert (plan.out, len(tasks)) == (b"", 10)
     done = shell.run("tasks", "purge", FSCACHE_CONFIG=str(tmp_path / "config.toml"))
     assert done.out == b"4 tasks dropped\n"
     assert tasks.get_history() == ids(4, 5, 6, 7, 8, 9)
