@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from fscache.fs.atomic import Modes
 
 
+# A purge removes empty directories, perhaps the parent just made. But there are places where a directory
+# is and none can be made in it (/proc, a mount point whose server has gone), so not for ever.
+_TRIES = 10
+
+
 class Directories:
     """Makes the directories of one root."""
 
@@ -50,17 +55,18 @@ class Directories:
 
     def make_directories(self, path: str) -> None:
         """Make `path` and what is missing above it; others may be doing the same."""
-        try:
-            self._make_directory(path)
-        except FileExistsError:
-            pass
-        except FileNotFoundError:
-            parent = parent_of(path)
-            if parent == path or (self.landmark and parent_of(self.landmark) in {path, parent}):
-                raise
-            self.make_directories(parent)
-            self.make_directories(path)
-            return
+        for left in reversed(range(_TRIES)):
+            try:
+                self._make_directory(path)
+                break
+            except FileExistsError:
+                break
+            except FileNotFoundError:
+                parent = parent_of(path)
+                at_landmark = self.landmark and parent_of(self.landmark) in {path, parent}
+                if not left or parent == path or at_landmark:
+                    raise
+                self.make_directories(parent)
         if self.durable:  # also where it is there: who made it may not have got so far
             sync_directory(parent_of(path))
 

@@ -322,6 +322,40 @@ def test_a_durable_removal_is_synced(tmp_path: Path, synced: list[str]) -> None:
 # -- directories, small things ----------------------------------------------------------------
 
 
+@pytest.mark.parametrize("path", ["/proc/x", "/proc/x/a/b", "/x"])
+def test_where_no_directory_can_be_made_it_is_not_tried_for_ever(
+    writer: atomic.Writer, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    mkdir = os.mkdir
+
+    def refuse(path: str) -> None:
+        if path == "/x":  # as a root directory whose server has gone
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        mkdir(path)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(FileNotFoundError):
+        writer.make_directories(path)
+
+
+def test_a_parent_that_a_purge_removes_is_made_again(
+    writer: atomic.Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mkdir = os.mkdir
+    removed = []
+
+    def purged(path: str) -> None:
+        mkdir(path)
+        if path == str(tmp_path / "a") and len(removed) < 3:
+            os.rmdir(path)
+            removed.append(path)
+
+    monkeypatch.setattr(os, "mkdir", purged)
+    writer.make_directories(str(tmp_path / "a" / "b"))
+    assert (tmp_path / "a" / "b").is_dir()
+    assert len(removed) == 3
+
+
 def test_directories_are_made_by_many_at_once(writer: atomic.Writer, tmp_path: Path) -> None:
     start = threading.Barrier(8)
     errors: list[BaseException] = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fscache.cache import Cache
 from fscache.errors import (
     FormatError,
     NotACacheError,
@@ -267,6 +268,17 @@ def test_a_file_is_no_root(root_path: str, clock: Clock) -> None:
     for path in (root_path, f"{root_path}/below"):
         with pytest.raises(NotACacheError, match="not a directory"):
             Root(path, now=clock)
+
+
+def test_where_no_directory_can_be_made_is_a_typed_error() -> None:
+    with Cache("/proc/nothing") as cache:
+        for ask in (
+            lambda: cache.put(b"bytes"),
+            lambda: cache.kv.put("key", "value"),
+            lambda: cache.get("http://localhost:1/"),
+        ):
+            with pytest.raises(StoreError, match="No such file or directory"):
+                ask()
 
 
 def test_a_format_that_is_a_directory_is_a_typed_error(root: Root, clock: Clock) -> None:
