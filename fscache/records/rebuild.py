@@ -14,7 +14,7 @@ from fscache.records import objectrows, schema
 from fscache.records.fold import Folder, fold, write_positions
 from fscache.records.journal import COMPLETE
 from fscache.records.piecework import Shared
-from fscache.records.rows import NEW_ENTRY, NEW_OBJECT, block_size, entry_row
+from fscache.records.rows import NEW_ENTRY, NEW_OBJECT, add_new, block_size, entry_row
 from fscache.records.segments import ends, journal_id
 
 TYPE_CHECKING = False
@@ -115,7 +115,7 @@ def _read_all(
 
     def write(some: Iterator[tuple[Share, Rows]]) -> None:
         for share, rows in some:
-            db.executemany(NEW_OBJECT if share is objects else NEW_ENTRY, rows)
+            add_new(db, NEW_OBJECT if share is objects else NEW_ENTRY, rows)
 
     db.execute("BEGIN")
     with Shared([*filter(None, shares.values()), objects]) as shared:
@@ -123,7 +123,7 @@ def _read_all(
         for kind in (kind for kind, share in shares.items() if share is None):
             named = _counted(sources[kind].scan(), kind, show)
             while some := list(islice(named, _STEP)):
-                db.executemany(NEW_ENTRY, (entry_row(kind, each, block) for each in some))
+                add_new(db, NEW_ENTRY, [entry_row(kind, each, block) for each in some])
                 write(shared.ready())
         write(shared.rest(show))
     db.execute("COMMIT")
@@ -174,7 +174,8 @@ def _carry_over(db: schema.Connection, old: str, now: float, survey: Survey) -> 
         db.execute(
             "UPDATE objects SET hits = o.hits, verified = o.verified,"
             " accessed = max(objects.accessed, min(o.accessed, ?))"
-            " FROM old.objects AS o WHERE o.address = objects.address AND o.size = objects.size",
+            " FROM old.objects AS o WHERE o.address = objects.address AND o.size = objects.size"
+            " AND (o.hits OR o.verified OR o.accessed > objects.accessed)",
             (now,),
         )
         db.execute("COMMIT")

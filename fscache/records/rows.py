@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fscache.records.root import Root
+    from fscache.records.schema import Connection
     from fscache.records.sources import Named
 
 _HEAD = 32  # bytes of an entry's file before its name
@@ -32,6 +36,17 @@ ON CONFLICT (address) DO UPDATE SET
 # Into a catalog that is being made, where nothing is known yet.
 NEW_ENTRY = ADD_ENTRY.partition("ON CONFLICT")[0]
 NEW_OBJECT = "INSERT OR IGNORE INTO objects VALUES (?, ?, ?, ?, ?, 0, 0)"
+_AT_ONCE = 32  # rows of one statement: two thirds of the time that one row a statement takes
+
+
+def add_new(db: Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+    """Insert rows by `NEW_ENTRY` or `NEW_OBJECT`."""
+    _, _, values = statement.rpartition("VALUES")
+    many = statement + f", {values}" * (_AT_ONCE - 1)
+    whole = len(rows) - len(rows) % _AT_ONCE
+    for start in range(0, whole, _AT_ONCE):
+        db.execute(many, list(chain.from_iterable(rows[start : start + _AT_ONCE])))
+    db.executemany(statement, rows[whole:])
 
 
 def entry_row(kind: str, named: Named, block: int) -> tuple[object, ...]:
