@@ -14,8 +14,11 @@ from fscache.grid.sql import catalog as facts
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.facts import Key, Limits, Source
 from fscache.grid.sql.fragment import Fragment
-from fscache.grid.sql.prepare import prepare
+from fscache.grid.sql.prepare import prepare, prepare_without_keys
 from fscache.grid.sql.sandbox import Setting, parquet
+from fscache.grid.sql.spans import Spans
+from fscache.grid.table import ShardInfo
+from fscache.grid.writing import shard_stats
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,9 +37,12 @@ class Shards:
         self.paths: dict[str, list[str]] = {}
         self.keys: dict[str, Key | None] = {}
         self.workers = workers
-        self.limits = limits
+        self.limits = limits or Limits()
         self.ran: list[Step] = []
+        self.gave_up = 0
+        self.read: set[tuple[str, int]] = set()
         self._columns: dict[str, dict[str, str]] = {}
+        self._shards: dict[str, list[ShardInfo]] = {}
         self._duckdb = duckdb.connect(config={"threads": 1})
         self._parameters: Mapping[str, Any] = {}
 
@@ -44,6 +50,12 @@ class Shards:
         self.paths[name] = list(paths)
         self.keys[name] = key
         self._columns[name] = facts.columns_of(paths[0], self.setting.directories)
+        self._shards[name] = []
+        for index, path in enumerate(paths):
+            rows = pq.read_table(path)
+            with pa.OSFile(path) as file:
+                stats = shard_stats(file.read_buffer(), rows)
+            self._shards[name].append(ShardInfo(index, path, 0, rows.num_rows, stats))
 
     # -- a catalog ----------------------------------------------------------------------------
 
@@ -56,7 +68,8 @@ class Shards:
         paths = self.paths[name]
         rows = sum(pq.read_metadata(path).num_rows for path in paths)
         size = sum(map(os.path.getsize, paths))
-        return Source(name, self._columns[name], rows, size, len(paths), self.keys[name])
+        spans = Spans(self._shards[name], self._columns[name])
+        return Source(name, self._columns[name], rows, size, len(paths), self.keys[name], spans)
 
     def file(self, name: str) -> str:
         raise LookupError(name)
@@ -68,12 +81,19 @@ class Shards:
         counts = {len(self.paths[name]) for name in step.parts.values()}
         assert len(counts) <= 1, "tables that are cut together have one number of shards"
         count = counts.pop() if counts else 1
-        for first in range(min(self.workers, count)):
-            chosen = range(first, count, self.workers)
+        numbers = list(step.portions.numbers if step.portions else range(count))
+        whole = {
+            view: (name, chosen.numbers if chosen else range(len(self.paths[name])))
+            for view, name, chosen in step.whole_shards
+        }
+        for first in range(min(self.workers, len(numbers))):
+            mine = numbers[first :: self.workers]
+            read = {view: (name, mine) for view, name in step.parts.items()} | whole
+            self.read |= {(name, index) for name, chosen in read.values() for index in chosen}
             files = {
                 view: [self.paths[name][index] for index in chosen]
-                for view, name in step.parts.items()
-            } | {view: self.paths[name] for view, name in step.wholes.items()}
+                for view, (name, chosen) in read.items()
+            }
             relations = {view: parquet(paths) for view, paths in files.items()}
             with Fragment(relations, inputs, self._parameters, self.setting) as fragment:
                 yield fragment.table(step.sql)
@@ -87,10 +107,15 @@ class Shards:
         return prepare(text, shared, self, self.limits)
 
     def sql(self, text: str, shared: Mapping[str, Any] | None = None) -> Result:
-        self.ran = []
+        self.ran, self.read = [], set()
         _query, bound = self.prepare(text, shared)
         self._parameters = bound.parameters
-        return Execution(bound, self, self.setting).result()
+
+        def otherwise() -> Bound:
+            self.gave_up += 1
+            return prepare_without_keys(text, shared, self, self.limits)
+
+        return Execution(bound, self, self.setting, otherwise=otherwise).result()
 
     def alone(self, text: str) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:
         """Return names, types and rows as one DuckDB gives them over all files."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fscache.grid.engine import literal
 from fscache.grid.sql.facts import Key, Source
 from fscache.grid.sql.sandbox import Setting, connect, parquet
+from fscache.grid.sql.spans import Spans
 from fscache.grid.values import from_json
 
 if TYPE_CHECKING:
@@ -24,7 +25,15 @@ _KEY_TYPES = {
 
 def source_of(name: str, table: Table, columns: dict[str, str]) -> Source:
     """Return what the planner needs to know of a table, whose columns have these types in DuckDB."""
-    return Source(name, columns, table.rows, table.size, len(table.shards), _key(table, columns))
+    return Source(
+        name,
+        columns,
+        table.rows,
+        table.size,
+        len(table.shards),
+        _key(table, columns),
+        Spans(table.shards, columns),
+    )
 
 
 def file_source(name: str, path: str, columns: dict[str, str]) -> Source:

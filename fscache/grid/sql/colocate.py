@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from fscache.grid.sql import shape
+from fscache.grid.sql.conditions import join_kind
 from fscache.grid.sql.equality import Links, Place, place_of
 from fscache.grid.sql.facts import NotProvable
 
@@ -295,15 +296,3 @@ def _check_linked(places: set[Place], others: set[Place], links: Links) -> None:
     roots = {links.root(place) for place in others if place[1]}
     if not any(links.root(place) in roots for place in places):
         raise NotProvable("an outer join of what is cut, but not by its keys")
-
-
-def join_kind(node: exp.Expr) -> str:
-    """Return `inner left right full`, or `only` for SEMI and ANTI, of FROM or a join."""
-    if isinstance(node, exp.From):
-        return "inner"
-    side, kind = node.side, node.kind  # type: ignore[attr-defined]
-    if kind in ("SEMI", "ANTI"):
-        return "only"
-    if side == "" and kind in ("", "INNER", "CROSS"):
-        return "inner"
-    return {"LEFT": "left", "RIGHT": "right"}.get(side, "full")

@@ -13,7 +13,7 @@ from fscache.grid.sql.prepare import timezone
 from fscache.grid.sql.worker import Task, packed, run_portion, unpacked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -58,6 +58,8 @@ class Portions:
     def count(self, step: Step) -> int:
         """Return how many shards a step has, as progress counts them."""
         names = list(step.parts.values())
+        if step.portions is not None:
+            return len(step.portions.numbers)
         return len(self._tables[names[0]].shards) if names else 1
 
     def run(self, step: Step, inputs: Mapping[str, Rows]) -> Iterator[pa.Table]:
@@ -123,7 +125,10 @@ class Portions:
             self._cluster.client,
             step.sql,
             dict(self._bound.parameters),
-            {relation: self._files(name) for relation, name in step.wholes.items()},
+            {
+                relation: self._files(name, chosen.numbers if chosen else None)
+                for relation, name, chosen in step.whole_shards
+            },
             {name: (packed(table), tuple(types)) for name, (table, types) in inputs.items()},
             timezone(),
             hosts[worker.host] if alone else worker.threads,
@@ -145,9 +150,10 @@ class Portions:
                 self._holders(shard.nodes),
             )
             for index, shard in enumerate(first.shards)
+            if step.portions is None or index in step.portions.numbers
         ]
 
-    def _files(self, name: str, chosen: list[int] | None = None) -> list[tuple[str, list[str]]]:
+    def _files(self, name: str, chosen: Sequence[int] | None) -> list[tuple[str, list[str]]]:
         shards = self._tables[name].shards
         return [
             (shards[index].address, self._holders(shards[index].nodes))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from fscache.errors import ClusterError
 from fscache.grid.mapreduce import Progress
@@ -13,7 +14,7 @@ from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.explain import explained
 from fscache.grid.sql.gridtables import GridTables
 from fscache.grid.sql.local import reporter
-from fscache.grid.sql.prepare import prepare
+from fscache.grid.sql.prepare import prepare, prepare_without_keys
 from fscache.grid.sql.sandbox import memory
 from fscache.grid.sql.stream import Stream
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fscache.grid.tables import Tables
     from fscache.grid.tasklog import TaskLog
 
+_rosters: WeakKeyDictionary[Cluster, dict[str, WorkerInfo]] = WeakKeyDictionary()
 _TITLE = 200  # characters of a query in the record of its run
 
 
@@ -47,6 +49,7 @@ class Run:
         *,
         setting: Setting,
         gather: int,
+        otherwise: Callable[[], Bound],
         streaming: bool,
         report: Callable[[Progress], None],
         on_end: Callable[[Run, BaseException | None], None],
@@ -68,7 +71,7 @@ class Run:
             on_done=self._note,
         )
         self._total = sum(portions.count(step) for step in bound.plan.steps if not step.here)
-        self.execution = Execution(bound, portions, setting, gather)
+        self.execution = Execution(bound, portions, setting, gather, otherwise)
 
     @property
     def progress(self) -> Progress:
@@ -99,6 +102,7 @@ class Run:
 
     def _note(self, shards: int) -> None:
         self._done += shards
+        self._total = max(self._total, self._done)  # of a plan that was given up, too
         self._report(self.progress)
 
     def _end(self, error: BaseException | None) -> None:
@@ -144,7 +148,7 @@ def start(
             return explained(bound)
         run_name = name()
         remote = any(not step.here for step in bound.plan.steps)
-        workers = cluster.workers() if remote else []
+        workers = _workers(cluster) if remote else []
         if remote and not workers:
             raise ClusterError("the grid has no workers")
 
@@ -160,6 +164,7 @@ def start(
             workers,
             setting=catalog.files.setting,
             gather=limit,
+            otherwise=lambda: prepare_without_keys(query, shared, catalog),
             streaming=streaming,
             report=reporter(progress, "sql"),
             on_end=ended,
@@ -176,3 +181,13 @@ def start(
             run.watch(lambda: run.execution.stream(put))
 
     return Stream(produce, run.cancel)
+
+
+def _workers(cluster: Cluster) -> list[WorkerInfo]:
+    """Return the workers that are there, by name; what one says of itself is asked for once."""
+    known = _rosters.setdefault(cluster, {})
+    here = set(cluster.addresses())
+    if not here <= known.keys():
+        known.clear()
+        known.update((info.address, info) for info in cluster.workers())
+    return [info for address, info in known.items() if address in here]

@@ -41,6 +41,10 @@ class Bound:
     files: dict[str, str]
 
 
+class TooMany(Exception):  # noqa: N818 - no error: another plan is taken
+    """A step has more rows than its plan is worth."""
+
+
 class Workers(Protocol):
     """What runs steps."""
 
@@ -55,7 +59,12 @@ class Execution:
     """One run of a plan."""
 
     def __init__(
-        self, bound: Bound, workers: Workers, setting: Setting, gather: int | None = None
+        self,
+        bound: Bound,
+        workers: Workers,
+        setting: Setting,
+        gather: int | None = None,
+        otherwise: Callable[[], Bound] | None = None,
     ) -> None:
         """Run a plan.
 
@@ -64,8 +73,10 @@ class Execution:
             workers: What runs its steps.
             setting: Of the database that computes the rest here.
             gather: Bytes that may come together.
+            otherwise: Makes a plan that is right for any number of rows, if there is a step with `most`.
         """
         self._bound = bound
+        self._otherwise = otherwise
         self._workers = workers
         self._setting = setting
         self._limit = gather
@@ -81,9 +92,15 @@ class Execution:
             CancelledError: `stop` was called.
             HostDied: workers died again and again.
         """
-        with self._opened() as here:
-            self._steps(here)
-            return self._answer(here)
+        while True:
+            try:
+                with self._opened() as here:
+                    self._steps(here)
+                    return self._answer(here)
+            except TooMany:
+                if self._otherwise is None:
+                    raise
+                self._bound = self._otherwise()
 
     def stream(self, put: Callable[[pa.RecordBatch], None]) -> None:
         """Run it and hand on batches of the answer, as soon as they can be."""
@@ -132,7 +149,7 @@ class Execution:
 
         tables: list[pa.Table] = []
         size = rows = 0
-        for table in self._workers.run(step, inputs):
+        for table in self._run(step, inputs):
             if self._stopped:
                 raise CancelledError
             tables.append(table)
@@ -145,9 +162,19 @@ class Execution:
                     self._limit,
                     size,
                 )
+            if step.most is not None and rows > step.most:
+                raise TooMany
             if step.enough is not None and rows >= step.enough:
                 break
         return pa.concat_tables(tables)
+
+    def _run(self, step: Step, inputs: Mapping[str, Rows]) -> Iterator[pa.Table]:
+        try:
+            yield from self._workers.run(step, inputs)
+        except GatherTooLargeError:
+            if step.most is None:
+                raise
+            raise TooMany from None
 
     def _input(self, here: Fragment, name: str, have: Mapping[str, Rows]) -> Rows:
         if name in have:

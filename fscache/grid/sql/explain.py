@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from fscache.grid.sql.result import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fscache.grid.sql.execute import Bound
+    from fscache.grid.sql.facts import Chosen
 
 
 def explained(bound: Bound) -> Result:
@@ -19,8 +22,8 @@ def explained(bound: Bound) -> Result:
         (
             step.name,
             step.kind,
-            ", ".join(sorted(set(step.parts.values()))),
-            ", ".join(sorted(set(step.wholes.values()))),
+            _listed((name, step.portions) for name in step.parts.values()),
+            _listed((name, chosen) for _relation, name, chosen in step.whole_shards),
             step.sql,
         )
         for step in plan.steps
@@ -32,3 +35,15 @@ def explained(bound: Bound) -> Result:
     columns = list(zip(*rows, strict=True))
     table = pa.table({name: list(column) for name, column in zip(names, columns, strict=True)})
     return Result(table, names, ["VARCHAR"] * len(names))
+
+
+def _listed(tables: Iterable[tuple[str, Chosen | None]]) -> str:
+    """Return names of tables, with the shards that are read, where not all of them are."""
+    return ", ".join(
+        sorted(
+            {
+                name if chosen is None else f"{name} ({len(chosen.numbers)} of {chosen.of} shards)"
+                for name, chosen in tables
+            }
+        )
+    )

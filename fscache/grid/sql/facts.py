@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from fscache.grid.sql.spans import Spans
 
 
 class NotProvable(Exception):  # noqa: N818 - no error: the planner takes a more careful way
@@ -34,6 +37,7 @@ class Source:
         size: Bytes of all shards.
         shards: How many; 0 for what lies with the one who asks: staged URLs.
         key: How the rows were dealt, if that is known to be right.
+        spans: Between which values the shards lie, if that is known.
     """
 
     name: str
@@ -42,6 +46,14 @@ class Source:
     size: int = 0
     shards: int = 0
     key: Key | None = None
+    spans: Spans | None = None
+
+
+class Chosen(NamedTuple):
+    """Some shards of a table, by number, and how many it has."""
+
+    numbers: tuple[int, ...]
+    of: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,9 @@ class Step:
         wholes: Relations that are whole tables: table by relation.
         inputs: Names of the relations that it reads of those that are here: of earlier steps, `local`.
         enough: Rows after which no more portions are needed; None if all are.
+        portions: The shards that are needed of `parts`; None if all are.
+        chosen: The shards that are needed of `wholes`, by relation, of those of which not all are.
+        most: Rows beyond which the plan is not worth it; None if it is in any case.
     """
 
     name: str
@@ -65,6 +80,14 @@ class Step:
     wholes: dict[str, str] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     enough: int | None = None
+    most: int | None = None
+    portions: Chosen | None = None
+    chosen: dict[str, Chosen] = field(default_factory=dict)
+
+    @property
+    def whole_shards(self) -> list[tuple[str, str, Chosen | None]]:
+        """The relations of `wholes`, their tables, and the shards that are needed."""
+        return [(each, name, self.chosen.get(each)) for each, name in self.wholes.items()]
 
     @property
     def here(self) -> bool:
@@ -99,6 +122,10 @@ class Limits:
 
     Attributes:
         replicated: Bytes of tables that every worker may read whole, for one step.
+        keys: Whether they may be asked for keys, in the hope that there are few.
+        large: Bytes of a table from which that pays.
     """
 
     replicated: int = 1 << 30
+    keys: bool = True
+    large: int = 64 << 20

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from fscache.grid.engine import quoted
 from fscache.grid.sql import shape
-from fscache.grid.sql.colocate import join_kind
+from fscache.grid.sql.conditions import alone
 
 if TYPE_CHECKING:
     from fscache.grid.sql.facts import Source
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from fscache.grid.sql.vocabulary import Vocabulary
 
 
-ALL = "t"
-"""What `needed` calls the table that it reads."""
+ALL = "__table"
+"""What `needed` calls the table that it reads; another name than any table of the query has."""
 
 
 def needed(query: Query, source: Source) -> str:
@@ -36,20 +36,32 @@ def needed(query: Query, source: Source) -> str:
 
 def fragment(select: exp.Select, name: str, table: Source, vocabulary: Vocabulary) -> exp.Select:
     """Return what the workers send of one source: the columns that are used, the rows that may count."""
-    used = {column.name for column in shape.columns(select) if column.table == name}
-    wanted = [column for column in table.columns if column in used]
+    settled = _settled(select, name, vocabulary)
+    # A condition that the workers have seen to needs its columns no more.
+    within = {id(found) for condition in settled for found in shape.columns(condition)}
+    used = {
+        found.name
+        for found in shape.columns(select)
+        if found.table == name and id(found) not in within
+    }
+    wanted = [each for each in table.columns if each in used]
     made = exp.Select(
         expressions=[
-            exp.alias_(_column(name, column), column, quoted=True)
-            for column in wanted or list(table.columns)[:1]
+            exp.alias_(column(name, each), each, quoted=True)
+            for each in wanted or list(table.columns)[:1]
         ]
     ).from_(exp.to_table(name))
-    conditions = [
-        condition.copy()
-        for condition in _conditions(select, name)
-        if shape.sources(condition) == {name} and shape.movable(condition, vocabulary)
-    ]
-    return made.where(*conditions) if conditions else made
+    return made.where(*(condition.copy() for condition in settled), copy=False)
+
+
+def settle(select: exp.Select, name: str, vocabulary: Vocabulary) -> None:
+    """Leave out of a query, in place, the conditions that hold for all rows that `fragment` gives."""
+    for condition in _settled(select, name, vocabulary):
+        condition.replace(exp.true())
+
+
+def _settled(select: exp.Select, name: str, vocabulary: Vocabulary) -> list[exp.Expr]:
+    return [each for each in alone(select, name) if shape.movable(each, vocabulary)]
 
 
 def _words(query: Query) -> set[str] | None:
@@ -78,27 +90,6 @@ def _reaches_columns(tree: exp.Expr) -> bool:
     return tree.find(exp.Pivot, exp.Lateral) is not None or "columns" in called
 
 
-def _conditions(select: exp.Select, name: str) -> list[exp.Expr]:
-    """Return the conditions that a row of a source must fulfil to count for anything."""
-    for each in select.find_all(exp.Select):
-        start = each.args.get("from_")
-        if start is None:
-            continue
-        joins = each.args.get("joins") or []
-        sources = [start.this, *(join.this for join in joins)]
-        if not any(isinstance(node, exp.Table) and node.name == name for node in sources):
-            continue
-        kinds = {join.this.alias_or_name: join_kind(join) for join in joins}
-        own = kinds.get(name, "inner")
-        if any(kind in ("right", "full") for kind in kinds.values()):
-            return []
-        found = shape.conjuncts(each.args.get("where")) if own == "inner" else []
-        for join in joins:
-            if (join_kind(join) == "inner" and own == "inner") or join.this.alias_or_name == name:
-                found = [*found, *shape.conjuncts(join.args.get("on"))]
-        return found
-    return []
-
-
-def _column(source: str, name: str) -> exp.Column:
+def column(source: str, name: str) -> exp.Column:
+    """Return a column of a source."""
     return exp.column(exp.to_identifier(name, quoted=True), table=source)

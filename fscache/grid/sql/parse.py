@@ -18,7 +18,8 @@ from sqlglot.tokenizer_core import TokenType
 from fscache.errors import SQLError, SQLRefusedError
 from fscache.grid.sql import functions
 from fscache.grid.sql.dialect import read, same, write
-from fscache.grid.sql.vocabulary import REFUSED, TABLE_FUNCTIONS, nodes
+from fscache.grid.sql.vocabulary import nodes
+from fscache.grid.sql.words import REFUSED, TABLE_FUNCTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

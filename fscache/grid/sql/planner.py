@@ -7,18 +7,23 @@ that it needs together; and a query whose names cannot be made out, by its own t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from fscache.errors import SQLError
 from fscache.grid.sql import gathering, shape, split
+from fscache.grid.sql.conditions import from_of
+from fscache.grid.sql.counting import counted
 from fscache.grid.sql.cuts import choose
 from fscache.grid.sql.dialect import write
 from fscache.grid.sql.facts import Limits, NotProvable, Plan, Step
 from fscache.grid.sql.halves import remote
+from fscache.grid.sql.reducing import Reducer
 from fscache.grid.sql.resolve import resolve
+from fscache.grid.sql.semijoin import filtered
+from fscache.grid.sql.steps import Steps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,7 +59,7 @@ def plan(
         return verbatim(query, sources, "its parts cannot be told")
     try:
         resolved = resolve(query.tree, sources, vocabulary)
-        return _Planner(resolved, sources, vocabulary, limits or Limits()).plan()
+        return _Planner(resolved, sources, vocabulary, limits or Limits(), query.parameters).plan()
     except (NotProvable, SQLError, SqlglotError, RecursionError) as exc:
         # sqlglot and DuckDB each have constructs that only they can read or write.
         return verbatim(query, sources, str(exc))
@@ -82,13 +87,14 @@ class _Planner:
         sources: Mapping[str, Source],
         vocabulary: Vocabulary,
         limits: Limits,
+        parameters: Mapping[str, Any],
     ) -> None:
         self._resolved = resolved
         self._vocabulary = vocabulary
         self._limits = limits
-        self._tables = {source: sources[name] for source, name in resolved.tables.items()}
-        self._steps: list[Step] = []
-        self._enough: int | None = None
+        tables = {source: sources[name] for source, name in resolved.tables.items()}
+        self._steps = Steps(tables, vocabulary, limits, parameters)
+        self._reducer = Reducer(self._steps)
         self._kinds: list[str] = []
         self._why = ""
 
@@ -96,21 +102,22 @@ class _Planner:
         """Return the plan."""
         tree = self._resolved.tree
         shared = self._resolved.shared
-        if not shared and all(table.shards == 1 for table in self._tables.values()):
-            counted = isinstance(tree, exp.Select) and self._counted(tree)
-            if counted:
-                return Plan("count", (), write(counted))
-            step = Step("g0", "single", write(tree), wholes=self._named(set(self._tables)))
+        if not shared and all(table.shards == 1 for table in self._steps.tables.values()):
+            known = self._counted(tree) if isinstance(tree, exp.Select) else None
+            if known is not None:
+                return Plan("count", (), write(known))
+            wholes = self._steps.named(set(self._steps.tables))
+            step = Step("g0", "single", write(tree), wholes=wholes)
             return Plan("single", (step,), "SELECT * FROM g0")
         for name, query in shared.items():
-            self._steps.append(self._step(name, "here", self._central(query)))
-        before = len(self._steps)
+            self._steps.add("here", self._central(query), name=name)
+        before = len(self._steps.listed)
         final = self._central(tree)
-        only = len(self._steps) == before + 1 == 1
-        streams = only and self._steps[0].kind == "scan" and not _arranged(final)
+        only = len(self._steps.listed) == before + 1 == 1
+        streams = only and self._steps.listed[0].kind == "scan" and not shape.is_arranged(final)
         kind = self._kinds[-1] if self._kinds else "here"
-        local = {name for name, table in self._tables.items() if not table.shards}
-        return Plan(kind, tuple(self._steps), write(final), self._named(local), streams, self._why)
+        local = self._steps.named(set(self._steps.tables) - self._steps.remote_all())
+        return Plan(kind, tuple(self._steps.listed), write(final), local, streams, self._why)
 
     # -- queries ------------------------------------------------------------------------------
 
@@ -125,13 +132,16 @@ class _Planner:
             raise NotProvable(f"a query of the kind {type(node).__name__}")
         if not self._remote(node):
             return node
-        counted = self._counted(node)
-        if counted is not None:
-            return counted
+        known = self._counted(node)
+        if known is not None:
+            self._kinds.append("count")
+            return known
         if shape.sources(node) - shape.read(node):
             return self._gathered(node, "it sees rows of the query around it")
         self._stage_big(node)
         while True:
+            if self._limits.keys:
+                self._reducer.reduce(node)
             try:
                 return self._apart(node)
             except NotProvable as exc:
@@ -141,14 +151,13 @@ class _Planner:
 
     def _apart(self, select: exp.Select) -> exp.Expr:
         """Take a SELECT apart, whose FROM and WHERE can be computed shard by shard."""
-        if not self._remote_rows(select):
+        if not self._remote(remote(select)):
             # Its rows are here already, but queries in its columns may not be.
             self._inner(select)
             return select
-        cut, colocation = choose(select, self._tables, self._vocabulary, self._limits)
-        name = f"g{len(self._steps)}"
-        halves = self._halves(select, name, colocation)
-        self._steps.append(self._step(name, halves.kind, halves.remote, cut, enough=halves.enough))
+        cut, colocation = choose(select, self._steps.tables, self._vocabulary, self._limits)
+        halves = self._halves(select, self._steps.next, colocation)
+        self._steps.add(halves.kind, halves.remote, cut, enough=halves.enough)
         self._kinds.append(halves.kind)
         self._inner(halves.here)
         return halves.here
@@ -181,43 +190,33 @@ class _Planner:
                 if other is not query:
                     query.replace(other)
 
-    def _counted(self, select: exp.Select) -> exp.Select | None:
-        """Return a SELECT of nothing but the number of a table's rows as one that reads nothing."""
-        start = select.args.get("from_")
-        if start is None or any(
-            select.args.get(clause)
-            for clause in ("joins", "where", "group", "having", "qualify", "distinct")
-        ):
-            return None
-        table = self._tables.get(start.this.name) if isinstance(start.this, exp.Table) else None
-        if table is None or table.rows is None or shape.columns(select):
-            return None
-        if any(shape.queries(part) or part.find(exp.Window) for part in shape.parts(select)):
-            return None
-        made = select.copy()
-        counts = [node for node in made.find_all(exp.Count) if isinstance(node.this, exp.Star)]
-        if not counts or any(isinstance(node.parent, exp.Filter) for node in counts):
-            return None
-        for node in counts:
-            node.replace(exp.cast(exp.Literal.number(table.rows), "BIGINT"))
-        if any(shape.groups(part, self._vocabulary) for part in shape.parts(made)):
-            return None
-        made.set("from_", None)
-        self._kinds.append("count")
-        return made
-
     # -- queries within, computed first -------------------------------------------------------
 
     def _stage_big(self, select: exp.Select) -> None:
         """Compute queries within first that every worker would else compute of big tables."""
         for query in self._apart_from(select):
+            if self._is_flat(query) or not shape.is_heavy(query):
+                continue
             try:
-                cut, _judge = choose(select, self._tables, self._vocabulary, self._limits)
+                cut, _judge = choose(select, self._steps.tables, self._vocabulary, self._limits)
             except NotProvable:
                 return
-            whole = {name for name in shape.read(query) if name in self._tables} - cut
-            if sum(self._tables[name].size for name in whole) > _BIG and shape.is_heavy(query):
+            whole = {name for name in shape.read(query) if name in self._steps.tables} - cut
+            if sum(self._steps.tables[name].size for name in whole) > _BIG:
                 self._stage(query)
+
+    def _is_flat(self, query: exp.Query) -> bool:
+        """Whether a source is a SELECT that makes each of its rows of one row of its own sources."""
+        inner = query.this if isinstance(query, exp.Subquery) else query
+        if not isinstance(query.parent, exp.From | exp.Join) or not isinstance(inner, exp.Select):
+            return False
+        clauses = ("distinct", "group", "limit", "offset", "qualify")
+        return (
+            not any(inner.args.get(clause) for clause in clauses)
+            and not any(part.find(exp.Window) for part in shape.parts(inner))
+            and not any(shape.groups(part, self._vocabulary) for part in shape.parts(inner))
+            and all(isinstance(node, exp.Table) for node in from_of(inner))
+        )
 
     def _stage_one(self, select: exp.Select) -> bool:
         """Compute one query within first; False if there is none."""
@@ -243,11 +242,10 @@ class _Planner:
         inner = query.this if isinstance(query, exp.Subquery) else query
         while isinstance(inner, exp.Subquery):
             inner = inner.this
-        names = [each.alias for each in _leftmost(inner).expressions]
+        names = [each.alias for each in shape.leftmost(inner).expressions]
         central = self._central(inner.copy())
-        name = f"g{len(self._steps)}"
-        self._steps.append(self._step(name, "here", central))
-        reader = f"r{len(self._steps)}"
+        name = self._steps.add("here", central)
+        reader = f"r{len(self._steps.listed)}"
         made = exp.Select(
             expressions=[
                 exp.alias_(
@@ -269,64 +267,29 @@ class _Planner:
         """Bring the rows and columns of each table that a SELECT needs together."""
         self._why = self._why or why
         self._kinds.append("gather")
-        for name in sorted(self._remote(select)):
-            fragment = gathering.fragment(select, name, self._tables[name], self._vocabulary)
-            step = f"g{len(self._steps)}"
-            self._steps.append(self._step(step, "gather", fragment, frozenset([name])))
-            for table in list(select.find_all(exp.Table)):
-                if table.name == name:
-                    table.replace(exp.alias_(exp.to_table(step), name, table=True))
+        # What filters one of them may be of another: all are looked at before any is replaced.
+        wanted = {name: self._fragment(select, name) for name in sorted(self._remote(select))}
+        for name, made in wanted.items():
+            gathering.settle(select, name, self._vocabulary)
+            self._steps.read(select, name, self._steps.add("gather", made, frozenset([name])))
         return select
+
+    def _fragment(self, select: exp.Select, name: str) -> exp.Select:
+        """Return what is brought here of a table."""
+        tables = self._steps.tables
+        large = self._limits.keys and tables[name].size > self._limits.large
+        keys = self._reducer.keys(select, name) if large else None
+        made = filtered(select, name, tables, self._vocabulary, keys)
+        try:
+            choose(made, tables, self._vocabulary, self._limits)
+        except NotProvable:
+            return gathering.fragment(select, name, tables[name], self._vocabulary)
+        return made
 
     # -- small things -------------------------------------------------------------------------
 
-    def _step(
-        self,
-        name: str,
-        kind: str,
-        tree: exp.Expr,
-        cut: frozenset[str] = frozenset(),
-        enough: int | None = None,
-    ) -> Step:
-        reads = shape.relations(tree)
-        remote = self._remote(tree)
-        known = {step.name for step in self._steps} | (set(self._tables) - remote)
-        return Step(
-            name,
-            kind,
-            write(tree),
-            self._named(remote & cut),
-            self._named(remote - cut),
-            tuple(sorted(reads & known)),
-            enough,
-        )
-
-    def _named(self, sources: set[str]) -> dict[str, str]:
-        return {source: self._tables[source].name for source in sorted(sources)}
+    def _counted(self, select: exp.Select) -> exp.Select | None:
+        return counted(select, self._steps.tables, self._vocabulary)
 
     def _remote(self, node: exp.Expr) -> set[str]:
-        """Return the sources in a tree that are tables of the grid."""
-        return {
-            name
-            for name in shape.relations(node)
-            if name in self._tables and self._tables[name].shards
-        }
-
-    def _remote_rows(self, select: exp.Select) -> set[str]:
-        return self._remote(remote(select))
-
-
-def _leftmost(query: exp.Expr) -> exp.Select:
-    while isinstance(query, exp.SetOperation | exp.Subquery):
-        query = query.this
-    if not isinstance(query, exp.Select):
-        raise NotProvable("a query whose columns are not known")
-    return query
-
-
-def _arranged(query: exp.Expr) -> bool:
-    """Whether the rows of a query depend on each other: their order, or which ones there are."""
-    if not isinstance(query, exp.Select):
-        return True
-    clauses = ("order", "limit", "offset", "distinct", "qualify")
-    return any(query.args.get(clause) is not None for clause in clauses)
+        return self._steps.remote(node)

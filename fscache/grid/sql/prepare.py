@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fscache.errors import SQLError, UnknownTableError
 from fscache.grid.sql.bind import PLANNING, Binder
 from fscache.grid.sql.execute import Bound
+from fscache.grid.sql.facts import Limits
 from fscache.grid.sql.parse import parse
 from fscache.grid.sql.planner import plan, verbatim
 from fscache.grid.sql.sandbox import connect
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from fscache.grid.sql.facts import Limits, Source
+    from fscache.grid.sql.facts import Source
     from fscache.grid.sql.parse import Query
 
 _lock = threading.Lock()
@@ -74,17 +76,36 @@ def prepare(
         # A plan is as good as what it knows of the tables.
         if kept is not None and all(catalog.source(s.name) == s for s in kept[2]):
             return kept[:2]
-    query, bound, sources = _prepared(text, shared, catalog, limits)
+    return _keep(key, shared, _prepared(text, shared, catalog, limits or Limits()))
+
+
+def prepare_without_keys(
+    text: str,
+    shared: Mapping[str, Any] | None,
+    catalog: Catalog,
+    limits: Limits | None = None,
+) -> Bound:
+    """Plan a query whose keys turned out to be many; who asks it again gets this plan at once."""
+    careful = replace(limits or Limits(), keys=False)
+    return _keep((text, limits), shared, _prepared(text, shared, catalog, careful))[1]
+
+
+def _keep(
+    key: tuple[str, Limits | None],
+    shared: Mapping[str, Any] | None,
+    made: tuple[Query, Bound, list[Source]],
+) -> tuple[Query, Bound]:
+    query, bound, _sources = made
     if not shared and not bound.files:
         with _lock:
-            _kept[key] = (query, bound, sources)
+            _kept[key] = made
             if len(_kept) > _KEPT:
                 del _kept[next(iter(_kept))]
     return query, bound
 
 
 def _prepared(
-    text: str, shared: Mapping[str, Any] | None, catalog: Catalog, limits: Limits | None
+    text: str, shared: Mapping[str, Any] | None, catalog: Catalog, limits: Limits
 ) -> tuple[Query, Bound, list[Source]]:
     words = vocabulary()
     query = parse(text, shared, words, catalog.schemas)

@@ -30,6 +30,17 @@ class Scope:
     origins: list[Origin] = field(default_factory=list)
 
 
+@dataclass
+class With:
+    """A query of WITH, as the names in it are to be understood."""
+
+    query: exp.Query
+    env: dict[str, With]
+    columns: list[str]
+    relation: str | None = None  # once it is one of those that several sources read
+    names: list[str | None] = field(default_factory=list)
+
+
 def find(parts: list[str], scope: Scope) -> exp.Expr | None:
     """Return what a dotted name means among the sources of one SELECT, None if nothing."""
     first = parts[0].lower()

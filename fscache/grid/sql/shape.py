@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from fscache.grid.sql.dialect import write
+from fscache.grid.sql.facts import NotProvable
 from fscache.grid.sql.vocabulary import nodes
 
 if TYPE_CHECKING:
@@ -87,6 +88,19 @@ def relations(node: exp.Expr) -> set[str]:
     return {table.name for table in node.find_all(exp.Table)}
 
 
+def lighten(tree: exp.Expr) -> None:
+    """Have EXISTS ask for rows alone, in place: what it selects would else be brought together, too."""
+    for exists in tree.find_all(exp.Exists):
+        block = exists.this.unnest() if isinstance(exists.this, exp.Subquery) else exists.this
+        if not isinstance(block, exp.Select):
+            continue
+        given = {clause for clause, value in block.args.items() if value}
+        plain = all(isinstance(each.unalias(), exp.Column) for each in block.expressions)
+        if plain and given <= {"expressions", "from_", "joins", "where"}:
+            one = exp.Alias(this=exp.Literal.number(1), alias=exp.to_identifier("one"))
+            block.set("expressions", [one])
+
+
 def is_heavy(query: exp.Expr) -> bool:
     """Whether a query may be worth computing once where it is read twice."""
     kinds = (exp.Group, exp.Limit, exp.Distinct, exp.Window, exp.SetOperation, exp.Func)
@@ -150,3 +164,30 @@ def number(node: exp.Expr | None) -> int | None:
     if isinstance(value, exp.Literal) and not value.is_string and value.name.isdigit():
         return int(value.name)
     return None
+
+
+def given(node: exp.Expr) -> list[str]:
+    """Return the names of a node's arguments that say anything."""
+    return [name for name, value in node.args.items() if value not in (None, False, [], "")]
+
+
+def leftmost(query: exp.Expr) -> exp.Select:
+    """Return the SELECT that gives a query's columns their names."""
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        raise NotProvable("a query whose columns are not known")
+    return query
+
+
+def is_arranged(query: exp.Expr) -> bool:
+    """Whether the rows of a query depend on each other: their order, or which ones there are."""
+    if not isinstance(query, exp.Select):
+        return True
+    clauses = ("order", "limit", "offset", "distinct", "qualify")
+    return any(query.args.get(clause) is not None for clause in clauses)
+
+
+def derived(query: exp.Expr, name: str) -> exp.Subquery:
+    """Return a query as a source of this name."""
+    return exp.Subquery(this=query, alias=exp.TableAlias(this=exp.to_identifier(name)))

@@ -13,74 +13,14 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import duckdb
+
 from fscache.errors import SQLError
+from fscache.grid.sql.bind import parameters_of
+from fscache.grid.sql.words import BARE, MOVABLE, REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    import duckdb
-
-# Nodes of DuckDB's parser without which no expression can be moved. Not among them: STAR, SUBQUERY,
-# WINDOW, POSITIONAL_REFERENCE, and whatever comes with a later version.
-_MOVABLE = {
-    "BETWEEN",
-    "CASE",
-    "CAST",
-    "COLLATE",
-    "COLUMN_REF",
-    "COMPARISON",
-    "CONJUNCTION",
-    "CONSTANT",
-    "FUNCTION",
-    "LAMBDA",
-    "LAMBDA_REF",
-    "OPERATOR",
-    "PARAMETER",
-    "TYPE",
-}
-_BARE = {
-    *("current_catalog", "current_database", "current_date", "current_role", "current_schema"),
-    *("current_time", "current_timestamp", "current_user", "localtime", "localtimestamp"),
-    *("session_user", "today", "user"),
-}
-# Functions that tell of this process, or act on it; and the ones that end up as SQL again.
-REFUSED = frozenset(
-    {
-        "current_connection_id",
-        "current_query",
-        "current_query_id",
-        "current_setting",
-        "current_transaction_id",
-        "currval",
-        "getenv",
-        "getvariable",
-        "in_search_path",
-        "json_execute_serialized_sql",
-        "nextval",
-        "pg_sleep",
-        "query",
-        "query_table",
-        "setseed",
-        "setval",
-        "sleep_ms",
-        "stats",
-        "txid_current",
-        "vector_type",
-        "write_log",
-    }
-)
-TABLE_FUNCTIONS = frozenset(
-    {
-        "generate_series",
-        "json_each",
-        "json_tree",
-        "range",
-        "repeat",
-        "repeat_row",
-        "unnest",
-    }
-)
-"""Table functions that make rows of their arguments alone."""
+    from collections.abc import Iterator, Mapping
 
 
 class Aggregate(NamedTuple):
@@ -148,6 +88,18 @@ class Vocabulary:
     def judged_movable(self, node: dict[str, Any]) -> bool:
         """Whether an expression, as DuckDB's parser has it, can be moved."""
         return _movable(node, self.scalars)
+
+    def constant(self, expression: str, parameters: Mapping[str, Any]) -> tuple[str, Any] | None:
+        """Return the type and value of an expression without columns; None if it has none."""
+        query = f"SELECT typeof({expression}), {expression}"
+        try:
+            with self._lock:
+                (row,) = self._connection.execute(
+                    query, parameters_of(query, parameters)
+                ).fetchall()
+        except duckdb.Error:
+            return None
+        return str(row[0]), row[1]
 
     @cached_property
     def scalars(self) -> frozenset[str]:
@@ -270,7 +222,7 @@ def _called(node: dict[str, Any]) -> str | None:
         return str(node["function_name"]).lower()
     names = node.get("column_names")
     # DuckDB's parser takes these, which have no parentheses, for columns.
-    if names and len(names) == 1 and names[0].lower() in _BARE:
+    if names and len(names) == 1 and names[0].lower() in BARE:
         return str(names[0]).lower()
     return None
 
@@ -295,7 +247,7 @@ def _own(node: Any) -> Iterator[dict[str, Any]]:
 
 def _movable(node: dict[str, Any], known: set[str] | frozenset[str]) -> bool:
     return all(
-        ("class" not in each or each["class"] in _MOVABLE)
+        ("class" not in each or each["class"] in MOVABLE)
         and ((name := _called(each)) is None or name in known)
         for each in nodes(node)
     )

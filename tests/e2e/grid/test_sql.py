@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -18,6 +19,9 @@ from fscache.errors import (
     SQLRefusedError,
     UnknownTableError,
 )
+from fscache.grid.sql import prepare
+from fscache.grid.sql.facts import Limits
+from fscache.grid.sql.gridtables import GridTables
 from tests.support import tpch
 from tests.support.gridwork import grid, until
 from tests.support.sqlwork import same_rows
@@ -100,6 +104,44 @@ def test_shared_values_reach_the_workers(deployed: Grid) -> None:
         "SELECT count(*) n, shared.word AS w FROM orders WHERE k IN (SELECT unnest(shared.keys))"
     )
     assert deployed.sql(query, {"word": "it's", "keys": [1, 2, 5000]}).rows() == [(2, "it's")]
+
+
+def test_shards_without_rows_that_count_are_not_read(
+    deployed: Grid, alone: duckdb.DuckDBPyConnection
+) -> None:
+    query = (
+        "SELECT count(*), sum(l.x) FROM orders o JOIN lines l USING (k) WHERE k BETWEEN 30 AND 40"
+    )
+    told: list[Progress] = []
+    found = deployed.sql(query, progress=told.append)
+    assert same_rows(found.rows(), alone.sql(query).fetchall(), ordered=False)
+    assert told[-1].total == 1
+    assert deployed.sql(f"EXPLAIN {query}").rows()[0][2] == (
+        "lines (1 of 6 shards), orders (1 of 6 shards)"
+    )
+
+
+@pytest.mark.parametrize(("few", "many"), [("o.k < 9", False), ("o.k < 999", True)])
+def test_keys_are_sent_to_the_shards(
+    deployed: Grid,
+    alone: duckdb.DuckDBPyConnection,
+    monkeypatch: pytest.MonkeyPatch,
+    few: str,
+    many: bool,
+) -> None:
+    """And if they turn out to be many, the query starts anew without them."""
+    monkeypatch.setattr(prepare, "Limits", partial(Limits, large=0))
+    query = f"SELECT sum(o.x) FROM orders o WHERE {few} AND EXISTS (FROM lines l WHERE l.id = o.k)"
+
+    def classes() -> list[str]:
+        return [row[1] for row in deployed.sql(f"EXPLAIN {query}").rows()]
+
+    assert classes()[:2] == ["keys", "reduced"]
+    assert same_rows(deployed.sql(query).rows(), alone.sql(query).fetchall(), ordered=False)
+    kept = prepare.prepare(
+        query, None, GridTables(deployed.tables, deployed.cluster, deployed.cache)
+    )
+    assert any(step.kind == "keys" for step in kept[1].plan.steps) is not many
 
 
 def test_rows_stream_portion_by_portion(deployed: Grid) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from fscache.grid.sql.facts import Key
+from fscache.grid.sql.facts import Key, Limits
 from tests.support.sqlwork import Shards, same_rows
 
 if TYPE_CHECKING:
@@ -101,6 +101,19 @@ _TIED_CONDITIONS = [
     "l.a = ANY (SELECT q.a FROM more q WHERE q.k = l.k)",
     "l.a > (SELECT min(q.a) FROM more q WHERE q.k = l.k AND q.a >= ALL (SELECT a FROM small))",
 ]
+_FEW = [
+    "l.k < 3",
+    "l.k = 7 AND l.a IS NOT NULL",
+    "l.s = 'a0' AND l.k < 30",
+    "l.t < DATE '2020-01-09'",
+    "l.d BETWEEN 100 AND 120",
+    "isnan(l.x)",
+    "l.k < 0",
+    "l.a IS NULL AND l.k < 20",
+    "l.k < 90",
+    "l.id IN (4, 5, 6)",
+    "l.k IN (SELECT a FROM small WHERE name < 'name 3')",
+]
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +143,10 @@ def shards(tmp_path_factory: pytest.TempPathFactory) -> Shards:
             [_FACTS.format(rows=200, where=f"i % 4 = {n} AND i % 4 <> 2") for n in range(4)],
             None,
         )
+        write(
+            "many", [_FACTS.format(rows=1200, where=f"(i // 7) % 3 = {n}") for n in range(3)], None
+        )
+        write("few", [_FACTS.format(rows=150, where="true")], None)
         write("small", ["SELECT i::INTEGER AS a, 'name ' || i AS name FROM range(5) r(i)"], None)
         write("nothing", ["SELECT 1::INTEGER AS a, 'x' AS name WHERE false"], None)
     return made
@@ -304,6 +321,46 @@ class _Writer:
             group += self._maybe(" HAVING count(*) > (SELECT count(*) / 20 FROM more)", 0.3)
         return f"SELECT {what} FROM {source}{condition}{group}", False
 
+    def keyed(self) -> str:
+        """Return a query over tables that were not dealt alike, one of which may filter another."""
+        own, other = self._dice.sample(["facts", "more", "loose", "many", "few", "few", "small"], 2)
+        other = "many" if own == other else other
+        keys = ["a"] if "small" in {own, other} else ["k", "a", "d", "t", "s", "x", "id", "b"]
+        key = self._one(keys)
+        few = self._one([*_FEW, ""]) if own != "small" else self._one(["l.a = 3", "l.name > 'z'"])
+        also = f" AND {self._one(_FEW).replace('l.', 'r.')}" if other != "small" else ""
+        also = self._maybe(also, 0.5)
+        also += self._maybe(" AND l.a > 1", 0.2)
+        tie = f"r.{key} = l.{key}" + self._maybe(f" AND r.a = l.{self._one(['a', 'a', 'k'])}", 0.2)
+        if own == "small":
+            tie = f"r.{key} = l.{key}"
+        what = self._one(["count(*)", "count(*), count(DISTINCT l.a)", "l.a, count(*)"])
+        source, conditions = f"{own} l", [few]
+        match self._dice.randint(0, 9):
+            case 0 | 1:
+                join = self._one(["JOIN", "LEFT JOIN", "RIGHT JOIN", "FULL JOIN"])
+                source = f"{own} l {join} {other} r ON {tie}{also}"
+            case 2:
+                join = self._one(["SEMI JOIN", "ANTI JOIN"])
+                source = f"{own} l {join} {other} r ON {tie}{also}"
+            case 3 | 4:
+                word = self._one(["EXISTS", "NOT EXISTS"])
+                conditions.append(f"{word} (SELECT * FROM {other} r WHERE {tie}{also})")
+            case 5 | 6:
+                word = self._one(["IN", "NOT IN"])
+                asked = f"SELECT r.{key} FROM {other} r WHERE r.a <> 1{also}"
+                asked += self._maybe(f" GROUP BY r.{key} HAVING count(*) > 1", 0.3)
+                conditions.append(f"l.{key} {word} ({asked})")
+            case 7:
+                conditions.append(f"l.a > (SELECT avg(r.a) FROM {other} r WHERE {tie}{also})")
+            case 8:
+                conditions.append(f"(SELECT count(*) FROM {other} r WHERE {tie}{also}) < 2")
+            case _:
+                conditions.append(f"EXISTS (SELECT 1 FROM {other} r WHERE {tie}{also}) OR l.a = 2")
+        where = " AND ".join(f"({each})" for each in conditions if each)
+        group = " GROUP BY l.a" if what.startswith("l.a") else ""
+        return f"SELECT {what} FROM {source}{' WHERE ' if where else ''}{where}{group}"
+
     def _union(self) -> tuple[str, bool]:
         word = self._one(["UNION ALL", "UNION", "INTERSECT", "EXCEPT"])
         left = f"SELECT a, s FROM {self._source()}{self._where()}"
@@ -314,10 +371,41 @@ class _Writer:
 def test_random_queries_give_what_duckdb_alone_gives(shards: Shards, part: int) -> None:
     for seed in range(part * _QUERIES // 10, (part + 1) * _QUERIES // 10):
         query, ordered = _Writer(seed).query()
-        names, types, rows = shards.alone(query)
-        found = shards.sql(query)
-        assert (found.columns, found.types) == (names, types), query
-        assert same_rows(found.rows(), rows, ordered=ordered), query
+        _check(shards, query, ordered=ordered)
+
+
+@pytest.mark.parametrize("replicated", [1 << 30, 0])
+@pytest.mark.parametrize("part", range(4))
+def test_keys_that_are_sent_around_change_no_answer(
+    shards: Shards, part: int, replicated: int
+) -> None:
+    """Few keys, none, too many, nulls; where they filter a table, and where they must not."""
+    shards.limits = Limits(replicated, large=0)
+    try:
+        for seed in range(part * 50, (part + 1) * 50):
+            _check(shards, _Writer(seed).keyed(), ordered=False)
+    finally:
+        shards.limits = None
+
+
+def test_keys_are_sent_around_and_given_up_for(shards: Shards) -> None:
+    shards.limits = Limits(large=0)
+    kinds, gave_up = set(), shards.gave_up
+    try:
+        for seed in range(60):
+            shards.sql(_Writer(1000 + seed).keyed())
+            kinds |= {step.kind for step in shards.ran}
+    finally:
+        shards.limits = None
+    assert kinds >= {"keys", "reduced"}
+    assert shards.gave_up > gave_up
+
+
+def _check(shards: Shards, query: str, *, ordered: bool) -> None:
+    names, types, rows = shards.alone(query)
+    found = shards.sql(query)
+    assert (found.columns, found.types) == (names, types), query
+    assert same_rows(found.rows(), rows, ordered=ordered), query
 
 
 def test_random_queries_are_of_all_classes(shards: Shards) -> None:

@@ -40,13 +40,13 @@ def layout(tmp_path_factory: pytest.TempPathFactory) -> Callable[[bool], Shards]
 
 @pytest.mark.parametrize("number", range(1, 23))
 @pytest.mark.parametrize("aligned", [True, False])
-@pytest.mark.parametrize("replicated", [1 << 30, 0])
-def test_tpch(
-    layout: Callable[[bool], Shards], number: int, aligned: bool, replicated: int
-) -> None:
-    """Also where no table may be read whole by every worker, and much is brought together."""
+@pytest.mark.parametrize(
+    "limits", [Limits(), Limits(large=0), Limits(replicated=0), Limits(replicated=0, large=0)]
+)
+def test_tpch(layout: Callable[[bool], Shards], number: int, aligned: bool, limits: Limits) -> None:
+    """Also where no table may be read whole by every worker, and where keys are always asked for."""
     shards = layout(aligned)
-    shards.limits = Limits(replicated)
+    shards.limits = limits
     query = tpch.QUERIES[number - 1]
     names, types, rows = shards.alone(query)
     found = shards.sql(query)
