@@ -90,7 +90,7 @@ class Connection:
                 sock.settimeout(timeout)
             sock.sendall(data)
         except OSError as exc:
-            raise _broken(sock, exc, answered=False) from exc
+            return self._refusal(sock, exc)
         return self._begin(sock)
 
     def send_file(self, head: bytes, fd: int, size: int, timeout: float) -> Answer:
@@ -107,11 +107,7 @@ class Connection:
                     while offset < size:
                         offset += sock.sendfile(file, offset, min(size - offset, _PART))
         except OSError as exc:
-            # The server may have refused and closed while we were sending: hear what it says.
-            try:
-                return self._begin(sock)
-            except BrokenError:
-                raise _broken(sock, exc, answered=False) from exc
+            return self._refusal(sock, exc)
         return self._begin(sock)
 
     def rest(self) -> bytes:
@@ -191,6 +187,16 @@ class Connection:
         self._seen = data[end + 4 :]
         self._left = int(length[1])
         return Answer(int(head[9:12]), head, b"")
+
+    def _refusal(self, sock: socket.socket, exc: OSError) -> Answer:
+        """Return what the server said before it closed while we were sending, or raise BrokenError."""
+        broken = _broken(sock, exc, answered=False)
+        if not broken.answered:  # it was not silence that ended it
+            try:
+                return self._begin(sock)
+            except BrokenError:
+                pass
+        raise broken from exc
 
     def _receive(self, take: Callable[[memoryview], object]) -> None:
         length = self._left

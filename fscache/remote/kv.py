@@ -1,6 +1,7 @@
 """Key-values on a server: the same methods as on a root.
 
-One value is one plain HTTP request on a kept connection; many are one call. A connection that breaks
+One value is one plain HTTP request on a kept connection; many are one call, or as many as their bytes
+need (`remote.portions`). A connection that breaks
 is made again where that is harmless: `incr` and `cas` carry a token by which the server knows that it
 has done them already, `pop` and `delete` are not repeated.
 """
@@ -9,24 +10,24 @@ from __future__ import annotations
 
 import json
 import secrets
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fscache.kv import values
 from fscache.kv.checks import store_name, tag_words
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
+from fscache.remote.portions import MOST, portions, weight
+from fscache.remote.watching import RemoteWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from fscache.kv.face import Pairs
     from fscache.kv.values import Serializer
     from fscache.remote.rpc import RPC
 
 _KIND = b"\r\nFscache-Kind: "
-_PARK = 30.0
-_LONGEST_IN_PATH = 1000  # characters of a key; a server takes 8 KiB of a request line
+_LONGEST_PATH = 7000  # characters; a server takes 32 KiB of a head, and tags stand there, too
 
 
 class RemoteStore(KeyValues):
@@ -54,37 +55,46 @@ class RemoteStore(KeyValues):
     # -- one value ----------------------------------------------------------------------------
 
     def get(self, key: str, default: Any = REQUIRED) -> Any:
-        if _is_long(key):
-            return self.multiget([key], default)[key]
-        try:
-            answer = self._client.call("GET", self._path(key))
-        except KeyError:
+        found = self._found(key)
+        if found is None:
             return _missing(key, default)
-        head = answer.head
-        start = head.index(_KIND) + len(_KIND)
-        return values.decode(head[start : start + 1], answer.body, self._serializer)
+        return values.decode(*found, self._serializer)
 
     def put(
         self, key: str, value: object, *, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> None:
-        if _is_long(key):
-            self.multiput([(key, value)], ttl=ttl, tags=tags)
-            return
+        path = self._path(key)
         letter, pieces = values.encode(value, self._serializer)
-        headers = {"Fscache-Kind": letter.decode("ascii")}
-        marks = list(tag_words(tags))
-        if ttl is not None:
-            headers["Fscache-TTL"] = repr(float(ttl))
-        if marks:
-            headers["Fscache-Tags"] = json.dumps(marks)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        self._client.call("PUT", self._path(key), bytes(body), headers)
+        if path:
+            self._put(path, letter, bytes(body), _headers(ttl, tags))
+        else:
+            self._call_multiput([(key, letter + body)], ttl, tags)
+
+    def _found(self, key: str) -> tuple[bytes, bytes] | None:
+        """Return letter and body of a key's value, None where there is none."""
+        path = self._path(key)
+        if not path:
+            packed = dict(self._rpc("kv.multiget", [key], self.name, True)).get(key)
+            return None if packed is None else (packed[:1], packed[1:])
+        try:
+            answer = self._client.call("GET", path)
+        except KeyError:
+            return None
+        head = answer.head
+        start = head.index(_KIND) + len(_KIND)
+        return head[start : start + 1], answer.body
+
+    def _put(self, path: str, letter: bytes, body: bytes, headers: dict[str, str]) -> bool:
+        kind = {"Fscache-Kind": letter.decode("ascii")}
+        return self._client.call("PUT", path, body, kind | headers).body == b"true"
 
     def delete(self, key: str) -> bool:
-        if _is_long(key):
+        path = self._path(key)
+        if not path:
             done: bool = self._rpc("kv.delete", key, self.name, repeatable=False)
             return done
-        answer = self._client.call("DELETE", self._path(key), repeatable=False)
+        answer = self._client.call("DELETE", path, repeatable=False)
         return answer.body == b"true"
 
     # -- calls --------------------------------------------------------------------------------
@@ -100,8 +110,19 @@ class RemoteStore(KeyValues):
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
         items: Any = pairs.items() if hasattr(pairs, "items") else pairs
-        packed = [[_checked(key), self._packed(value)] for key, value in items]
-        self._rpc("kv.multiput", packed, self.name, ttl, list(tag_words(tags)), True)
+        marks = tag_words(tags)
+        for portion in portions((_checked(key), self._packed(value)) for key, value in items):
+            key, packed = portion[0]
+            path = self._path(key) if weight(key, packed) > MOST else ""
+            if path:
+                self._put(path, packed[:1], packed[1:], _headers(ttl, marks))
+            else:
+                self._call_multiput(portion, ttl, marks)
+
+    def _call_multiput(
+        self, pairs: list[tuple[str, bytes]], ttl: float | None, tags: Iterable[str]
+    ) -> None:
+        self._rpc("kv.multiput", pairs, self.name, ttl, list(tag_words(tags)), True)
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         try:
@@ -128,22 +149,54 @@ class RemoteStore(KeyValues):
         tags: Iterable[str] = (),
         once: str = "",
     ) -> bool:
-        terms = {
-            "ttl": ttl,
-            "tags": list(tag_words(tags)),
-            "once": once or secrets.token_hex(8),
-            "packed": True,
-        }
-        wanted: object = None
-        if expected is ABSENT:
-            terms["expect"] = "absent"
-        elif isinstance(expected, Version):
-            terms["expect"], wanted = "version", str(expected)
-        else:
-            terms["expect"], wanted = "value", self._packed(expected)
+        marks = tag_words(tags)
+        token = once or secrets.token_hex(8)
         packed = self._packed(value)
-        done: bool = self._rpc("kv.cas", _checked(key), wanted, packed, self.name, terms)
+        wanted: str | bytes = b""
+        expect = "value"
+        if expected is ABSENT:
+            expect = "absent"
+        elif isinstance(expected, Version):
+            expect, wanted = "version", str(expected)
+        else:
+            wanted = self._packed(expected)
+        path = self._path(key)
+        if path and weight(key, packed, wanted if isinstance(wanted, bytes) else b"") > MOST:
+            headers = {"Fscache-Once": token, **_headers(ttl, marks)}
+            return self._cas_by_itself(key, expected, packed, headers)
+        terms = {"ttl": ttl, "tags": list(marks), "once": token, "expect": expect, "packed": True}
+        done: bool = self._rpc("kv.cas", key, wanted, packed, self.name, terms)
         return done
+
+    def _cas_by_itself(
+        self, key: str, expected: object, packed: bytes, headers: dict[str, str]
+    ) -> bool:
+        """Put a value that is too large for a call where the expected one is, compared here."""
+        while True:
+            at = "absent" if expected is ABSENT else self._version_with(key, expected)
+            if at is None:
+                # Not the expected one; yet the token may say that this has been done before.
+                terms = {"expect": "version", "once": headers["Fscache-Once"]}
+                done: bool = self._rpc("kv.cas", key, "none", None, self.name, terms)
+                return done
+            asked = {"Fscache-Expect": at, **headers}
+            if self._put(self._path(key), packed[:1], packed[1:], asked):
+                return True
+            if expected is ABSENT or isinstance(expected, Version):
+                return False  # else: somebody put another value meanwhile, or the same once more
+
+    def _version_with(self, key: str, expected: object) -> str | None:
+        """Return which value a key has if it is the expected one."""
+        if isinstance(expected, Version):
+            return expected
+        try:
+            at = self.version(key)
+        except KeyError:
+            return None
+        found = self._found(key)
+        if found is None or not values.same(*found, expected, self._serializer):
+            return None
+        return at
 
     def version(self, key: str) -> Version:
         return Version(self._there("kv.version", key))
@@ -183,12 +236,12 @@ class RemoteStore(KeyValues):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _path(self, key: str) -> str:
-        if not isinstance(key, str):
-            raise TypeError(f"a key is text, not {type(key).__name__}")
-        if key.isascii() and key.isalnum():
-            return self._top + key
-        return self._top + quote(key.encode("utf-8", "surrogatepass"), safe="")
+    def _path(self, key: object) -> str:
+        """Return where a key's value lies, empty for a key that is too long for a path."""
+        text = _checked(key)
+        if not (text.isascii() and text.isalnum()):
+            text = quote(text.encode("utf-8", "surrogatepass"), safe="")
+        return self._top + text if len(text) <= _LONGEST_PATH else ""
 
     def _there(self, method: str, key: str) -> Any:
         try:
@@ -203,45 +256,15 @@ class RemoteStore(KeyValues):
         return values.decode(packed[:1], packed[1:], self._serializer)
 
 
-class RemoteWatch:
-    """The changes to a server's keys, as they happen; see `KeyValues.watch`."""
-
-    def __init__(self, rpc: RPC, name: str, timeout: float | None) -> None:
-        """Ask `rpc` for the changes of the watch that it calls `name`."""
-        self._rpc = rpc
-        self._name = name
-        self._timeout = timeout
-        self._pending: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if not self._pending:
-            self._pending = self.wait(self._timeout)[::-1]
-            if not self._pending:
-                raise StopIteration
-        return self._pending.pop()
-
-    def wait(self, timeout: float | None = None) -> list[str]:
-        """Wait for changes; return their keys, none if nothing changed for `timeout` seconds.
-
-        Raises:
-            UnknownRequestError: the server has restarted; watch anew, and look at what there is.
-        """
-        until = None if timeout is None else time.monotonic() + timeout
-        while True:
-            left = _PARK if until is None else max(0.0, min(_PARK, until - time.monotonic()))
-            # Not repeated: changes that were told to a broken connection would be lost.
-            found: list[str] = self._rpc(
-                "kv.changes", self._name, left, parked=left, repeatable=False
-            )
-            if found or (until is not None and time.monotonic() >= until):
-                return found
-
-
-def _is_long(key: object) -> bool:
-    return isinstance(key, str) and len(key) > _LONGEST_IN_PATH
+def _headers(ttl: float | None, tags: Iterable[str]) -> dict[str, str]:
+    """Return what a PUT says of a value besides its kind."""
+    headers = {}
+    marks = list(tag_words(tags))
+    if ttl is not None:
+        headers["Fscache-TTL"] = repr(float(ttl))
+    if marks:
+        headers["Fscache-Tags"] = json.dumps(marks)
+    return headers
 
 
 def _checked(key: object) -> str:

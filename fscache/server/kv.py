@@ -1,8 +1,9 @@
 """Single values over plain HTTP: `GET`, `PUT`, `DELETE /kv/<store>/<key>`.
 
 The body is the value's body, the header `Fscache-Kind` its letter (`fscache.kv.values`), so that `curl`
-reads text as text. What a client's own serializer made (letter `x`) is kept and handed back as bytes:
-nothing is ever unpickled here.
+reads text as text. A PUT with `Fscache-Expect` (a version, or `absent`) is a `cas`, of values too large
+for a call. What a client's own serializer made (letter `x`) is kept and handed back as bytes: nothing
+is ever unpickled here.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 
 from fscache import errors
 from fscache.kv import values
+from fscache.kv.face import ABSENT, Version
 from fscache.kv.local import LocalStore
 from fscache.server.connection import Response
 from fscache.server.replies import json_reply
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 KIND, TTL, TAGS = "fscache-kind", "fscache-ttl", "fscache-tags"
+EXPECT, ONCE = "fscache-expect", "fscache-once"
 
 _BYTES = "application/octet-stream"
 _TYPES = {b"s": "text/plain; charset=utf-8", b"j": "application/json"}
@@ -95,7 +98,10 @@ class Values:
         return Response(200, bytes(body), kind, headers)
 
     def put(self, request: Request, rest: str) -> Response:
-        """Take a value; without a kind, text/* is text and anything else bytes."""
+        """Take a value; without a kind, text/* is text and anything else bytes.
+
+        The answer says whether it was put: always, unless something else was expected there.
+        """
         name, key = _names(rest)
         headers = request.head.headers
         letter = headers.get(KIND, "").encode("latin-1")
@@ -103,11 +109,17 @@ class Values:
             is_text = headers.get("content-type", "").startswith("text/")
             letter = values.TEXT if is_text else values.BYTES
         body = request.body.read_all(self._limit)
-        ttl = headers.get(TTL)
         value = decoded(letter, body)
+        ttl = float(headers[TTL]) if TTL in headers else None
         tags = json.loads(headers[TAGS]) if TAGS in headers else ()
-        self._store(name).put(key, value, ttl=None if ttl is None else float(ttl), tags=tags)
-        return json_reply(value=True)
+        expect = headers.get(EXPECT)
+        store = self._store(name)
+        if expect is None:
+            store.put(key, value, ttl=ttl, tags=tags)
+            return json_reply(value=True)
+        expected = ABSENT if expect == "absent" else Version(expect)
+        once = headers.get(ONCE, "")
+        return json_reply(store.cas(key, expected, value, ttl=ttl, tags=tags, once=once))
 
     def delete(self, request: Request, rest: str) -> Response:  # noqa: ARG002 - a route
         """Remove a key; the answer says whether it was there."""
