@@ -24,7 +24,7 @@ def sources(root: Root) -> Mapping[str, Source]:
 
 
 class _Sources(Mapping[str, "Source"]):
-    """Each is made, and its modules are imported, when it is asked for: a listing asks for none."""
+    """Each is made, and its modules are imported, when asked for: most listings ask for none."""
 
     def __init__(self, root: Root) -> None:
         self._root = root

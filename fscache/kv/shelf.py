@@ -2,8 +2,9 @@
 
 A write, in this order, under the root's shared lock and the key's own: the body as an object, if it is
 large; the journal's record; the name, if it gets a ttl or tags; the entry, by rename. Killed in
-between, it leaves an object nobody names, a record that the catalog corrects, or a name to look into.
-A removal is the other way round: the entry, then the journal.
+between, it leaves an object nobody names, a record of what is not there (whoever lists looks), or a name
+to look into. A write that fails says so in the journal. A removal is the other way round: the entry,
+then the journal.
 """
 
 from __future__ import annotations
@@ -189,16 +190,21 @@ class Shelf:
             size = len(new.body)
         payload = new.encode()
         self.root.journal.append(PUT, KV, f"{self._name}/{key}", address, size)
-        special = new.expires is not None or bool(new.tags)
-        if special:
-            self.names.note(key, special=True)
-        seen = self.memory.get(key)
-        mtime_ns = stamp(self.root.now())
-        place = self.entries.write(
-            name, payload, known=None if seen is None else Place(*seen[:4]), mtime_ns=mtime_ns
-        )
-        if place.new and not special:
-            self.names.note(key, special=False)
+        try:
+            special = new.expires is not None or bool(new.tags)
+            if special:
+                self.names.note(key, special=True)
+            seen = self.memory.get(key)
+            mtime_ns = stamp(self.root.now())
+            place = self.entries.write(
+                name, payload, known=None if seen is None else Place(*seen[:4]), mtime_ns=mtime_ns
+            )
+            if place.new and not special:
+                self.names.note(key, special=False)
+        except BaseException:
+            # The record told of what has not come about: this one has the catalog look at the disk.
+            self.root.journal.append(DELETE, KV, f"{self._name}/{key}")
+            raise
         if value is NOTHING or type(value) not in _FROZEN:
             self.memory.drop(key)
         else:

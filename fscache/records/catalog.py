@@ -77,10 +77,16 @@ class Catalog:
         for name in old:
             self._remove(name)
 
-    def look_at(self, addresses: Iterable[str]) -> None:
-        """Make the rows of these objects what the disk says."""
-        todo = list(addresses)
-        self.write(lambda: [self._folder.look_at(address) for address in todo])
+    def look_at(self, addresses: Iterable[str], entries: Iterable[tuple[str, str]] = ()) -> None:
+        """Make the rows of these objects, and of entries by kind and name, what the disk says."""
+
+        def look() -> None:
+            for address in addresses:
+                self._folder.look_at(address)
+            for kind, name in entries:
+                self._folder.look_at_entry(kind, name)
+
+        self.write(look)
 
     def write(self, change: Callable[[], object]) -> None:
         """Make one change to the tables, whole or not at all."""

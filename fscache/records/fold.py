@@ -137,6 +137,10 @@ class Folder:
         )
         return True
 
+    def look_at_entry(self, kind: str, name: str) -> None:
+        """Make the row of one entry what the disk says."""
+        self._settle(kind, name, 0.0, None)
+
     def add_named(self, kind: str, named: Named) -> None:
         """Write the row of one entry as it is on disk."""
         self._db.execute("DELETE FROM entries WHERE kind = ? AND name = ?", (kind, named.name))

@@ -184,6 +184,29 @@ def test_an_entry_that_does_not_fit_leaves_the_old_one(disk: str) -> None:
     assert with_tmpfs(disk, "size=512k", run) == ([], [])
 
 
+@pytest.mark.usefixtures("mounts")
+@pytest.mark.parametrize("size", [10, 70_000])
+def test_a_key_that_did_not_fit_is_neither_listed_nor_counted(disk: str, size: int) -> None:
+    def run() -> tuple[list[str], int]:
+        cache = open_cache(f"{disk}/cache")
+        cache.kv.put("first", "x")
+        cache.kv.put("kept", "y")
+        # Bytes for the journal, and no inode for an entry.
+        os.system(f"mount -o remount,nr_inodes=$(($(df --output=iused {disk} | tail -1))) {disk}")
+        with pytest.raises(StoreFullError):
+            cache.kv.put("ghost", bytes(size))
+        with pytest.raises(StoreFullError):
+            cache.kv.multiput({"ghost": bytes(size), "another": bytes(size)})
+        os.system(f"mount -o remount,nr_inodes=1000 {disk}")
+        admin = cache.admin
+        count = admin.du()["kind"]["kv"]["count"]
+        return sorted(row["name"] for row in admin.ls()), count
+
+    names, count = with_tmpfs(disk, "size=4m,nr_inodes=1000", run)
+    assert names == ["default/first", "default/kept"]
+    assert count == 2
+
+
 @pytest.mark.parametrize("put", [put_bytes, put_stream])
 @pytest.mark.parametrize("limit", [0, 1, 4096, 299_999])
 def test_a_limit_on_the_size_of_files_is_a_typed_error_and_leaves_nothing(

@@ -10,14 +10,14 @@ import pytest
 from fscache.admin import look
 from fscache.kv.local import LocalStore
 from fscache.records.listing import Query
+from fscache.records.root import Root
 from fscache.urls.lease import leased
-from tests.support.catalogs import DAY, age, keep, keeper_of, objects_of, open_root
+from tests.support.catalogs import DAY, age, entries_of, keep, keeper_of, objects_of, open_root
 from tests.support.processes import ALICE, in_child
 
 if TYPE_CHECKING:
     from fscache.objects.store import Stored
     from fscache.records.listing import Row
-    from fscache.records.root import Root
 
 
 @pytest.fixture
@@ -80,6 +80,21 @@ def test_a_record_that_is_ahead_of_its_file_stays_in_the_catalog(live: Root) -> 
     live.journal.append("put", "object", "0" * 20, "0" * 20, 5)
     assert shown(live) == []
     assert keeper_of(live).ask(objects_of) == {"0" * 20: 5}
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_a_key_whose_writer_was_killed_before_its_entry_was_there_is_not_shown(
+    live: Root, large: bool
+) -> None:
+    LocalStore(live).put("first", "x")
+    address = keep(live, bytes(100_000)).address if large else ""
+    live.journal.append("put", "kv", "default/ghost", address, 10)
+    assert [row.name for row in shown(live, kind="kv")] == ["default/first"]
+    # It may be there in a moment; an old record is one of what is not there.
+    assert ("kv", "default/ghost") in keeper_of(live).ask(entries_of)
+    later = Root(live.path, now=lambda: live.now() + 2 * look.GHOST_AGE)
+    assert [row.name for row in shown(later, kind="kv")] == ["default/first"]
+    assert keeper_of(live).ask(entries_of) == {("kv", "default/first"): None}
 
 
 def test_beyond_so_many_rows_the_catalog_is_believed(
