@@ -163,7 +163,8 @@ class Core:
         added: int = 0,
     ) -> None:
         """Append a frame and take it up; see `make_frame`."""
-        stamp = stamp or self._stamp()
+        if not stamp:
+            stamp = self._stamp()
         keeper = self.keeper
         try:
             frame = make_frame(kind, stamp, msg_id, record, keeper, appended, added)

@@ -18,7 +18,7 @@ from fscache.fs import atomic
 from fscache.fs.group import Group
 from fscache.fs.lock import try_flock
 from fscache.records.root import translate, translated
-from fscache.tasks.fragments import pack
+from fscache.tasks.fragments import OFFSET_BITS
 from fscache.tasks.segment import HEADER, SUFFIX, Segment
 from fscache.tasks.segments import Segments
 
@@ -50,7 +50,13 @@ class FileLog(Segments):
             StoreError: it could not be written, and nothing was.
         """
         own = self._own
-        if own is None or own.end + len(data) > SEGMENT_BYTES or self._is_lost(stamp):
+        silence = stamp - self._last_stamp
+        self._last_stamp = stamp
+        if (
+            own is None
+            or own.end + len(data) > SEGMENT_BYTES
+            or (silence > _SILENCE and self._is_lost())
+        ):
             with translated(self.directory):
                 own = self._start(stamp)
         if own.end == 0:
@@ -67,7 +73,7 @@ class FileLog(Segments):
         own.end += len(data)
         if self._group is not None:
             self._group.note(own.path)
-        return pack(own.number, offset or len(HEADER))
+        return own.number << OFFSET_BITS | (offset or len(HEADER))
 
     def finish(self) -> None:
         """Finish the own segment; the next append starts another."""
@@ -137,17 +143,14 @@ class FileLog(Segments):
         os.fchmod(self._fd, self._writer.modes.object | 0o200)
         try_flock(self._fd)
         self._own = self._adopt(name)
-        self._last_stamp = stamp
         if self._writer.durable and self._group is None:
             # Made here: its thread must not be there when a controller forks its schedulers.
             self._group = self._writer.group or Group()
         return self._own
 
-    def _is_lost(self, stamp: int) -> bool:
+    def _is_lost(self) -> bool:
         """Whether others took the segment for abandoned: possible only after a long silence."""
-        silence = stamp - self._last_stamp
-        self._last_stamp = stamp
-        return silence > _SILENCE and os.fstat(self._fd).st_nlink == 0
+        return os.fstat(self._fd).st_nlink == 0
 
     def _abandon(self, size: int) -> None:
         try:

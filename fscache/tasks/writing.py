@@ -8,6 +8,7 @@ long for a log is moved into objects too, key by key.
 from __future__ import annotations
 
 from datetime import datetime
+from operator import itemgetter
 
 from fscache.errors import InvalidRecordError
 from fscache.tasks import values
@@ -66,6 +67,8 @@ def _role(field: str) -> tuple[int, int, int]:
 ROLES = {field: _role(field) for field in FIELDS}
 _ROLE = ROLES.get
 _MAX_CHARACTERS = MAX_TEXT // 4  # of UTF-8 at most four bytes each
+_PICK: list[Any] = [itemgetter(*(order or [0])) for order in POSITIONS]
+"""By mask: what gives the values of two or more positions in order, whatever order they came in."""
 _new = tuple.__new__
 _NO_LISTS = (str, bytes, bytearray, memoryview)
 
@@ -145,8 +148,8 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
     json = values.encode(fold(body, msg_id, texts)) if body else b""
     if len(json) > MAX_JSON:
         json = _shorten(msg_id, body, keeper, references)
-    values_ = [numbers[position] for position in POSITIONS[number_mask]] if numbers else ()
-    words = [texts[position] for position in POSITIONS[text_mask]] if texts else ()
+    values_ = _PICK[number_mask](numbers) if len(numbers) > 1 else [*numbers.values()]
+    words = _PICK[text_mask](texts) if len(texts) > 1 else [*texts.values()]
     blob = b"".join(blobs) if blobs else b""
     # As `Frame(…)`, which takes four times as long: it is a function of 13 arguments.
     # fmt: off
