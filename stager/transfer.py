@@ -198,6 +198,11 @@ class Transfer:
             raise AbandonedError
         self._body.write(data)
 
+    def on_wake(self) -> None:
+        """End the exchange if nobody wants it any more."""
+        if self.abandoned:
+            raise AbandonedError
+
     # --- the rules ---------------------------------------------------------------------------
 
     def _ask(self) -> Ask:

@@ -60,6 +60,9 @@ class Sink(Protocol):
     def on_data(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the body. The buffer is reused after the call."""
 
+    def on_wake(self) -> None:
+        """Say whether the answer is still wanted; asked by a `MultiTransport` that was woken."""
+
 
 class Transport(Protocol):
     """Speaks some URL schemes."""
@@ -100,4 +103,8 @@ class MultiTransport(Transport, Protocol):
         """
 
     def wake(self) -> None:
-        """Have `drive`, in another thread, call `take` again soon; harmless at any time."""
+        """Have `drive`, in another thread, call `take` and every sink's `on_wake` soon.
+
+        Harmless at any time. Without it an exchange that is given up while its server is silent would
+        last until the stall timeout.
+        """

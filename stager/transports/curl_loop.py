@@ -33,6 +33,7 @@ class Loop:
         self._watched: set[int] = set()
         self._timer: int = -1
         self._thread = 0
+        self._rung = False
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
@@ -67,6 +68,9 @@ class Loop:
                     return
                 if self._turn() < len(live):
                     self._reap(live, give_back)
+                if self._rung:
+                    self._rung = False
+                    self._drop_unwanted(live, give_back)
         finally:
             self._thread = 0
             for left in live.values():
@@ -98,6 +102,7 @@ class Loop:
         for descriptor, mask in events:
             if descriptor == self._bell:
                 os.eventfd_read(self._bell)
+                self._rung = True
                 continue
             flags = 0
             if mask & ~select.EPOLLOUT:
@@ -122,6 +127,21 @@ class Loop:
                 give_back(line)
                 if exchange is not None:
                     exchange.on_end(failure)
+
+    def _drop_unwanted(self, live: dict[Any, Line], give_back: Callable[[Line], None]) -> None:
+        for curl, line in list(live.items()):
+            exchange = line.exchange
+            if exchange is None:
+                continue
+            try:
+                exchange.sink.on_wake()
+            except Exception as error:  # noqa: BLE001 - the sink's own, handed back to it
+                del live[curl]
+                line.exchange = None
+                line.end(pycurl.E_ABORTED_BY_CALLBACK)
+                self._multi.remove_handle(curl)  # and with it the connection
+                give_back(line)
+                exchange.on_end(error)
 
     def _on_socket(self, event: int, descriptor: int, _multi: Any, _data: Any) -> None:
         if event == pycurl.POLL_REMOVE:

@@ -13,6 +13,7 @@ server sent beyond what it announced; a short one is not noticed here: the sink 
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,10 @@ class RequestsTransport:
                 # One recv at a time: readinto would fill the buffer first, and lose what it has
                 # when the connection breaks or stalls meanwhile. It is no faster.
                 nonlocal left
-                count = stream.readinto1(view if left >= BUFFER else view[:left]) if left else 0
+                # What came with the head waits in the stream's own buffer. Asked for more than that
+                # holds, readinto1 would receive again before it returns it.
+                size = min(left, BUFFER if left < length else io.DEFAULT_BUFFER_SIZE)
+                count = stream.readinto1(view[:size]) if left else 0
                 left -= count
                 return view[:count]
 
