@@ -6,6 +6,7 @@
     kv.get("run_42/loss")
     kv.incr("run_42/steps")
     metrics = kv.store("simulation_123")        # another namespace, the same methods
+    kv["a"] = 1; "a" in kv; len(kv); del kv["a"]
 
 The functions here work on the default cache's store named `default`: on this machine's root, or on a
 server after `fscache.use_remote`. What they promise is told in `fscache.kv.face` and, for a root, in
@@ -15,6 +16,7 @@ server after `fscache.use_remote`. What they promise is told in `fscache.kv.face
 from __future__ import annotations
 
 import sys
+from types import ModuleType
 
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 
@@ -34,6 +36,7 @@ __all__ = [
     "default",
     "delete",
     "expire",
+    "flush",
     "get",
     "incr",
     "install",
@@ -172,6 +175,11 @@ def sweep() -> int:
     return _factory().sweep()
 
 
+def flush() -> None:
+    """Make all that was put durable now; see `KeyValues.flush`."""
+    _factory().flush()
+
+
 def watch(prefix: str = "", timeout: float | None = None) -> Watch:
     """Return the changes of keys, from now on, as an iterator; see `KeyValues.watch`."""
     return _factory().watch(prefix, timeout)
@@ -198,3 +206,32 @@ def store(name: str, *, serializer: Serializer | None = None) -> KeyValues:
 def stores() -> list[str]:
     """Return the names of the stores that hold something."""
     return _factory().stores()
+
+
+class _Mapping(ModuleType):
+    """This module, as a mapping: Python looks such methods up in the class, a module's too."""
+
+    def __getitem__(self, key: str) -> Any:
+        return _factory()[key]
+
+    def __setitem__(self, key: str, value: object) -> None:
+        _factory()[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del _factory()[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in _factory()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_factory())
+
+    def __len__(self) -> int:
+        return len(_factory())
+
+    def __bool__(self) -> bool:
+        # Whoever asks whether there is such a module must not have a store listed, or be told "no".
+        return True
+
+
+sys.modules[__name__].__class__ = _Mapping

@@ -7,6 +7,7 @@ once: the record remembers the token and what came of it.
 from __future__ import annotations
 
 from fscache.kv import record, values
+from fscache.kv.checks import number_to_count_with, plain_number
 from fscache.kv.face import ABSENT, NOTHING, Version
 from fscache.kv.shelf import encode_name
 from fscache.records.root import translated
@@ -39,9 +40,7 @@ class Changes:
         """Add to a number; return the sum."""
         name = encode_name(key)
         token = record.check_token(once)
-        for number in (delta, default):
-            if type(number) not in (int, float):
-                raise TypeError(f"not a number to count with: {number!r:.100}")
+        delta, default = number_to_count_with(delta), number_to_count_with(default)
         with translated(self._root.path):
             self._root.ensure()
             with self._root.shared, self._shelf.turn(name, needed=True):
@@ -50,9 +49,13 @@ class Changes:
                 done = old.result_of(token)
                 if done is not None:
                     return values.decode(done[:1], done[1:])
-                if old.letter not in (b"i", b"I", b"r"):
+                # The letters of an int, a float, a NumPy scalar: a large body is not read for this.
+                kept = None
+                if old.letter in (b"i", b"I", b"r", b"g"):
+                    kept = plain_number(values.decode(old.letter, self._shelf.body(old) or b""))
+                if kept is None:
                     raise TypeError(f"the value of {key!r:.100} is no number")
-                total = values.decode(old.letter, self._shelf.body(old) or b"") + delta
+                total = kept + delta
                 letter, body = _number(total)
                 new = record.Record(letter, b"", expires=old.expires, tags=old.tags)
                 new.once = old.once_and(token, letter + body)

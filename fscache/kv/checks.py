@@ -1,4 +1,4 @@
-"""What may be the name of a store, and a key's tags."""
+"""What may be the name of a store, a key's tags and ttl, and a number to count with. Pure."""
 
 from __future__ import annotations
 
@@ -12,6 +12,46 @@ def tag_words(tags: Iterable[str]) -> tuple[str, ...]:
     if isinstance(tags, str):
         raise TypeError("tags are a list of words, not one word")
     return tuple(sorted(set(tags)))
+
+
+def plain_number(value: object) -> float | None:
+    """Return a number as Python's own int or float, None for what is none (as True is not)."""
+    if type(value) is int or type(value) is float:
+        return value
+    from numbers import Real  # NumPy's numbers are known to it
+    from operator import index
+
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return index(value)  # type: ignore[arg-type]  # whether it has one is what is asked
+    except TypeError:
+        return float(value)
+
+
+def number_to_count_with(value: object) -> float:
+    """Return what `incr` adds, or adds to; raises TypeError."""
+    found = plain_number(value)
+    if found is None:
+        raise TypeError(f"not a number to count with: {value!r:.100}")
+    return found
+
+
+def ttl_seconds(ttl: object) -> float | None:
+    """Return a ttl in seconds, None for none.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not a positive one.
+    """
+    if ttl is None:
+        return None
+    seconds = plain_number(ttl)
+    if seconds is None:
+        raise TypeError(f"a ttl is a number of seconds, not {type(ttl).__name__}: {ttl!r:.100}")
+    if not 0 < seconds < 1e11:
+        raise ValueError(f"a ttl is a positive number of seconds: {ttl!r:.100}")
+    return seconds
 
 
 def store_name(name: object) -> str:

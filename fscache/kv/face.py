@@ -87,7 +87,7 @@ class KeyValues(_Mapping):
             tags: Words to find it by.
 
         Raises:
-            TypeError: the value has no place in a file, or the key is not text.
+            TypeError: the value has no place in a file, the key is not text, or the ttl no number.
             StoreError: it could not be written.
         """
         raise NotImplementedError
@@ -125,8 +125,8 @@ class KeyValues(_Mapping):
         """Add to a number and return the sum; no increment of any process is lost.
 
         Args:
-            key: A key whose value is an int or float; its ttl and tags stay.
-            delta: What to add.
+            key: A key whose value is such a number; its ttl and tags stay.
+            delta: What to add: an int or float, NumPy's too, whose sum is an int or float.
             default: Where there is no value, add to this.
             once: A token of up to 64 characters: asked again with it, nothing is added again, and
                 the sum of then is returned. A key remembers its last 64 tokens.
@@ -184,6 +184,10 @@ class KeyValues(_Mapping):
 
     def sweep(self) -> int:
         """Remove the files of keys whose time is over; return how many."""
+        raise NotImplementedError
+
+    def flush(self) -> None:
+        """Make all that was put durable now, where the root's durability is `power`."""
         raise NotImplementedError
 
     def watch(self, prefix: str = "", timeout: float | None = None) -> Watch:

@@ -20,7 +20,7 @@ from itertools import islice
 
 from fscache.kv import record, values
 from fscache.kv.changes import Changes, version_of
-from fscache.kv.checks import store_name, tag_words
+from fscache.kv.checks import store_name, tag_words, ttl_seconds
 from fscache.kv.face import NOTHING, REQUIRED, KeyValues
 from fscache.kv.shelf import Shelf, encode_name
 from fscache.records.entryfile import name_hash
@@ -177,7 +177,6 @@ class LocalStore(KeyValues):
         return self._changes.sweep()
 
     def flush(self) -> None:
-        """Make all that was put durable now, where the root's durability is `power`."""
         group = self._root.grouped_writer.group
         if group is not None:
             with translated(self._root.path):
@@ -255,11 +254,8 @@ class LocalStore(KeyValues):
 
     def _terms(self, ttl: float | None, tags: Iterable[str]) -> tuple[int | None, tuple[str, ...]]:
         """Return ttl and tags as a record has them; raises ValueError and TypeError."""
-        expires = None
-        if ttl is not None:
-            if not 0 < ttl < 1e11:
-                raise ValueError(f"a ttl is a positive number of seconds: {ttl!r}")
-            expires = int((self._root.now() + ttl) * 1e6)
+        seconds = ttl_seconds(ttl)
+        expires = None if seconds is None else int((self._root.now() + seconds) * 1e6)
         return expires, tag_words(tags) if tags else ()
 
 

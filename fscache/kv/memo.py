@@ -71,8 +71,9 @@ def memoize(
         at = key(*args, **kwargs)
         value = kept.get(at, NOTHING)
         if value is NOTHING:
-            kept.put(at, function(*args, **kwargs), ttl=ttl)
-            value = kept[at]
+            result = function(*args, **kwargs)
+            kept.put(at, result, ttl=ttl)
+            value = kept.get(at, result)  # its ttl may have passed already
         return value
 
     call.key = key  # type: ignore[attr-defined]

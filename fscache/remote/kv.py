@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fscache.kv import values
-from fscache.kv.checks import store_name, tag_words
+from fscache.kv.checks import number_to_count_with, store_name, tag_words, ttl_seconds
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 from fscache.remote.portions import MOST, portions, weight
 from fscache.remote.watching import RemoteWatch
@@ -110,6 +110,7 @@ class RemoteStore(KeyValues):
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
         items: Any = pairs.items() if hasattr(pairs, "items") else pairs
+        ttl = ttl_seconds(ttl)
         marks = tag_words(tags)
         for portion in portions((_checked(key), self._packed(value)) for key, value in items):
             key, packed = portion[0]
@@ -122,7 +123,7 @@ class RemoteStore(KeyValues):
     def _call_multiput(
         self, pairs: list[tuple[str, bytes]], ttl: float | None, tags: Iterable[str]
     ) -> None:
-        self._rpc("kv.multiput", pairs, self.name, ttl, list(tag_words(tags)), True)
+        self._rpc("kv.multiput", pairs, self.name, ttl_seconds(ttl), list(tag_words(tags)), True)
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         try:
@@ -137,7 +138,9 @@ class RemoteStore(KeyValues):
 
     def incr(self, key: str, delta: float = 1, *, default: float = 0, once: str = "") -> Any:
         token = once or secrets.token_hex(8)
-        return self._rpc("kv.incr", _checked(key), delta, self.name, default, token)
+        start = number_to_count_with(default)
+        more = number_to_count_with(delta)
+        return self._rpc("kv.incr", _checked(key), more, self.name, start, token)
 
     def cas(
         self,
@@ -149,6 +152,7 @@ class RemoteStore(KeyValues):
         tags: Iterable[str] = (),
         once: str = "",
     ) -> bool:
+        ttl = ttl_seconds(ttl)
         marks = tag_words(tags)
         token = once or secrets.token_hex(8)
         packed = self._packed(value)
@@ -202,7 +206,7 @@ class RemoteStore(KeyValues):
         return Version(self._there("kv.version", key))
 
     def expire(self, key: str, ttl: float | None) -> bool:
-        done: bool = self._rpc("kv.expire", _checked(key), ttl, self.name)
+        done: bool = self._rpc("kv.expire", _checked(key), ttl_seconds(ttl), self.name)
         return done
 
     def ttl(self, key: str) -> float | None:
@@ -219,6 +223,9 @@ class RemoteStore(KeyValues):
     def sweep(self) -> int:
         removed: int = self._rpc("kv.sweep", self.name)
         return removed
+
+    def flush(self) -> None:
+        self._rpc("kv.flush", self.name)
 
     def watch(self, prefix: str = "", timeout: float | None = None) -> RemoteWatch:
         return RemoteWatch(self._rpc, self._rpc("kv.watch", prefix, self.name), timeout)
@@ -260,8 +267,9 @@ def _headers(ttl: float | None, tags: Iterable[str]) -> dict[str, str]:
     """Return what a PUT says of a value besides its kind."""
     headers = {}
     marks = list(tag_words(tags))
-    if ttl is not None:
-        headers["Fscache-TTL"] = repr(float(ttl))
+    seconds = ttl_seconds(ttl)
+    if seconds is not None:
+        headers["Fscache-TTL"] = repr(seconds)
     if marks:
         headers["Fscache-Tags"] = json.dumps(marks)
     return headers

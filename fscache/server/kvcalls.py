@@ -46,6 +46,7 @@ class KVCalls:
             "tags": self.tags,
             "tagged": self.tagged,
             "sweep": self.sweep,
+            "flush": self.flush,
             "stores": self.stores,
         }
         return [Method(f"kv.{name}", call) for name, call in calls.items()]
@@ -171,6 +172,11 @@ class KVCalls:
     def sweep(self, _caller: Caller, store: str = DEFAULT) -> int:
         """Remove keys whose time is over; return how many."""
         return self._store(store).sweep()
+
+    def flush(self, _caller: Caller, store: str = DEFAULT) -> bool:
+        """Return when all that was put is durable."""
+        self._store(store).flush()
+        return True
 
     def stores(self, _caller: Caller) -> list[str]:
         """Return the names of the stores that hold something."""

@@ -382,6 +382,31 @@ def test_incr_starts_at_the_default_and_returns_the_sum(kv_store: KeyValues) -> 
     assert kv_store.incr("big", 2**80) == 2**80
 
 
+@pytest.mark.parametrize(
+    ("delta", "total"),
+    [(np.int64(3), 45), (np.uint8(3), 45), (np.float32(0.5), 42.5), (np.float64(0.5), 42.5)],
+)
+def test_numpys_numbers_count_as_pythons(
+    kv_store: KeyValues, delta: np.generic, total: float
+) -> None:
+    for start in (40, np.int16(40)):
+        kv_store.put("n", start)
+        assert kv_store.incr("n", np.int64(2)) == 42
+        found = kv_store.incr("n", delta)  # type: ignore[arg-type]  # NumPy's are numbers, too
+        assert (found, type(found)) == (total, type(total))
+        assert kv_store.get("n") == total
+    assert kv_store.incr("m", delta, default=np.int64(42)) == total  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [np.bool_(True), np.str_("1"), np.complex128(1), np.arange(1)])
+def test_what_is_no_number_of_numpys_does_not_count(kv_store: KeyValues, value: Any) -> None:
+    kv_store.put("key", value)
+    with pytest.raises(TypeError, match="no number"):
+        kv_store.incr("key")
+    with pytest.raises(TypeError, match="not a number"):
+        kv_store.incr("other", value)
+
+
 @pytest.mark.parametrize("value", ["1", None, True, [1], b"1"])
 def test_only_numbers_can_be_incremented(kv_store: KeyValues, value: object) -> None:
     kv_store.put("key", value)
@@ -535,6 +560,29 @@ def test_a_ttl_is_positive(kv_store: KeyValues, ttl: float) -> None:
     assert "key" not in kv_store
 
 
+@pytest.mark.parametrize("ttl", ["60", b"60", True, dt.timedelta(1), [1], 1j])
+def test_a_ttl_is_a_number(kv_store: KeyValues, ttl: Any) -> None:
+    kv_store.put("key", "old")
+    for call in (
+        lambda: kv_store.put("key", 1, ttl=ttl),
+        lambda: kv_store.multiput({"key": 1}, ttl=ttl),
+        lambda: kv_store.cas("key", "old", 1, ttl=ttl),
+        lambda: kv_store.expire("key", ttl),
+    ):
+        with pytest.raises(TypeError, match="a ttl is a number of seconds"):
+            call()
+    assert kv_store.get("key") == "old"
+    kv_store.put("key", 1, ttl=np.int64(60))  # type: ignore[arg-type]  # NumPy's are numbers, too
+    assert kv_store.ttl("key") == 60
+
+
+def test_what_is_flushed_is_there(kv_store: KeyValues, other: KeyValues) -> None:
+    kv_store.flush()
+    kv_store.put("key", 1)
+    kv_store.flush()
+    assert other.get("key") == 1
+
+
 def test_sweep_removes_what_has_passed_its_ttl_and_nothing_else(
     kv_store: KeyValues, other: KeyValues, clock: Clock
 ) -> None:
@@ -667,6 +715,18 @@ def test_memoize_calls_once_for_equal_arguments(kv_store: KeyValues, other: KeyV
     first(1, {"b": 1, "a": 2})
     first(1, {"a": 2, "b": 1})
     assert len(calls) == 5
+
+
+def test_memoize_returns_a_result_that_is_gone_as_soon_as_it_is_kept(kv_store: KeyValues) -> None:
+    calls = []
+
+    @kv_store.memoize(ttl=1e-7)
+    def slow(x: int) -> int:
+        calls.append(x)
+        return x + 1
+
+    assert (slow(1), slow(1)) == (2, 2)
+    assert calls == [1, 1]
 
 
 def test_memoize_keeps_none_and_no_exception(kv_store: KeyValues) -> None:

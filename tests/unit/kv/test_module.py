@@ -55,6 +55,19 @@ def test_the_functions_do_what_the_methods_do(installed: LocalStore) -> None:
     assert next(watch) == "w"
 
 
+def test_the_module_is_a_mapping(installed: LocalStore) -> None:
+    assert bool(kv)  # a module, however empty the store
+    assert (len(kv), "a" in kv, list(kv)) == (0, False, [])
+    kv["b"], kv["a"] = 2, 1
+    assert (len(kv), "a" in kv, list(kv)) == (2, True, ["a", "b"])
+    assert kv["a"] == installed["a"] == 1
+    assert dict(kv) == {"a": 1, "b": 2}
+    del kv["a"]
+    with pytest.raises(KeyError):
+        kv["a"]
+    assert inspect.ismodule(kv)
+
+
 def test_every_method_of_a_store_is_a_function_with_the_same_parameters() -> None:
     mapping_face = {"update", "clear", "values", "popitem"}
     for name, method in inspect.getmembers(KeyValues, inspect.isfunction):
