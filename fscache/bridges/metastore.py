@@ -244,20 +244,49 @@ def _open(datafile: str | os.PathLike[str] | None) -> KeyValues:
     return Cache(root).kv
 
 
-def _main(arguments: list[str]) -> None:
-    if len(arguments) > 2:
-        raise SystemExit("usage: python -m fscache.bridges.metastore [path] [port]")
-    server = MetaServer(
-        arguments[0] if arguments else None,
-        int(arguments[1]) if len(arguments) > 1 else None,
-    )
-    try:
-        server.serve()
-    except KeyboardInterrupt:
-        print()  # noqa: T201 - the shell's prompt begins a line
-
-
-if __name__ == "__main__":
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until interrupted; return the exit code: 2 where it cannot be begun."""
+    import argparse
     import sys
 
-    _main(sys.argv[1:])
+    from fscache.errors import FscacheError
+
+    parser = argparse.ArgumentParser(
+        prog="python -m fscache.bridges.metastore",
+        description="Serve a metastore to whoever reaches the port.",
+    )
+    parser.add_argument(
+        "path",
+        nargs="?",
+        help="a cache's directory, or an SQLite file of the original, of which a copy is served "
+        "(default: the default cache)",
+    )
+    parser.add_argument(
+        "port",
+        nargs="?",
+        type=_port,
+        default=DEFAULT_PORT,
+        help="where to listen; 0 picks a free one (default: %(default)s)",
+    )
+    given = parser.parse_args(arguments)
+    try:
+        MetaServer(given.path, given.port).serve()
+    except FscacheError as exc:
+        sys.stderr.write(f"{parser.prog}: {exc}\n")
+        return 2
+    except KeyboardInterrupt:
+        print()  # noqa: T201 - the shell's prompt begins a line
+    return 0
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number < 65536:
+        raise ValueError
+    return number
+
+
+_port.__name__ = "port"  # argparse names it: "invalid port value"
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -251,6 +252,39 @@ def test_the_server_of_the_command_line(tmp_path: Path) -> None:
     assert metastore.LocalStore(tmp_path / "s.sdb").get("k") == "v"
 
 
-def test_too_many_arguments_are_a_usage_error() -> None:
-    with pytest.raises(SystemExit, match="usage"):
-        metastore._main(["a", "1", "b"])
+@pytest.mark.parametrize(
+    "arguments", [["a", "1", "b"], ["--port", "1"], ["a", "b"], ["a", "65536"]]
+)
+def test_wrong_arguments_are_a_usage_error(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        metastore.main(arguments)
+    assert caught.value.code == 2
+    assert (
+        "usage: python -m fscache.bridges.metastore [-h] [path] [port]" in capsys.readouterr().err
+    )
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_serves_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        metastore.main(["--help"])
+    assert caught.value.code == 0
+    assert "default: 8077" in capsys.readouterr().out
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_cannot_be_served_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "else" / "file").touch()
+    with socket.create_server(("0.0.0.0", 0)) as busy:
+        port = str(busy.getsockname()[1])
+        for path, number, why in (("s", port, "in use"), ("else", "0", "else")):
+            assert metastore.main([str(tmp_path / path), number]) == 2
+            said = capsys.readouterr().err
+            assert said.count("\n") == 1
+            assert said.startswith("python -m fscache.bridges.metastore: ")
+            assert why in said
