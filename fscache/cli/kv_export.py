@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--prefix", metavar="PREFIX", default="", help="only these keys")
-    parser.add_argument("-o", "--output", metavar="FILE", help="instead of standard output")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="instead of standard output, which is also -"
+    )
     add_formats(parser)
     add_store(parser)
 
@@ -43,7 +45,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from fscache.cli.exits import UsageError
 
-    output: str | None = arguments.output
+    output: str | None = None if arguments.output == "-" else arguments.output
     form = arguments.form or (output and format_of(output)) or "jsonl"
     kv = store_of(session, arguments)
     count = 0

@@ -57,37 +57,23 @@ def read(path: str) -> Iterator[tuple[str, Column]]:
         raise StoreError(path=path, why=f"not a file of the original metastore: {exc}") from exc
 
 
-def write(path: str, pairs: Iterable[tuple[str, object]]) -> int:
-    """Write a new file that the original reads; return the number of keys.
+def encode(pairs: Iterable[tuple[str, object]]) -> tuple[bytes, int]:
+    """Return the bytes of a file that the original reads, and the number of keys.
 
-    It has its name when it is whole, or never.
+    It is made in memory: where such a file goes may be a pipe, in which SQLite cannot write.
 
     Raises:
-        FileExistsError: there is something of this name.
         TypeError: a value has no place in such a file; the message names its key.
-        StoreError: it cannot be written.
+        sqlite3.Error: SQLite cannot hold it.
     """
     import sqlite3
 
-    from fscache.fs import atomic
-
-    if os.path.lexists(path):
-        raise FileExistsError(17, os.strerror(17), path)
-    temp = f"{path}.{os.urandom(4).hex()}"
+    connection = sqlite3.connect(":memory:")
     try:
-        connection = sqlite3.connect(temp)
-        try:
-            count = _fill(connection, pairs)
-        finally:
-            connection.close()
-        atomic.move(temp, path)
-    except sqlite3.Error as exc:
-        atomic.remove(temp)
-        raise StoreError(path=path, why=str(exc)) from exc
-    except BaseException:
-        atomic.remove(temp)
-        raise
-    return count
+        count = _fill(connection, pairs)
+        return connection.serialize(), count
+    finally:
+        connection.close()
 
 
 def as_column(value: object) -> Column:

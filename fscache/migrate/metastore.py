@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fscache.errors import StoreError
 from fscache.kv import sdb
 
 TYPE_CHECKING = False
@@ -35,11 +36,22 @@ def import_file(path: str, store: KeyValues) -> int:
 
 
 def export_file(store: KeyValues, path: str, prefix: str = "") -> int:
-    """Write a new file, for the original, of the keys that begin with `prefix`; return how many.
+    """Write a file, for the original, of the keys that begin with `prefix`; return how many.
+
+    It appears whole or not at all, and replaces what is there.
 
     Raises:
-        FileExistsError: there is something at the path.
         TypeError: a value is neither text, bytes, number nor None; the message names its key.
-        StoreError: the file cannot be written.
+        StoreError: such a file cannot hold it.
+        OSError: the file cannot be written.
     """
-    return sdb.write(path, store.items(prefix))
+    import sqlite3
+
+    from fscache.fs.out import write_out
+
+    try:
+        data, count = sdb.encode(store.items(prefix))
+    except sqlite3.Error as exc:
+        raise StoreError(path=path, why=str(exc)) from exc
+    write_out(path, [data])
+    return count

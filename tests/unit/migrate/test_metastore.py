@@ -76,15 +76,21 @@ def test_what_has_no_column_is_refused_by_name_and_leaves_no_file(
     assert os.listdir(tmp_path) == ["cache"]
 
 
-def test_nothing_is_overwritten(kv: LocalStore, tmp_path: Path) -> None:
-    (tmp_path / "out.sdb").write_text("mine")
-    with pytest.raises(FileExistsError):
-        metastore.export_file(kv, str(tmp_path / "out.sdb"))
-    assert (tmp_path / "out.sdb").read_text() == "mine"
+def test_a_file_is_replaced_as_a_whole_or_stays(kv: LocalStore, tmp_path: Path) -> None:
+    path = tmp_path / "out.sdb"
+    path.write_text("before")
+    kv.multiput({"a": "x", "list": [1]})
+    with pytest.raises(TypeError):
+        metastore.export_file(kv, str(path))
+    assert path.read_text() == "before"
+    kv.delete("list")
+    metastore.export_file(kv, str(path))
+    assert rows(str(path)) == {"a": "x"}
+    assert sorted(os.listdir(tmp_path)) == ["cache", "out.sdb"]
 
 
-def test_a_directory_that_is_not_there_is_a_typed_error(kv: LocalStore, tmp_path: Path) -> None:
-    with pytest.raises(StoreError):
+def test_a_directory_that_is_not_there_is_an_error(kv: LocalStore, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
         metastore.export_file(kv, str(tmp_path / "no" / "out.sdb"))
 
 
