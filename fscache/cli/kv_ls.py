@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from fscache.cli.kvs import add_store, as_text, store_of, to_json
 from fscache.urls.bars import printable
 
@@ -35,13 +33,15 @@ def execute(session: Session, arguments: Namespace) -> int:
     keys = _keys(kv, arguments)
     if not arguments.values:
         for key in keys:
-            session.emit(_shown(key), {"key": key})
+            session.emit(printable(key), {"key": key})
         return 0
     for key in keys:
         value = kv.get(key, _keys)
         if value is not _keys:  # else it has gone since it was listed
             text = as_text(value).decode("utf-8", "backslashreplace")
-            session.emit(f"{_shown(key)}\t{_shown(text)}", {"key": key, "value": to_json(value)})
+            session.emit(
+                f"{printable(key)}\t{printable(text)}", {"key": key, "value": to_json(value)}
+            )
     return 0
 
 
@@ -49,10 +49,3 @@ def _keys(kv: KeyValues, arguments: Namespace) -> list[str]:
     if arguments.tag is None:
         return kv.keys(arguments.prefix)
     return [key for key in kv.tagged(arguments.tag) if key.startswith(arguments.prefix)]
-
-
-def _shown(text: str) -> str:
-    """Return a text on one line; a terminal gets no control characters, a pipe no line breaks."""
-    if sys.stdout.isatty():
-        return printable(text)
-    return text.replace("\\", "\\\\").replace("\n", "\\n") if "\n" in text else text

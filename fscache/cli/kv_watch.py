@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from fscache.cli.keeping import count
 from fscache.cli.kvs import add_store, as_text, store_of, to_json
 from fscache.units import parse_duration
+from fscache.urls.bars import printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", metavar="T", type=parse_duration, help="end when nothing changes for T"
     )
-    parser.add_argument("--count", metavar="N", type=int, help="end after N changes")
+    parser.add_argument("--count", metavar="N", type=count, help="end after N changes")
     add_store(parser)
 
 
@@ -28,16 +30,18 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     kv = store_of(session, arguments)
     left = arguments.count
+    if left == 0:
+        return 0
     for key in kv.watch(arguments.prefix, arguments.timeout):
         value = kv.get(key, execute)
         if value is execute:
-            session.emit(f"{key}\tremoved", {"key": key, "removed": True})
+            session.emit(f"{printable(key)}\tremoved", {"key": key, "removed": True})
         else:
-            text = as_text(value).decode("utf-8", "backslashreplace").replace("\n", "\\n")
-            session.emit(f"{key}\t{text}", {"key": key, "value": to_json(value)})
+            text = printable(as_text(value).decode("utf-8", "backslashreplace"))
+            session.emit(f"{printable(key)}\t{text}", {"key": key, "value": to_json(value)})
         sys.stdout.flush()  # whoever reads the pipe waits for it
         if left is not None:
             left -= 1
-            if left <= 0:
+            if not left:
                 break
     return 0

@@ -66,6 +66,8 @@ def parse_filter(text: str) -> Condition:
             raise _invalid(text, f"{field} is text: use =, !=, ~ or !~")
         if not value:
             raise _invalid(text, "there is no value")
+        if field == "kind" and operator in ("=", "!="):
+            _check_kind(text, value)
         return Condition(field, operator, value)
     if field not in (*_NUMBERS, *_AGES):
         known = ", ".join((*_NUMBERS, *_AGES, *_TEXTS))
@@ -77,6 +79,13 @@ def parse_filter(text: str) -> Condition:
     except ValueError as exc:
         raise _invalid(text, str(exc)) from exc
     return Condition(field, operator, number)
+
+
+def _check_kind(text: str, value: str) -> None:
+    from fscache.records.listing import KINDS  # which rests on this module
+
+    if value not in KINDS:
+        raise _invalid(text, f"no kind {value!r}; there are {', '.join(KINDS)}")
 
 
 def _invalid(text: str, why: str) -> InvalidFilterError:

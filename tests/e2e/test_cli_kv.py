@@ -96,6 +96,35 @@ def test_ls_lists_keys_values_and_stores(shell: Shell, kv: LocalStore) -> None:
     ]
 
 
+ODD = "\x1b[31mred\0\n\tend"
+SHOWN = r"\x1b[31mred\x00\n\tend"
+
+
+def test_nothing_listed_steers_a_terminal(shell: Shell, kv: LocalStore) -> None:
+    kv.put(ODD, ODD)
+    assert shell.run("kv", "ls").lines == [SHOWN]
+    assert shell.run("kv", "ls", "--values").lines == [f"{SHOWN}\t{SHOWN}"]
+    assert shell.run("kv", "ls", "--json").objects == [{"key": ODD}]
+
+
+def test_nothing_watched_steers_a_terminal(shell: Shell, kv: LocalStore) -> None:
+    import threading
+
+    stop = threading.Event()
+
+    def change() -> None:  # until it is watching, and tells
+        while not stop.wait(0.05):
+            kv.put(ODD, ODD)
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        assert shell.run("kv", "watch", "--count", "2").lines == [f"{SHOWN}\t{SHOWN}"] * 2
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_rm_removes_keys_prefixes_and_the_expired(shell: Shell, kv: LocalStore) -> None:
     kv.multiput({"a/1": 1, "a/2": 2, "b": 3, "c": 4})
     assert shell.run("kv", "rm", "b").code == 0
@@ -149,6 +178,12 @@ def test_watch_prints_changes_as_they_come(shell: Shell, kv: LocalStore) -> None
 def test_watch_ends_when_nothing_changes(shell: Shell) -> None:
     done = shell.run("kv", "watch", "--timeout", "0.1s")
     assert (done.code, done.out) == (0, b"")
+
+
+def test_watch_of_no_changes_waits_for_none(shell: Shell) -> None:
+    done = shell.run("kv", "watch", "--count", "0")
+    assert (done.code, done.out) == (0, b"")
+    assert shell.run("kv", "watch", "--count", "-1").code == 2
 
 
 def test_with_a_server_the_commands_go_to_it(shell: Shell, tmp_path: Path) -> None:
@@ -224,9 +259,22 @@ def test_an_export_for_the_original_metastore(shell: Shell, kv: LocalStore, tmp_
     assert shell.run("kv", "import", "out.sdb", "--prefix", "old/").code == 0
     assert kv.get("old/n") == "5"
     kv.put("list", [1])
-    done = shell.run("kv", "export", "-o", "out2.sdb")
-    assert done.code == 2
-    assert "'list'" in done.err
+    before = (tmp_path / "out.sdb").read_bytes()
+    for output in ("out.sdb", "out2.sdb"):
+        done = shell.run("kv", "export", "-o", output)
+        assert done.code == 2
+        assert "'list'" in done.err
+    assert (tmp_path / "out.sdb").read_bytes() == before
+    assert not (tmp_path / "out2.sdb").exists()
+    assert shell.run("kv", "export", "-o", "out.sdb", "--prefix", "a").code == 0
+    assert (tmp_path / "out.sdb").read_bytes() != before
+
+
+def test_a_dash_is_standard_output(shell: Shell, kv: LocalStore, tmp_path: Path) -> None:
+    kv.put("a", 1)
+    assert shell.run("kv", "export", "--csv", "-o", "-").lines == ["key,value", "a,1"]
+    assert shell.run("kv", "export", "--sdb", "-o", "-").code == 2
+    assert not (tmp_path / "-").exists()
 
 
 def test_numbers_in_csv_are_numbers_unless_told_otherwise(shell: Shell, kv: LocalStore) -> None:

@@ -47,6 +47,8 @@ def test_filters_are_read(text: str, expected: tuple[str, str, float | str]) -> 
         ("accessed!~7d", "accessed is a number"),
         ("url>a", "url is text"),
         ("url~", "there is no value"),
+        ("kind=foo", "no kind 'foo'; there are object, url, kv, task"),
+        ("kind!=KV", "no kind 'KV'"),
         ("size=>1", "not a size"),
         ("size>1; DROP TABLE objects", "not a size"),
     ],
