@@ -8,7 +8,6 @@ every wrong checksum is final for that mirror; a full disk is final for the requ
 from __future__ import annotations
 
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 
 from stager.errors import BusyServerError, ConnectionFailedError, LengthError, StageError
 
@@ -78,6 +77,8 @@ def parse_retry_after(value: str | None, date: str | None) -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
+    from email.utils import parsedate_to_datetime  # 10 ms, and hardly a server sends a date
+
     try:
         until = parsedate_to_datetime(value) - parsedate_to_datetime(date or "")
     except (ValueError, TypeError, OverflowError):
