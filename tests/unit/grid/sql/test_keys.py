@@ -93,6 +93,7 @@ def test_a_query_within_reads_what_has_one_of_few_keys(dealt: Shards, query: str
         "SELECT count(*) FROM parts p WHERE EXISTS (SELECT 1 FROM lines l WHERE l.part = p.id)",
         # What an outer join keeps is there without a partner.
         "SELECT l.line FROM lines l LEFT JOIN parts p ON l.part = p.id AND {few}",
+        "SELECT line FROM lines l LEFT JOIN parts p ON part = id AND {few} AND random() >= 0",
         "SELECT l.line FROM parts p RIGHT JOIN lines l ON l.part = p.id AND {few}",
         "SELECT l.line FROM lines l FULL JOIN parts p ON l.part = p.id AND {few}",
         "SELECT l.line FROM lines l ANTI JOIN parts p ON l.part = p.id AND {few}",
