@@ -82,8 +82,12 @@ class SpoolAsker:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Use the spool of the root at `root`."""
+        self._root = root
         self._spool = f"{root}/spool"
+        self._new = f"{self._spool}/new"
         self._writer = Writer(f"{self._spool}/{TMP}", Modes())
+        # A spool is made by who serves it: below one of our own making nobody would ever look.
+        self._writer.landmark = self._new
         self._clock = clock
         self._sleep = sleep
         self.name = f"spool:{root}"
@@ -94,7 +98,11 @@ class SpoolAsker:
         given = {key: value for key, value in options.items() if value is not None}
         data = json.dumps({"urls": list(urls), "options": given}).encode("utf-8")
         try:
-            self._writer.write(f"{self._spool}/new/{name}", data, replace=False)
+            os.stat(f"{self._root}/FORMAT")
+            self._writer.write(f"{self._new}/{name}", data, replace=False)
+        except FileNotFoundError as exc:
+            why = f"no server has ever served this root: there is no {exc.filename}"
+            raise errors.ServerUnreachableError(self.name, why) from exc
         except OSError as exc:
             raise errors.ServerUnreachableError(self.name, exc.strerror or str(exc)) from exc
         return [f"{name}.{number}" for number in range(len(urls))]
