@@ -7,18 +7,21 @@ The rules of `select` are those that users of AbstractGrid know:
 - and if no string of `exclude` occurs anywhere in its path;
 - the directories below `rootdir` are made again below the destination.
 
-What is there with the same bytes stays untouched; what differs is replaced as a whole.
+What is there with the same bytes stays untouched; what differs is replaced as a whole. Nothing is written
+outside the destination, and by default that is a directory of the worker's user alone.
 """
 
 from __future__ import annotations
 
 import os
+import stat
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.errors import FscacheError, GridError
 from fscache.fs.out import copy_out
 from fscache.grid.holdings import CHUNK
+from fscache.grid.hosts import chosen, listed
 from fscache.objects.digest import address_of, new_hasher
 from fscache.objects.verify import hash_file
 
@@ -52,20 +55,25 @@ class CopyStatus(NamedTuple):
     error: str
 
 
-def select(rootdir: str, patterns: Iterable[str], exclude: Iterable[str] = EXCLUDE) -> list[str]:
+def select(
+    rootdir: str, patterns: str | Iterable[str], exclude: str | Iterable[str] = EXCLUDE
+) -> list[str]:
     """Return the files to copy, relative to `rootdir`, sorted.
 
     Args:
         rootdir: A directory.
-        patterns: Items `folder/pattern`; without a folder, `rootdir` itself.
-        exclude: Strings that no path may contain.
+        patterns: Items `folder/pattern`, or one; without a folder, `rootdir` itself.
+        exclude: Strings that no path may contain, or one.
 
     Raises:
         FileNotFoundError: there is no such folder.
+        ValueError: an item leads out of `rootdir`, and so out of the destination.
     """
-    unwanted = list(exclude)
+    unwanted = listed(exclude)
     found = set()
-    for item in patterns:
+    for item in listed(patterns):
+        if item.startswith("/") or ".." in item.split("/"):
+            raise ValueError(f"an item below rootdir is wanted, folder/pattern, not {item!r}")
         folder, _, pattern = item.rpartition("/")
         top = os.path.join(rootdir, folder) if folder else rootdir
         if not os.path.isdir(top):
@@ -81,9 +89,11 @@ def select(rootdir: str, patterns: Iterable[str], exclude: Iterable[str] = EXCLU
 class Copies:
     """The receiving end, on a node or on a shared file system."""
 
-    def __init__(self, holdings: Holdings, temp: str) -> None:
+    def __init__(self, holdings: Holdings, temp: str, *, own: bool) -> None:
+        """Receive into `temp`, which if it is our `own` nobody else may write into."""
         self._holdings = holdings
         self._temp = temp
+        self._own = own
 
     def needs(self, files: list[Any], path: str | None = None) -> dict[str, Any]:
         """Tell which files are not in place, and which of their objects are not here.
@@ -92,7 +102,7 @@ class Copies:
             files: `File`s, as lists.
             path: The destination; this node's own directory by default.
         """
-        top = path or self._temp
+        top = path or self._ready()
         wanted = [
             file for file in map(_file, files) if not _is_there(f"{top}/{file.relative}", file)
         ]
@@ -106,13 +116,27 @@ class Copies:
 
     def place(self, files: list[Any], path: str | None = None) -> None:
         """Put files in place, from objects that are here."""
-        top = path or self._temp
+        top = path or self._ready()
         for file in map(_file, files):
             target = f"{top}/{file.relative}"
             os.makedirs(os.path.dirname(target), mode=0o755, exist_ok=True)
             copy_out(self._holdings.path(file.address), target)
             if file.executable:
                 os.chmod(target, 0o755)  # noqa: S103 - as it was
+
+    def _ready(self) -> str:
+        """Return this node's directory; raises GridError if somebody else could put files there."""
+        if self._own:
+            # Its name is known to all, and where it lies anybody may have made it before us.
+            os.makedirs(self._temp, mode=0o700, exist_ok=True)
+            status = os.lstat(self._temp)
+            if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+                raise GridError(
+                    f"{self._temp} is somebody else's; start the worker with another (temp)"
+                )
+            if status.st_mode & 0o022:
+                raise GridError(f"{self._temp} may be written by others; chmod 700 it")
+        return self._temp
 
 
 def _file(fields: Any) -> File:
@@ -131,25 +155,20 @@ def copy_files(
     cluster: Cluster,
     cache: Cache,
     rootdir: str,
-    patterns: list[str],
+    patterns: str | Iterable[str],
     *,
-    exclude: Iterable[str],
-    hosts: Iterable[str] | None,
+    exclude: str | Iterable[str],
+    hosts: str | Iterable[str] | None,
     shared: str | None,
 ) -> list[CopyStatus]:
     """Copy files to hosts; see `Grid.copy_files`."""
     relative = select(rootdir, patterns, exclude)
+    workers = chosen(cluster.workers(), hosts)
     files = []
     for name in relative:
         path = os.path.join(rootdir, name)
         executable = bool(os.stat(path).st_mode & 0o100)
         files.append(File(name, cache.put(path), executable))
-    wanted = None if hosts is None else set(hosts)
-    workers = [
-        worker
-        for worker in cluster.workers()
-        if wanted is None or {worker.host, worker.name} & wanted
-    ]
     if shared is not None:
         # One worker does it for all; the others see the same files.
         workers = workers[:1]

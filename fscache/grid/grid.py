@@ -164,20 +164,25 @@ class Grid(Services, MapReduce):
     def copy_files(
         self,
         rootdir: str,
-        patterns: Iterable[str],
-        hosts: Sequence[str] | None = None,
-        exclude: Iterable[str] | None = None,
+        patterns: str | Iterable[str],
+        hosts: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
     ) -> list[CopyStatus]:
         """Copy files to the hosts' temporary directories, or to the one that all of them share.
 
         Args:
             rootdir: A directory; the directories below it are made again over there.
-            patterns: Items `folder/pattern`; see `fscache.grid.copying`.
+            patterns: Items `folder/pattern`, or one; see `fscache.grid.copying`.
             hosts: Names of hosts or workers; all by default.
             exclude: Strings that no path may contain; `cns/` and `.svn/` by default.
 
         Returns:
             What happened on each host: copied, unchanged, or why it failed.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+            ValueError: an item leads out of `rootdir`.
+            GridError: there is no such host or worker.
         """
         from fscache.grid import copying
 
@@ -185,8 +190,8 @@ class Grid(Services, MapReduce):
             self.cluster,
             self.cache,
             os.fspath(rootdir),
-            list(patterns),
-            exclude=copying.EXCLUDE if exclude is None else list(exclude),
+            patterns,
+            exclude=copying.EXCLUDE if exclude is None else exclude,
             hosts=hosts,
             shared=self.shared_temp_path,
         )

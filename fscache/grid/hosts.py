@@ -12,8 +12,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fscache.errors import GridError
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from fscache.grid.cluster import WorkerInfo
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5")
 """How to reach other hosts; BatchMode, as nobody is there to type a password."""
@@ -77,3 +81,24 @@ def create_host_list(
         Host(name, temp_path=temp_path, niceness=niceness, python=python, init_cmd=init_cmd)
         for name in names
     ]
+
+
+def listed(items: str | Iterable[str]) -> list[str]:
+    """Return items as a list; a text is one item, not its letters."""
+    return [items] if isinstance(items, str) else [str(item) for item in items]
+
+
+def chosen(workers: list[WorkerInfo], names: str | Iterable[str] | None) -> list[WorkerInfo]:
+    """Return the workers that these names of hosts or workers stand for; None is all.
+
+    Raises:
+        GridError: a name is nobody's.
+    """
+    if names is None:
+        return workers
+    wanted = set(listed(names))
+    unknown = wanted - {name for worker in workers for name in (worker.host, worker.name)}
+    if unknown:
+        here = ", ".join(worker.name for worker in workers) or "none"
+        raise GridError(f"no such worker or host: {', '.join(sorted(unknown))}; there are {here}")
+    return [worker for worker in workers if {worker.host, worker.name} & wanted]

@@ -76,7 +76,7 @@ class Node:
         self.identity = f"{self.host}:{cache.root.path}"
         self.holdings = Holdings(cache, link, pull)
         self.runs = Runs(self)
-        self._copies = Copies(self.holdings, self.temp)
+        self._copies = Copies(self.holdings, self.temp, own=not temp)
         self._servers: dict[str, Server] = {}
         self._debug = self._verbose = False
         # What is answered at once, on the event loop, so that no amount of other work delays it.

@@ -23,7 +23,8 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fscache.errors import NoServersError
+from fscache.errors import GridError, NoServersError
+from fscache.grid.hosts import chosen
 from fscache.grid.leases import ALL
 from fscache.grid.lines import Lines
 from fscache.grid.pickles import dumps
@@ -32,7 +33,7 @@ from fscache.grid.results import Result, gather
 from fscache.grid.serving import Published
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fscache.grid.cluster import Cluster
 
@@ -51,7 +52,7 @@ class Services:
         *,
         name: str | None = None,
         loader: Callable[[], Any] | None = None,
-        hosts: Sequence[str] | None = None,
+        hosts: str | Iterable[str] | None = None,
         idempotent: bool = False,
         respawn: bool = False,
         wait: str = "first",
@@ -63,7 +64,7 @@ class Services:
             instance: What is published; it must be picklable.
             name: To look the service up by; its class's name by default.
             loader: Makes the object, on each worker, instead of `instance`.
-            hosts: Names of hosts or workers; all by default.
+            hosts: Names of hosts or workers, or one; all by default.
             idempotent: Calls may be run again when their server dies.
             respawn: Start a fresh copy of what was published when a worker comes back to a node whose
                 server has died.
@@ -77,15 +78,18 @@ class Services:
         if wait not in ("first", "all"):
             raise ValueError("wait is 'first' or 'all'")
         kind = type(instance) if loader is None else loader
-        chosen: str = name or str(getattr(kind, "__name__", "service"))
-        addresses = self._addresses(hosts)
+        called: str = name or str(getattr(kind, "__name__", "service"))
+        try:
+            addresses = [worker.address for worker in chosen(self._cluster.workers(), hosts)]
+        except GridError as exc:
+            raise NoServersError(exc.why, called) from None
         if not addresses:
-            raise NoServersError("the grid has no such worker", chosen)
+            raise NoServersError("the grid has no workers", called)
         answer = self._cluster.ask_head(
             "publish",
             # A new one each time: the same object published twice is two services.
-            service=f"{chosen}.{uuid.uuid4().hex[:16]}",
-            name=chosen,
+            service=f"{called}.{uuid.uuid4().hex[:16]}",
+            name=called,
             blob=dumps(Published(instance, loader)),
             hosts=addresses,
             idempotent=idempotent,
@@ -216,13 +220,6 @@ class Services:
         )
         servers = sorted(answer["granted"], key=lambda server: int(server["rank"]))
         return [Proxy(self._lines, answer, server) for server in servers]
-
-    def _addresses(self, hosts: Sequence[str] | None) -> list[str]:
-        workers = self._cluster.workers()
-        if hosts is None:
-            return [worker.address for worker in workers]
-        wanted = {str(host) for host in hosts}
-        return [worker.address for worker in workers if {worker.host, worker.name} & wanted]
 
 
 __all__ = ["Proxy", "Result", "Services", "call_on"]

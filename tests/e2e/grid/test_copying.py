@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fscache.errors import GridError
 from tests.support.gridwork import grid
 
 if TYPE_CHECKING:
@@ -65,6 +66,9 @@ def test_hosts_can_be_chosen_and_exclusions_given(two: Grid, tree: Path) -> None
         (two.workers()[1].temp, ["only/one.txt"])
     ]
     assert not Path(two.workers()[0].temp, "only").exists()
+    assert len(two.copy_files(str(tree), "only/*", hosts=name)) == 1  # texts, too, and not letters
+    with pytest.raises(GridError, match="nohost"):
+        two.copy_files(str(tree), ["only/*"], hosts=[name, "nohost"])
 
 
 def test_a_host_where_it_fails_says_so_and_the_others_go_on(two: Grid, tree: Path) -> None:

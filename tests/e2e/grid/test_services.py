@@ -379,7 +379,7 @@ def test_a_publish_that_no_host_can_do_raises_and_leaves_nothing(two: Grid) -> N
         two.publish(loader=loader, name="nowhere")
     with pytest.raises(UnknownServiceError):
         two.acquire_service("nowhere")
-    with pytest.raises(NoServersError, match="no such worker"):
+    with pytest.raises(NoServersError, match="no such worker or host: mars"):
         two.publish(Counter(), hosts=["mars"])
 
 
