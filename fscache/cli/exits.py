@@ -47,7 +47,9 @@ MEANINGS = {
     VERIFICATION: "the bytes are not those promised: checksum or object digest",
     NO_SPACE: "the disk or the quota is full, or a query needs more memory than it may have",
     PERMISSION: "the root cannot be used, or a policy or a file's permissions forbid it",
-    AUTHENTICATION: "the server wants another credential, or one could not be looked up or stored",
+    AUTHENTICATION: (
+        "the server wants another credential or token, or one could not be looked up or stored"
+    ),
     BUSY: "somebody else held a lock for too long",
     INTERRUPTED: "interrupted; what has come so far is kept and resumed",
     PIPE_CLOSED: "whoever read the output has closed it",
@@ -72,6 +74,10 @@ BY_CLASS: dict[type[BaseException], int] = {
     errors.LockTimeoutError: BUSY,
     errors.AuthenticationError: AUTHENTICATION,
     errors.CredentialError: AUTHENTICATION,
+    errors.RemoteError: NETWORK,
+    errors.AccessDeniedError: AUTHENTICATION,
+    errors.RefusedRequestError: USAGE,
+    errors.UnknownRequestError: NOT_FOUND,
     errors.ClusterError: NETWORK,
     errors.HostDied: NETWORK,
     errors.InsecureGridError: PERMISSION,

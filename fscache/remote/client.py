@@ -30,6 +30,10 @@ PATIENCE = 10.0
 """How long a server that is not there is asked again, in seconds."""
 
 _ACCEPTED = 202
+_DENIED = {
+    False: "it wants a token; FSCACHE_TOKEN or FSCACHE_TOKEN_FILE gives one",
+    True: "it does not know the token that was sent (FSCACHE_TOKEN, FSCACHE_TOKEN_FILE)",
+}
 
 
 class _PerThread(threading.local):
@@ -202,7 +206,13 @@ class Client:
             after = answer.headers.get("retry-after", "")
             wait = float(after) if after.isdigit() else 1.0
             return errors.TryAgainError(server=self.name, why="busy or stopping", retry_after=wait)
-        if "json" in answer.headers.get("content-type", ""):
+        kind = answer.headers.get("content-type", "")
+        if "html" in kind:  # of another server, or of a proxy in between; ours says nothing in HTML
+            why = f"no answer of an fscache server (status {answer.status})"
+            return errors.ServerUnreachableError(server=self.name, why=why)
+        if answer.status == 401:  # which the server cannot tell from each other, and its user can
+            return errors.AccessDeniedError(server=self.name, why=_DENIED[bool(self.address.token)])
+        if "json" in kind:
             try:
                 packed = json.loads(answer.body)
             except ValueError:
@@ -210,7 +220,7 @@ class Client:
             if isinstance(packed, dict):
                 return faults.decode(packed, self.name)
         why = answer.body[:200].decode("utf-8", "replace").strip() or f"status {answer.status}"
-        if answer.status in (401, 403):
+        if answer.status == 403:
             return errors.AccessDeniedError(server=self.name, why=why)
         if answer.status < 500:
             return errors.RefusedRequestError(server=self.name, why=why)

@@ -65,6 +65,26 @@ def test_with_a_root_of_its_own_a_command_asks_no_server(
 
 def test_errors_of_the_server_are_errors_of_the_command(node: Shell, origin: Origin) -> None:
     assert node.run("get", origin.url("/nothing")).code == 3
-    denied = node.run("get", origin.add("/a", b"abc"), FSCACHE_TOKEN="wrong-token-of-some-length")
-    assert denied.code not in (0, 3)
-    assert "no token, or an unknown one" in denied.err
+    url = origin.add("/a", b"abc")
+    denied = node.run("get", url, FSCACHE_TOKEN="wrong-token-of-some-length")
+    assert denied.code == 8
+    assert "it does not know the token that was sent" in denied.err
+    assert "wrong-token" not in denied.err
+    for command in (["get", url], ["kv", "get", "key"]):
+        without = node.run(*command, FSCACHE_TOKEN="")
+        assert without.code == 8
+        assert "it wants a token; FSCACHE_TOKEN or FSCACHE_TOKEN_FILE gives one" in without.err
+
+
+@pytest.mark.parametrize("command", [["get", "http://h/a"], ["put", "-"], ["kv", "get", "key"]])
+def test_another_server_than_ours_is_none(node: Shell, origin: Origin, command: list[str]) -> None:
+    other = origin.base.partition("://")[2]
+    done = node.run(*command, FSCACHE_SERVER=other)
+    assert (done.code, done.lines) == (4, [])
+    assert done.err.startswith(f"fscache: error: server {other}: no answer of an fscache server (")
+    assert "<" not in done.err
+
+
+def test_a_server_that_is_not_there_is_an_error_of_the_network(node: Shell) -> None:
+    done = node.run("kv", "get", "key", FSCACHE_SERVER="no-such-host.invalid:8077")
+    assert done.code == 4
