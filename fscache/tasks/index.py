@@ -110,7 +110,7 @@ class Index(Living):
             The objects that those of them named that this process has dropped, each with the id.
         """
         unnamed: list[tuple[str, bytes]] = []
-        del self.litter[-2 * limit :]
+        self.tidy(2 * limit)
         for _ in range(min(limit, len(self.unreaped))):
             row = self.unreaped.pop()
             msg_id = self._unnaming.pop(row, None)

@@ -34,8 +34,7 @@ class Living(Rows):
         """Bytes of all buffers."""
         self.unreaped: list[int] = []
         """Rows of records that were dropped and still hold what they held."""
-        self.litter: list[str | None] = []
-        """Their ids: to give 100,000 of them back takes 10 ms."""
+        self._litter: tuple[list[str | None], dict[str, int]] = ([], {})
 
     def set_number(self, row: int, position: int, value: int) -> None:
         """Set a number of a row, and what depends on it."""
@@ -57,7 +56,10 @@ class Living(Rows):
     def vacate(self, rows: Sequence[int]) -> None:
         """Forget the records of rows, each given once; what the rows hold is left to be reaped."""
         if 2 * len(rows) > len(self.rows):
-            self._keep(set(self.rows.values()).difference(rows))
+            left = set(range(self.top))
+            left.difference_update(rows)
+            ids = self.ids
+            self._keep({row for row in left if ids[row] is not None})
         else:
             known, names, submitted = self.rows, self.ids, self.numbers[SUBMITTED]
             self.size -= self._size_of(rows)
@@ -71,6 +73,13 @@ class Living(Rows):
             self.pending.difference_update(rows)
             self.timeline.forget(timed)
         self.unreaped += rows
+
+    def tidy(self, limit: int) -> None:
+        """Give back up to `limit` of the ids that have gone: 100,000 at once would take 20 ms."""
+        ids, rows = self._litter
+        del ids[-limit:]
+        for _ in range(min(limit, len(rows))):
+            rows.popitem()
 
     def revive(self) -> None:
         """Make out anew what follows from the columns: they come from a snapshot."""
@@ -92,7 +101,7 @@ class Living(Rows):
         submitted[:] = array("q", [NULL]) * len(submitted)
         for row, instant in instants:
             submitted[row] = instant
-        self.litter = ids
+        self._litter = ids, self.rows
         self.ids = [None] * len(ids)
         self.rows = {}
         for row in left:

@@ -24,7 +24,7 @@ from fscache.tasks.model import to_datetime, to_instant
 
 _TIME = "\x01time"
 _BYTES = "\x01bytes"
-_ESCAPED = bytes(range(0x20)) + b"\\"
+_ESCAPED = bytes(range(0x20)) + b'\\"'
 _ESCAPED_TAG = b'"\\u0001'  # how JSON writes a key that begins with it
 
 
@@ -46,8 +46,8 @@ def encode_texts(texts: Sequence[str]) -> list[bytes]:
         data = '","'.join(texts).encode()
     except UnicodeEncodeError:
         return [encode(texts)]
-    plain = data.count(b'"') == 2 * (len(texts) - 1)  # so there is one at least
-    if plain and len(data.translate(None, _ESCAPED)) == len(data):
+    quotes = 2 * (len(texts) - 1)  # below 0 for no texts
+    if len(data.translate(None, _ESCAPED)) == len(data) - quotes:
         return [b'["', data, b'"]']
     return [encode(texts)]
 
