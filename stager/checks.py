@@ -39,6 +39,14 @@ _HTTP_NAMES = {
     "sha-384": "sha384",
     "sha-512": "sha512",
 }
+_HEADERS = (
+    "Repr-Digest",
+    "Digest",
+    "Content-MD5",
+    "x-goog-hash",
+    "x-amz-checksum-sha256",
+    "x-amz-checksum-sha1",
+)
 _BYTE_SEQUENCE = re.compile(r"([a-z0-9*_.-]+)=:([A-Za-z0-9+/=]*):", re.IGNORECASE)
 
 
@@ -125,6 +133,30 @@ def promises(headers: Mapping[str, str], *, whole: bool) -> list[Promise]:
     for algorithm in ("sha256", "sha1"):
         if (value := headers.get(f"x-amz-checksum-{algorithm}")) is not None:
             _add(found, algorithm, value, f"x-amz-checksum-{algorithm}")
+    return found
+
+
+def announced(headers: Mapping[str, str]) -> list[Promise]:
+    """Return what the sender of a body says of it, in the headers of `promises`.
+
+    A sender, unlike an origin, is there to be told that what it asked to be checked cannot be: an
+    algorithm unknown here is passed over only beside one that is known.
+
+    Raises:
+        InvalidChecksumError: with the reason.
+    """
+    found = promises(headers, whole=True)
+    for name in _HEADERS:
+        value = headers.get(name.lower())
+        if value is None:
+            continue
+        members = [member.strip().partition("=")[0].lower() for member in value.split(",")]
+        known = sum(member in _HTTP_NAMES for member in members)
+        if sum(promise.source == name for promise in found) < max(1, known):
+            why = f"{name} is malformed, or of no algorithm known here"
+            if name == "Repr-Digest":
+                why += "; write sha-256=:BASE64:"
+            raise InvalidChecksumError(value[:200], why)
     return found
 
 

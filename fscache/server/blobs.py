@@ -167,7 +167,7 @@ class _Upload:
 
 def _promises(request: Request) -> list[checks.Promise]:
     headers = request.head.headers
-    found = checks.promises(headers, whole=True)
+    found = checks.announced(headers)
     if (text := headers.get(DIGEST_HEADER)) is not None:
         found.append(checks.parse_checksum(text))
     return found

@@ -241,6 +241,9 @@ def test_an_upload_is_kept_under_its_digest_and_comes_back(served: Serving) -> N
         {"Repr_Digest": f"sha-256=:{base64.b64encode(b'0' * 32).decode()}:"},
         {"X_Fscache_Digest": "xxh3_128:" + "0" * 32},
         {"X_Fscache_Digest": "nonsense"},
+        {"Repr_Digest": "garbage"},
+        {"Repr_Digest": f"sha-256={base64.b64encode(b'0' * 32).decode()}"},
+        {"Repr_Digest": "crc32c=:AAAAAA==:"},
     ],
 )
 def test_an_upload_of_other_bytes_than_announced_leaves_nothing(

@@ -8,7 +8,7 @@ import hashlib
 import pytest
 import xxhash
 
-from stager.checks import Promise, hasher, parse_checksum, promises
+from stager.checks import Promise, announced, hasher, parse_checksum, promises
 from stager.errors import InvalidChecksumError
 
 BODY = b"the body"
@@ -89,7 +89,7 @@ def test_the_origins_own_promises_are_read(
     ]
 
 
-@pytest.mark.parametrize(
+UNREADABLE = pytest.mark.parametrize(
     ("name", "value"),
     [
         ("repr-digest", "sha-256=abc"),
@@ -104,8 +104,38 @@ def test_the_origins_own_promises_are_read(
         ("x-amz-checksum-sha256", b64("sha256") + "-3"),
     ],
 )
+
+
+@UNREADABLE
 def test_a_promise_that_does_not_parse_is_as_if_not_sent(name: str, value: str) -> None:
     assert promises({name: value}, whole=True) == []
+
+
+@UNREADABLE
+def test_a_sender_is_told_that_its_promise_cannot_be_checked(name: str, value: str) -> None:
+    with pytest.raises(InvalidChecksumError, match=f"(?i){name} is malformed"):
+        announced({name: value})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"sha-256={b64('sha256')}",
+        "sha-256=:AAAA:",
+        f"md5=:{b64('md5')}:, sha-256=:AAAA:",
+        f"md5=:{b64('md5')}:, sha-256",
+        "",
+    ],
+)
+def test_one_promise_that_can_be_checked_does_not_excuse_another(value: str) -> None:
+    with pytest.raises(InvalidChecksumError, match="Repr-Digest is malformed"):
+        announced({"repr-digest": value})
+
+
+def test_an_unknown_algorithm_is_passed_over_beside_a_known_one() -> None:
+    value = f"crc32c=:AAAAAA==:, md5=:{b64('md5')}:"
+    assert announced({"repr-digest": value}) == [Promise("md5", hexed("md5"), "Repr-Digest")]
+    assert announced({"content-type": "text/plain"}) == []
 
 
 def test_a_digest_of_a_partial_answer_is_not_taken_for_the_whole() -> None:
