@@ -229,6 +229,12 @@ class _Mapping(ModuleType):
     def __len__(self) -> int:
         return len(_factory())
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # cloudpickle knows modules by their very class; functions that use this one travel by it.
+        from importlib import import_module
+
+        return import_module, (self.__name__,)
+
     def __bool__(self) -> bool:
         # Whoever asks whether there is such a module must not have a store listed, or be told "no".
         return True

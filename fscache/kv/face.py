@@ -68,7 +68,11 @@ class Version(str):
 
 
 class KeyValues(_Mapping):
-    """A store of key-values: a mapping, and what many processes need besides."""
+    """A store of key-values: a mapping, and what many processes need besides.
+
+    It can be pickled: the other process opens the same root, or asks the same server with a token of
+    its own.
+    """
 
     name: str
     """The store's name."""

@@ -241,6 +241,19 @@ class LocalStore(KeyValues):
                 if any(os.listdir(directory) for _, directory in leaves(f"{top}/{name}", parts))
             ]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        from fscache.kv.serializers import name_of
+
+        root = self._root
+        opened = {
+            "now": root.now,
+            "modes": root.modes,
+            "durable": root.writer.durable,
+            "object_split": root.object_split,
+        }
+        options = {"memory": self._memory_limit, "hash_name": self._hash_name}
+        return _reopened, (root.path, opened, self.name, name_of(self._serializer), options)
+
     def __repr__(self) -> str:
         return f"LocalStore({self._root.path!r}, {self.name!r})"
 
@@ -257,6 +270,20 @@ class LocalStore(KeyValues):
         seconds = ttl_seconds(ttl)
         expires = None if seconds is None else int((self._root.now() + seconds) * 1e6)
         return expires, tag_words(tags) if tags else ()
+
+
+def _reopened(
+    path: str,
+    opened: dict[str, Any],
+    name: str,
+    serializer: Serializer | str | None,
+    options: dict[str, Any],
+) -> LocalStore:
+    """Return a store that was pickled: of the same root, opened in the same way."""
+    from fscache.kv.serializers import of_name
+    from fscache.records.root import Root
+
+    return LocalStore(Root(path, **opened), name, serializer=of_name(serializer), **options)
 
 
 def _missing(key: str, default: Any) -> Any:

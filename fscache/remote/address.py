@@ -29,6 +29,11 @@ class Address:
         """`host:port`, as errors name the server: never with the token."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
+    @property
+    def url(self) -> str:
+        """What `parse` reads as this address, without the token."""
+        return f"{'https' if self.tls else 'http'}://{self}"
+
 
 def parse(text: str, port: int | None = None) -> Address:
     """Read an address; `port` stands in where the text names none.

@@ -18,14 +18,12 @@ from fscache.cache import Cache
 from fscache.objects.layout import parse_address
 from fscache.paths import as_path
 from fscache.records.root import Root
-from fscache.remote import address as addresses
 from fscache.remote.admin import RemoteAdmin
 from fscache.remote.asking import SpoolAsker
-from fscache.remote.client import Client
+from fscache.remote.connect import connect
 from fscache.remote.fetcher import PullFetcher, SharedFetcher, choose
 from fscache.remote.kv import RemoteStore
 from fscache.remote.objects import pull, push
-from fscache.remote.rpc import RPC
 from fscache.urls.index import URLIndex
 
 if TYPE_CHECKING:
@@ -34,6 +32,7 @@ if TYPE_CHECKING:
     from typing import BinaryIO
 
     from fscache.config import Config
+    from fscache.remote.rpc import RPC
     from fscache.remote.tasks import RemoteTasks
     from fscache.tasks.needs import Needs
     from fscache.urls.fetcher import Fetcher
@@ -91,9 +90,8 @@ class RemoteCache(Cache):
             self._share(Root(os.path.abspath(text[len(SPOOL) :]), now=now))
             self.server = text
         else:
-            at = _address(text, port, token, settled)
-            self.server = str(at)
-            self._rpc = RPC(_client(at, settled))
+            self._rpc = connect(text, settled, port=port, token=token)
+            self.server = self._rpc.client.name
         self._may_share = shared
         self._asked = False
 
@@ -242,31 +240,3 @@ class RemoteCache(Cache):
         if shared.path != self.root.path:
             self._roots.insert(0, shared)
             self._resolver.indexes.insert(0, URLIndex(shared, read_only=True))
-
-
-def _client(at: addresses.Address, config: Config) -> Client:
-    ca_file = config.told().ca_file  # for SSL_CERT_FILE OpenSSL looks by itself
-    try:
-        return Client(at, ca_file=ca_file)
-    except OSError as exc:
-        why = f"{ca_file}: {exc.strerror or exc}"
-        raise errors.ConfigError("ca_file", "configuration", why) from exc
-
-
-def _address(text: str, port: int | None, token: str | None, config: Config) -> addresses.Address:
-    try:
-        at = addresses.parse(text, port)
-    except ValueError as exc:
-        raise errors.ConfigError("server", "configuration", str(exc)) from exc
-    secret = token or at.token or config.token or _token_of_file(config.token_file)
-    return addresses.Address(at.host, at.port, at.tls, secret)
-
-
-def _token_of_file(path: str | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        with open(path, encoding="utf-8") as file:
-            return addresses.read_token(file.read())
-    except (OSError, UnicodeDecodeError) as exc:
-        raise errors.ConfigError("token_file", path, str(exc)) from exc

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from fscache.kv import values
 from fscache.kv.checks import number_to_count_with, store_name, tag_words, ttl_seconds
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
+from fscache.kv.serializers import name_of, of_name
 from fscache.remote.portions import MOST, portions, weight
 from fscache.remote.watching import RemoteWatch
 
@@ -238,6 +239,9 @@ class RemoteStore(KeyValues):
         found: list[str] = self._rpc("kv.stores")
         return found
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reconnected, (self._client.address.url, self.name, name_of(self._serializer))
+
     def __repr__(self) -> str:
         return f"RemoteStore({self._client.name!r}, {self.name!r})"
 
@@ -261,6 +265,15 @@ class RemoteStore(KeyValues):
 
     def _unpacked(self, packed: bytes) -> Any:
         return values.decode(packed[:1], packed[1:], self._serializer)
+
+
+def _reconnected(url: str, name: str, serializer: Serializer | str | None) -> RemoteStore:
+    """Return a store that was pickled; the token is this process's own, and never in a pickle."""
+    from fscache import config
+    from fscache.remote.connect import connect
+
+    rpc = connect(url, config.load())
+    return RemoteStore(rpc, name, serializer=of_name(serializer))
 
 
 def _headers(ttl: float | None, tags: Iterable[str]) -> dict[str, str]:

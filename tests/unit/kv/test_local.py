@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from fscache.cache import Cache
+from fscache.config import load as load_config
 from fscache.errors import FormatError, RootPermissionError, StoreError, StoreFullError
 from fscache.fs.walk import files
 from fscache.kv.local import LocalStore
@@ -390,3 +391,26 @@ def test_what_may_not_be_read_is_an_error_and_not_a_miss(open_tmp: str) -> None:
                 call("key")
 
     in_child(read, uid=ALICE)
+
+
+# -- other processes --------------------------------------------------------------------------
+
+
+def test_a_store_goes_to_another_process_as_it_was_opened(root_path: str) -> None:
+    config = load_config(arguments={"durability": "power", "split": "2+18"})
+    store = Cache(root_path, config=config).kv.store("other", serializer=pickle)
+    program = (
+        "import pickle, sys\n"
+        "store = pickle.load(sys.stdin.buffer)\n"
+        "store.put('complex', 1j)\n"
+        "print(store, store._root.writer.durable, store._root.object_split)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=pickle.dumps(store),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert done.stdout.decode() == f"LocalStore({root_path!r}, 'other') True 2+18\n"
+    assert store.get("complex") == 1j
+    assert Cache(root_path).kv.store("other").keys() == ["complex"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 from typing import TYPE_CHECKING
 
 import pytest
@@ -66,6 +67,12 @@ def test_the_module_is_a_mapping(installed: LocalStore) -> None:
     with pytest.raises(KeyError):
         kv["a"]
     assert inspect.ismodule(kv)
+
+
+def test_the_module_travels_by_its_name(installed: LocalStore) -> None:
+    assert pickle.loads(pickle.dumps(kv)) is kv
+    cloudpickle = pytest.importorskip("cloudpickle")
+    assert cloudpickle.loads(cloudpickle.dumps(lambda: kv))() is kv
 
 
 def test_every_method_of_a_store_is_a_function_with_the_same_parameters() -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +14,7 @@ import pytest
 from fscache import errors
 from fscache.kv import ABSENT
 from fscache.remote import portions
+from fscache.remote.address import parse
 from fscache.server.limits import MAX_CALL, MAX_VALUE
 
 if TYPE_CHECKING:
@@ -91,3 +97,40 @@ def test_no_call_is_made_larger_than_a_server_takes() -> None:
         document = encode_call("kv.multiput", (portion, "default", None, [], True))
         assert len(document) <= portions.MOST + 1000 <= MAX_CALL
     assert list(portions.portions([])) == []
+
+
+# -- other processes --------------------------------------------------------------------------
+
+
+def test_a_store_goes_to_another_process_without_its_token(
+    served: Serving, kv: KeyValues, tmp_path: Path
+) -> None:
+    packed = pickle.dumps(kv.store("other", serializer=pickle))
+    assert served.token().encode() not in packed
+    program = (
+        "import pickle, sys\n"
+        "store = pickle.load(sys.stdin.buffer)\n"
+        "store.put('complex', 1j)\n"
+        "print(store)\n"
+    )
+
+    def run(**more: str) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [sys.executable, "-c", program],
+            input=packed,
+            capture_output=True,
+            check=False,
+            env={**os.environ, **more},
+        )
+
+    done = run(FSCACHE_TOKEN=served.token())
+    assert done.stdout.decode() == f"RemoteStore('{served.address}', 'other')\n"
+    assert kv.store("other", serializer=pickle).get("complex") == 1j
+    assert b"AccessDeniedError" in run(FSCACHE_TOKEN="").stderr
+
+
+@pytest.mark.parametrize("text", ["head", "head:1", "https://head:2", "http://[::1]:3"])
+def test_an_address_is_written_as_it_is_read(text: str) -> None:
+    address = parse(f"{text.replace('//', '//token:secret@')}" if "//" in text else text)
+    assert "secret" not in address.url
+    assert replace(address, token=None) == parse(address.url)
