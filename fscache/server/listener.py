@@ -37,6 +37,8 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         OSError: the address cannot be had.
     """
+    if not 0 <= port < 65536:  # getaddrinfo takes another number modulo 65,536
+        raise OSError(errno.EINVAL, f"port {port} does not exist")
     family, kind, _proto, _name, address = socket.getaddrinfo(
         host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )[0]

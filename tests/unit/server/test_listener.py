@@ -229,3 +229,9 @@ def test_stop_lets_the_request_under_way_end_and_drops_idle_connections() -> Non
         leave.set()
         assert everything(busy).endswith(b"GET:")
         stopper.join()
+
+
+@pytest.mark.parametrize("port", [-1, 65_536, 99_999])
+def test_a_port_that_does_not_exist_is_refused_not_taken_for_another(port: int) -> None:
+    with pytest.raises(OSError, match=f"port {port} does not exist"):
+        bind("127.0.0.1", port).close()
