@@ -184,7 +184,7 @@ def _find(host: str, names: Sequence[str]) -> Credential | None:
     for name in names:
         if line := _read(backend, host, name):
             try:
-                return text.parse(line)
+                return text.parse(line, "the keyring")
             except ValueError as exc:
                 raise CredentialError(host, f"what the keyring holds is {exc}") from None
     return None

@@ -3,6 +3,8 @@
 A credential's secret is shown by none of `repr`, `str`, logging or pickling to disk; it leaves only
 through `headers()`, which the stager calls for the host the credential was looked up for.
 
+`source` says where it came from, for whoever is told that it was refused; it is no part of it.
+
 What cannot stand in a request header is refused here, at the door, with an error that holds no
 secret: HTTP libraries quote the offending header in theirs.
 """
@@ -35,6 +37,7 @@ class Basic(_Unpicklable):
 
     user: str
     password: str = field(repr=False)
+    source: str = field(default="", compare=False, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if ":" in self.user or _CONTROL.search(self.user + self.password):
@@ -51,6 +54,7 @@ class Bearer(_Unpicklable):
     """A bearer token (RFC 6750)."""
 
     token: str = field(repr=False)
+    source: str = field(default="", compare=False, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not _VISIBLE.fullmatch(self.token):
@@ -67,6 +71,7 @@ class Header(_Unpicklable):
 
     name: str
     value: str = field(repr=False)
+    source: str = field(default="", compare=False, repr=False, kw_only=True)
 
     def __post_init__(self) -> None:
         if not _FIELD_NAME.fullmatch(self.name):

@@ -65,6 +65,6 @@ class NetrcFile:
             )
         user, _account, password = entry
         try:
-            return Basic(user or "", password or "")
+            return Basic(user or "", password or "", source=self._path)
         except ValueError as exc:
             raise CredentialFileError(host, str(exc), self._path) from None

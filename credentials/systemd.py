@@ -46,7 +46,7 @@ class SystemdCredentials:
             if content is None:
                 continue
             try:
-                return text.parse(content)
+                return text.parse(content, path)
             except ValueError as exc:
                 raise CredentialFileError(host, str(exc), path) from None
         return None

@@ -14,8 +14,10 @@ _FORMS = "`Bearer <token>`, `Basic <user>:<password>` or `<Header-Name>: <value>
 _HEADER = re.compile(r"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*(.+)")
 
 
-def parse(text: str) -> Credential:
+def parse(text: str, source: str = "") -> Credential:
     """Return the credential that `text` holds; white space and newlines around it are ignored.
+
+    `source` is where it was found.
 
     Raises:
         ValueError: it holds none, or more than one line.
@@ -24,14 +26,14 @@ def parse(text: str) -> Credential:
     if "\n" in line:
         raise ValueError(f"more than one line (expected {_FORMS})")
     if header := _HEADER.fullmatch(line):
-        return Header(header[1], header[2])
+        return Header(header[1], header[2], source=source)
     scheme, _, secret = line.partition(" ")
     secret = secret.strip()
     if scheme.lower() == "bearer" and secret:
-        return Bearer(secret)
+        return Bearer(secret, source=source)
     user, colon, password = secret.partition(":")
     if scheme.lower() == "basic" and colon:
-        return Basic(user, password)
+        return Basic(user, password, source=source)
     raise ValueError(f"not a credential (expected {_FORMS})")
 
 

@@ -66,7 +66,8 @@ def ask_for(
     if resume is not None:
         headers["Range"] = f"bytes={resume[0]}-"
         headers["If-Range"] = resume[1]
-    return Ask(wire(target), headers, timeouts)
+    source = "" if credential is None else credential.source or "the program"
+    return Ask(wire(target), headers, timeouts, source)
 
 
 def _credential(

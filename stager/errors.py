@@ -65,9 +65,14 @@ class NotFoundError(HTTPStatusError):
 
 @dataclass(eq=False)
 class AuthenticationError(HTTPStatusError):
-    """401, 403 or 407: no credential, or not one the server accepts."""
+    """401, 403 or 407: no credential, or not one the server accepts.
+
+    `credential_from` is where the one came from that was sent; empty where none was.
+    """
 
     code = "authentication"
+
+    credential_from: str = ""
 
 
 @dataclass(eq=False)

@@ -32,6 +32,7 @@ _WHY = {
     429: "the server says we ask too often",
     503: "the server is not available",
 }
+_REFUSED = {401: "the server does not accept", 403: "the server refuses access with"}
 _WHY_CLASS = {4: "the server refuses", 5: "the server failed"}
 
 
@@ -155,17 +156,23 @@ def judge(
     return Refused(status)
 
 
-def status_error(url: str, status: int, headers: Mapping[str, str]) -> HTTPStatusError:
+def status_error(
+    url: str, status: int, headers: Mapping[str, str], credential_from: str = ""
+) -> HTTPStatusError:
     """Return the error that a status without a usable body stands for.
 
     Args:
         url: Redacted.
         status: Neither a success nor a redirect.
         headers: Names in lower case.
+        credential_from: Where the credential that was sent came from; empty where none was.
     """
     why = _WHY.get(status, _WHY_CLASS.get(status // 100, "the answer makes no sense here"))
     if status in {404, 410}:
         return NotFoundError(url, status, why)
+    if status in _REFUSED and credential_from:
+        why = f"{_REFUSED[status]} the credential from {credential_from}"
+        return AuthenticationError(url, status, why, credential_from)
     if status in {401, 403, 407}:
         return AuthenticationError(url, status, why)
     if is_transient_status(status):

@@ -115,6 +115,7 @@ class Transfer:
         self._conditional = job.revalidate
         self._pause = 0.0
         self._asked_from: int | None = None
+        self._credential_from = ""
         self._answer: heads.Answer | None = None
         self._headers: Mapping[str, str] = {}
         self._promises: list[Promise] = []
@@ -212,7 +213,7 @@ class Transfer:
         resume = self._body.resume_from(self._source()) if self._body.at else None
         self._asked_from = None if resume is None else resume[0]
         self._answer = None
-        return ask_for(
+        ask = ask_for(
             self.target,
             self._route.mirror,
             self._job,
@@ -222,6 +223,8 @@ class Transfer:
             conditional=self._conditional,
             resume=resume,
         )
+        self._credential_from = ask.credential_from
+        return ask
 
     def _source(self) -> str:
         return xxhash.xxh3_128_hexdigest(self._route.mirror.url.encode())
@@ -239,7 +242,9 @@ class Transfer:
         elif isinstance(answer, heads.Moved):
             self._route.redirect(answer.location)
         elif isinstance(answer, heads.Refused):
-            raise heads.status_error(redact(self.target.url), answer.status, self._headers)
+            raise heads.status_error(
+                redact(self.target.url), answer.status, self._headers, self._credential_from
+            )
         elif isinstance(answer, heads.StartOver):
             self._body.restart()
         elif isinstance(answer, heads.Unmodified) and self._conditional is not None:

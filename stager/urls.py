@@ -164,7 +164,7 @@ def redact(url: str) -> str:
 
 def _credential(user_information: str) -> Basic:
     user, _, password = user_information.partition(":")
-    return Basic(unquote(user), unquote(password))
+    return Basic(unquote(user), unquote(password), source="the URL")
 
 
 def _invalid(url: str, why: str) -> InvalidURLError:

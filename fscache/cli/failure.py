@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 
 from fscache.cli.exits import exit_code
-from fscache.errors import FscacheError
+from fscache.errors import AuthenticationError, FscacheError
 from fscache.urls.bars import printable
 
 HINTS = {
     401: "`fscache auth login HOST` keeps one",
     407: "write it into the proxy's URL, http://USER:PASSWORD@HOST:PORT",
 }
-"""What to do about a status; for a person only, not in the JSON."""
+"""What to do about a status where no credential was sent; for a person only, not in the JSON."""
 
 
 def report(error: BaseException, *, json: bool) -> int:
@@ -35,7 +35,9 @@ def report(error: BaseException, *, json: bool) -> int:
 def as_text(error: BaseException) -> str:
     """Return the message for a user, without control characters or newlines of its own."""
     if isinstance(error, FscacheError):
-        hint = HINTS.get(getattr(error, "status", 0)) if error.code == "authentication" else None
+        if not isinstance(error, AuthenticationError) or error.credential_from:
+            return str(error)
+        hint = HINTS.get(error.status)
         return f"{error}; {hint}" if hint else str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -38,6 +38,8 @@ class Ask:
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     timeouts: Timeouts = Timeouts()
+    credential_from: str = ""
+    """Where the credential among the headers was found, for an error; empty where there is none."""
 
 
 @dataclass(frozen=True, slots=True)

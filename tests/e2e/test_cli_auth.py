@@ -121,6 +121,35 @@ def test_a_token_file_comes_before_keyring_and_netrc(
     assert shell.run("get", url, CREDENTIALS_DIRECTORY=str(directory)).code == 0
 
 
+def test_a_credential_that_is_refused_is_told_by_where_it_came_from(
+    shell: Shell, tmp_path: Path, origin: Origin
+) -> None:
+    host = f"127.0.0.1:{origin.port}"
+    url = guarded(origin, basic("ann", "another"))
+    missing = shell.run("get", url)
+    assert "the server wants a credential (status 401); `fscache auth login" in missing.err
+
+    directory = tmp_path / "tokens"
+    directory.mkdir(mode=0o700)
+    token_file = directory / f"fscache-{host.replace(':', '_')}"
+    token_file.write_text(f"Basic ann:{SECRET}\n")
+    netrc = tmp_path / ".netrc"
+    netrc.write_text(f"machine 127.0.0.1 login ann password {SECRET}\n")
+    netrc.chmod(0o600)
+    told = [shell.run("get", url)]
+    shell.run("auth", "login", host, "--user", "ann", "--stdin", stdin=SECRET.encode())
+    told.append(shell.run("get", url))
+    told.append(shell.run("get", url, CREDENTIALS_DIRECTORY=str(directory)))
+    told.append(shell.run("get", url.replace("//", f"//ann:{SECRET}@")))
+    for done, source in zip(
+        told, (str(netrc), "the keyring", str(token_file), "the URL"), strict=True
+    ):
+        assert done.code == 8
+        assert f"the server does not accept the credential from {source} (status 401)\n" in done.err
+        assert "auth login" not in done.err
+        assert SECRET not in done.err
+
+
 def test_on_a_terminal_the_secret_is_asked_for_and_not_shown(shell: Shell) -> None:
     mine, theirs = pty.openpty()
     try:

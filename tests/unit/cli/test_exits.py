@@ -137,6 +137,17 @@ def test_an_error_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) 
     assert shown == "fscache: error: not in the cache: a\\x1b[2J\\nfscache: all is well\n"
 
 
+def test_where_a_credential_was_refused_none_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    error = errors.AuthenticationError("https://h/a", 401, "it does not do", "/home/ann/.netrc")
+    failure.report(error, json=False)
+    assert capsys.readouterr().err == f"fscache: error: {error}\n"
+    failure.report(error, json=True)
+    told = json.loads(capsys.readouterr().err)
+    assert told["error"]["credential_from"] == "/home/ann/.netrc"
+
+
 @pytest.mark.parametrize(
     ("status", "hint"), [(401, "fscache auth login"), (407, "proxy's URL"), (403, "")]
 )

@@ -104,6 +104,15 @@ def test_what_a_server_wishes_is_in_the_error() -> None:
     assert error.to_fields()["retry_after"] == 7.0
 
 
+def test_who_refuses_a_credential_names_where_it_came_from_and_never_a_proxy_for_it() -> None:
+    for status in (401, 403):
+        error = status_error("u", status, {}, "/home/ann/.netrc")
+        assert error.to_fields()["credential_from"] == "/home/ann/.netrc"
+        assert "the credential from /home/ann/.netrc" in str(error)
+    error = status_error("u", 407, {}, "/home/ann/.netrc")
+    assert error.to_fields()["credential_from"] == ""
+
+
 def test_header_text_is_utf8_where_it_can_be() -> None:
     assert utf8("/ü".encode().decode("latin-1")) == "/ü"
     assert utf8("/ü") == "/ü"
