@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
+
 from fscache.cli.kvs import add_store, store_of
 
 TYPE_CHECKING = False
@@ -41,4 +43,8 @@ def _number(text: str) -> float:
     try:
         return int(text)
     except ValueError:
+        pass
+    try:
         return float(text)
+    except ValueError:
+        raise ArgumentTypeError(f"not a number: {text!r}") from None

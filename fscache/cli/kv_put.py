@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from fscache.cli.keeping import duration
 from fscache.cli.kvs import FORMS, add_store, parse_value, store_of
-from fscache.units import parse_duration
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def configure(parser: ArgumentParser) -> None:
         default="text",
         help="what VALUE is (default: text); numbers, lists and so on are json",
     )
-    parser.add_argument("--ttl", metavar="T", type=parse_duration, help="gone after T, such as 12h")
+    parser.add_argument("--ttl", metavar="T", type=duration, help="gone after T, such as 12h")
     parser.add_argument("--tag", metavar="WORD", action="append", default=[], help="to find it by")
     add_store(parser)
 

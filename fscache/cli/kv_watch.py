@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from fscache.cli.keeping import count
+from fscache.cli.keeping import count, duration
 from fscache.cli.kvs import add_store, as_text, store_of, to_json
-from fscache.units import parse_duration
 from fscache.urls.bars import printable
 
 TYPE_CHECKING = False
@@ -20,7 +19,7 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="only these keys")
     parser.add_argument(
-        "--timeout", metavar="T", type=parse_duration, help="end when nothing changes for T"
+        "--timeout", metavar="T", type=duration, help="end when nothing changes for T"
     )
     parser.add_argument("--count", metavar="N", type=count, help="end after N changes")
     add_store(parser)

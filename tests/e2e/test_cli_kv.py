@@ -80,6 +80,9 @@ def test_ttl_and_tags(shell: Shell, kv: LocalStore) -> None:
     assert left is not None
     assert 3500 < left <= 3600
     assert kv.tags("a/1") == ("big", "red")
+    done = shell.run("kv", "put", "a/1", "x", "--ttl", "1x")
+    assert done.code == 2
+    assert "not a duration, such as 30d or 12h: '1x'" in done.err
     assert shell.run("kv", "ls", "--tag", "red").lines == ["a/1", "b/1"]
     assert shell.run("kv", "ls", "b/", "--tag", "red").lines == ["b/1"]
 
@@ -141,7 +144,9 @@ def test_incr_adds_and_prints_the_sum(shell: Shell, kv: LocalStore) -> None:
     assert shell.run("kv", "incr", "n", "0.5", "--json").objects == [{"key": "n", "value": -3.5}]
     kv.put("text", "x")
     assert shell.run("kv", "incr", "text").code == 2
-    assert shell.run("kv", "incr", "n", "much").code == 2
+    done = shell.run("kv", "incr", "n", "much")
+    assert done.code == 2
+    assert "not a number: 'much'" in done.err
 
 
 def test_watch_prints_changes_as_they_come(shell: Shell, kv: LocalStore) -> None:
