@@ -66,11 +66,11 @@ class Source:
 
     def relation(self, connection: Any) -> str:
         """Make the rows available to a DuckDB connection; return the SQL that names them."""
-        from fscache.grid.engine import literal
+        from fscache.grid.engine import literal, parquet
 
-        listed = "[" + ", ".join(map(literal, self.files)) + "]"
         if self.kind == "parquet":
-            return f"read_parquet({listed})"
+            return parquet(self.files)
+        listed = "[" + ", ".join(map(literal, self.files)) + "]"
         if self.kind == "csv":
             # Every row is looked at: a sample's types fail on the row that has something else.
             return f"read_csv({listed}, union_by_name = true, sample_size = -1)"

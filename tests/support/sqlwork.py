@@ -10,12 +10,13 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fscache.grid.engine import parquet
 from fscache.grid.sql import catalog as facts
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.facts import Key, Limits, Source
 from fscache.grid.sql.fragment import Fragment
 from fscache.grid.sql.prepare import prepare, prepare_without_keys
-from fscache.grid.sql.sandbox import Setting, parquet
+from fscache.grid.sql.sandbox import Setting
 from fscache.grid.sql.spans import Spans
 from fscache.grid.table import ShardInfo
 from fscache.grid.writing import shard_stats

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from fscache.grid.engine import literal
+from fscache.grid.engine import literal, parquet
 from fscache.grid.sql.facts import Key, Source
-from fscache.grid.sql.sandbox import Setting, connect, parquet
+from fscache.grid.sql.sandbox import Setting, connect
 from fscache.grid.sql.spans import Spans
 from fscache.grid.values import from_json
 
@@ -49,7 +49,7 @@ def reader(name: str, path: str) -> str:
         return f"read_csv({literal(path)}{packed})"
     if ending.endswith((".json", ".ndjson", ".jsonl")):
         return f"read_json_auto({literal(path)}{packed})"
-    return f"read_parquet({literal(path)})"
+    return parquet([path])
 
 
 def described(connection: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:

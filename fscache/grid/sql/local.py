@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from fscache.errors import UnknownTableError
+from fscache.grid.engine import parquet
 from fscache.grid.mapreduce import Progress
 from fscache.grid.sql import catalog as facts
 from fscache.grid.sql.execute import Execution
@@ -14,7 +15,7 @@ from fscache.grid.sql.explain import explained
 from fscache.grid.sql.facts import Source
 from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.prepare import prepare
-from fscache.grid.sql.sandbox import Setting, connect, directories, memory, parquet
+from fscache.grid.sql.sandbox import Setting, connect, directories, memory
 from fscache.grid.sql.stream import Stream
 from fscache.grid.table import Table
 

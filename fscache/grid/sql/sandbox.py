@@ -21,8 +21,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fscache.grid.engine import literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import duckdb
 
     from fscache.cache import Cache
@@ -57,12 +55,6 @@ def directories(cache: Cache) -> tuple[str, ...]:
     """Return where the objects of a cache lie."""
     roots = [cache.root.path, *cache.config.tiers]
     return tuple(os.path.join(os.path.realpath(root), "objects", "") for root in roots)
-
-
-def parquet(paths: Iterable[str]) -> str:
-    """Return what reads these Parquet files, as SQL has it."""
-    listed = ", ".join(literal(os.path.realpath(path)) for path in paths)
-    return f"read_parquet([{listed}])"
 
 
 def memory() -> int:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fscache.grid.engine import parquet
 from fscache.grid.pickles import loads
 from fscache.grid.sql.fragment import Fragment
-from fscache.grid.sql.sandbox import Setting, directories, memory, parquet
+from fscache.grid.sql.sandbox import Setting, directories, memory
 
 if TYPE_CHECKING:
     import pyarrow as pa

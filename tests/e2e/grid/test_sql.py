@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
 import pytest
 
 from fscache.errors import (
@@ -28,7 +30,7 @@ from tests.support.sqlwork import same_rows
 
 if TYPE_CHECKING:
     import pathlib
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from fscache.grid import Grid
     from fscache.grid.mapreduce import Progress
@@ -97,6 +99,47 @@ def test_answers_are_those_of_duckdb_alone(
     assert found.types == [str(kind) for kind in relation.types]
     assert same_rows(found.rows(), relation.fetchall(), ordered="ORDER BY x" in query)
     assert found.arrow().num_rows == len(found.df()) == len(found)
+
+
+@pytest.fixture(scope="module")
+def noisy(two: Grid, tmp_path_factory: pytest.TempPathFactory) -> tuple[Grid, np.ndarray]:
+    """A table whose column x has NaN among its numbers, as pyarrow's statistics do not tell."""
+    x = np.arange(3000, dtype="f8") / 3000
+    x[::10] = np.nan
+    path = tmp_path_factory.mktemp("noisy") / "noisy.npz"
+    np.savez(path, id=np.arange(3000), x=x)
+    two.tables.deploy(str(path), "noisy", partition_by="id", shards=4)
+    return two, x
+
+
+@pytest.mark.parametrize(
+    ("condition", "holds"),
+    [
+        ("isnan(x)", np.isnan),
+        ("x = 'nan'", np.isnan),
+        ("x > 2", np.isnan),  # NaN is greater than every number, as in DuckDB's own tables
+        ("x NOT BETWEEN 0 AND 1", np.isnan),
+        ("NOT isnan(x)", lambda x: ~np.isnan(x)),
+        ("x <= 0.5", lambda x: x <= 0.5),
+        ("x IN (SELECT x FROM noisy WHERE id = 0)", np.isnan),
+    ],
+)
+def test_rows_with_nan_are_found(
+    noisy: tuple[Grid, np.ndarray], condition: str, holds: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    grid, x = noisy
+    wanted = np.flatnonzero(holds(x)).tolist()
+    found = grid.sql(f"SELECT id FROM noisy WHERE {condition} ORDER BY id").rows()
+    assert [row[0] for row in found] == wanted
+    if " IN " not in condition:
+        assert grid.map_reduce("noisy", len, operator.add, where=condition) == len(wanted)
+
+
+def test_nan_comes_first_from_above(noisy: tuple[Grid, np.ndarray]) -> None:
+    grid, x = noisy
+    last = np.flatnonzero(np.isnan(x))[:-6:-1].tolist()
+    found = grid.sql("SELECT id FROM noisy ORDER BY x DESC NULLS LAST, id DESC LIMIT 5").rows()
+    assert [row[0] for row in found] == last
 
 
 def test_shared_values_reach_the_workers(deployed: Grid) -> None:

@@ -69,8 +69,8 @@ def test_what_is_not_sure_is_no_key(made: Table) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("https://h/a.parquet", "read_parquet('/p')"),
-        ("https://h/a", "read_parquet('/p')"),
+        ("https://h/a.parquet", "read_parquet(['/p'], can_have_nan = true)"),
+        ("https://h/a", "read_parquet(['/p'], can_have_nan = true)"),
         ("https://h/a.csv", "read_csv('/p')"),
         ("https://h/a.TSV?x=1#y", "read_csv('/p')"),
         ("https://h/a.csv.gz", "read_csv('/p', compression = 'gzip')"),

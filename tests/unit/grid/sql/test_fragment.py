@@ -12,8 +12,9 @@ import pyarrow as pa
 import pytest
 
 from fscache.errors import GatherTooLargeError, SQLError
+from fscache.grid.engine import parquet
 from fscache.grid.sql.fragment import Fragment
-from fscache.grid.sql.sandbox import Setting, connect, parquet
+from fscache.grid.sql.sandbox import Setting, connect
 
 if TYPE_CHECKING:
     import pathlib
