@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from fscache import errors
 from fscache.remote import faults
-from fscache.remote.connection import BrokenError, Connection, NotSentError
+from fscache.remote.connection import BrokenError, Connection, NoTLSError, NotSentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -191,7 +191,8 @@ class Client:
             except BrokenError as exc:
                 self._connection.drop()
                 error = errors.ServerUnreachableError(server=self.name, why=exc.why)
-                if exc.answered or not (repeatable or isinstance(exc, NotSentError)):
+                unsent = isinstance(exc, NotSentError)
+                if exc.answered or isinstance(exc, NoTLSError) or not (repeatable or unsent):
                     raise error from exc
                 wait = pause
             if self._clock() + wait > give_up:

@@ -26,6 +26,9 @@ _MAX_HEAD = 64 * 1024
 _PART = 1 << 30  # bytes of a file sent by one call
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _IDLE_CHECK = 1.0  # a connection that was silent longer is looked at before it is used
+_CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
+_UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_*: self-signed, issuer not found
+_NO_RECORD = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
 @dataclass(slots=True)
@@ -58,6 +61,10 @@ class BrokenError(Exception):
 
 class NotSentError(BrokenError):
     """There was no connection, so nothing was asked."""
+
+
+class NoTLSError(NotSentError):
+    """What answers is not trusted, or speaks no TLS: it would be so the next time, too."""
 
 
 class Connection:
@@ -161,6 +168,8 @@ class Connection:
                 made = self._tls.wrap_socket(made, server_hostname=self._address.host)
         except OSError as exc:
             made.close()
+            if isinstance(exc, ssl.SSLError) and not isinstance(exc, _CUT_OFF):
+                raise NoTLSError(_why_not(exc), answered=False) from exc
             raise NotSentError(exc.strerror or str(exc), answered=False) from exc
         self._socket = made
         self._pid = os.getpid()
@@ -218,6 +227,16 @@ class Connection:
                 raise BrokenError("the connection was closed", answered=True)
             done += count
             take(view[:count])
+
+
+def _why_not(exc: ssl.SSLError) -> str:
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        why = f"its certificate is not trusted: {exc.verify_message}"
+        known = exc.verify_code not in _UNKNOWN_ISSUER
+        return why if known else f"{why}; FSCACHE_CA_FILE names the certificates to trust"
+    if exc.reason in _NO_RECORD:
+        return "it speaks no TLS: write http:// before the host"
+    return f"no TLS with it: {exc.reason or exc}"
 
 
 def _broken(sock: socket.socket, exc: OSError, *, answered: bool) -> BrokenError:

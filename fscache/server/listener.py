@@ -15,12 +15,13 @@ import time
 from typing import TYPE_CHECKING
 
 from fscache.server.connection import Connection
+from fscache.server.head import BadRequestError
 from fscache.server.stream import Stream
 
 if TYPE_CHECKING:
     import ssl
 
-    from fscache.server.connection import Handler
+    from fscache.server.connection import Handler, Request, Response
 
 _log = logging.getLogger("fscache.server")
 _BUSY = (
@@ -164,16 +165,20 @@ class Listener:
     def _serve(self, sock: socket.socket, client: str) -> None:
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            handler = self._handler
             if self._tls is not None:
                 sock.settimeout(_HANDSHAKE)
-                sock = self._tls.wrap_socket(sock, server_side=True)
+                if sock.recv(1, socket.MSG_PEEK).isalpha():  # a handshake begins with 0x16
+                    handler = _plain
+                else:
+                    sock = self._tls.wrap_socket(sock, server_side=True)
         except OSError as exc:
             _log.debug("no handshake with %s: %s", client, exc)
             sock.close()
             return
         stream = Stream(sock, stall=self._stall)
         connection = Connection(
-            stream, client, self._handler, idle=self._idle, stopping=lambda: self._stopping
+            stream, client, handler, idle=self._idle, stopping=lambda: self._stopping
         )
         with self._changed:
             self._open[stream] = connection
@@ -183,3 +188,7 @@ class Listener:
             with self._changed:
                 del self._open[stream]
                 self._changed.notify_all()
+
+
+def _plain(_request: Request) -> Response:
+    raise BadRequestError(400, "this port speaks TLS: write https:// before the host")

@@ -24,6 +24,7 @@ MIN_RATE = 1024
 """Bytes per second, on average, after the first `GRACE` seconds of a request."""
 GRACE = 30.0
 
+_TLS_HANDSHAKE = 0x16  # the first byte of whoever speaks TLS
 _RECV = 64 * 1024
 _SENDFILE = 1 << 30
 _COPY = 256 * 1024
@@ -67,7 +68,8 @@ class Stream:
 
         Returns:
             None where the client closed, or stayed silent, before it began a request. An empty
-            result stands for a head longer than `limit`.
+            result stands for a head longer than `limit`. What begins as TLS does is returned as
+            it came: it is no head.
 
         Raises:
             ConnectionClosedError: it ended, or took too long, in the middle.
@@ -88,6 +90,9 @@ class Stream:
             if len(data) > limit:
                 self._buffer = b""
                 return b""
+            if data[0] == _TLS_HANDSHAKE:  # no empty line will come; any answer tells the client
+                self._buffer = b""
+                return data
             data += self._recv()
 
     def read_exactly(self, count: int) -> bytes:
