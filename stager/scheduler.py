@@ -32,7 +32,7 @@ MANY = 8
 AT_ONCE = 64
 """Exchanges under way in that thread."""
 _PARTING = 2.0
-"""Seconds that `close(cancel=True)` waits for threads that may hang on a silent server."""
+"""Seconds that `close(cancel=True)` waits for all threads that may hang on a silent server."""
 
 
 class Order(NamedTuple):
@@ -123,13 +123,13 @@ class Scheduler:
         if cancel:
             for request in requests:
                 request.cancel()
-        patience = _PARTING if cancel else None
+        end = self._clock() + _PARTING if cancel else None
         with self._lock:
-            self._landed.wait_for(lambda: not self._flights, patience)
+            self._landed.wait_for(lambda: not self._flights, _PARTING if cancel else None)
             self._turn.notify_all()
             threads = list(self._threads)
         for thread in threads:
-            thread.join(patience)
+            thread.join(None if end is None else max(0.0, end - self._clock()))
 
     # --- requests ----------------------------------------------------------------------------
 
@@ -161,6 +161,8 @@ class Scheduler:
                 return
             flight.abandon(abandoned=True)
             if not flight.queued:
+                if self._driving:
+                    self._transports.many().wake()  # its server may be silent
                 return  # the thread that has it will notice
             flight.queued = False
             flight.exchange = None

@@ -18,6 +18,7 @@ from stager.errors import ChecksumError, ConnectionFailedError, InvalidURLError
 from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import Transports, default_transports
+from stager.transports.base import Timeouts
 from tests.support.origin import Origin, Page, failing
 from tests.unit.stager.test_fetching import BODY, SMALL, SOON, read, sha256, wait_for
 
@@ -325,6 +326,41 @@ def test_closing_with_cancel_ends_what_runs_and_what_waits(
     threading.Timer(0.1, origin.release.set).start()
     service.close(cancel=True)
     assert all(request.cancelled() for request in requests)
+
+
+def test_what_nobody_waits_for_is_dropped_while_its_server_is_silent(
+    origin: Origin, destination: DirectoryDestination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scheduler, "MANY", 1)
+    silent = Timeouts(connect=5.0, stall=600.0)
+    with FetchService(destination, default_transports(), user_agent="x", timeouts=silent) as service:
+        urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(3)]
+        requests = service.submit_many(urls)
+        wait_for(lambda: all(request.progress.done == 1000 for request in requests))
+        for request in requests[:2]:
+            request.cancel()
+        with destination.free:
+            assert destination.free.wait_for(lambda: destination.open_claims == 1, SOON)
+        assert not requests[2].done()
+        assert read(service.submit(origin.add("/other", SMALL))) == SMALL
+        requests[2].cancel()
+
+
+def test_closing_with_cancel_waits_once_for_all_silent_servers(
+    origin: Origin, make_service: Callable[..., FetchService]
+) -> None:
+    count = 16
+    silent = Timeouts(connect=5.0, stall=600.0)
+    service = make_service(per_host=count, workers=count, timeouts=silent)
+    urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(count)]
+    requests = service.submit_many(urls)
+    wait_for(lambda: all(request.progress.done == 1000 for request in requests))
+    closing = threading.Thread(target=lambda: service.close(cancel=True))
+    closing.start()
+    closing.join(SOON)  # in turn they would take twice as long
+    assert not closing.is_alive()
+    assert all(request.cancelled() for request in requests)
+    origin.release.set()
 
 
 def test_a_fork_leaves_the_child_a_service_of_its_own(
