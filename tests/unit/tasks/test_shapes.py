@@ -15,6 +15,7 @@ from fscache.tasks import frames, shapes, values
 from fscache.tasks.frames import ADD
 from fscache.tasks.segment import HEADER
 from fscache.tasks.writing import make_frame
+from tests.support import commands
 from tests.unit.tasks.conftest import START
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
     from fscache.tasks.database import TaskDatabase
 
-VERSION_1 = os.path.join(os.path.dirname(__file__), "data", "version-1.log")
+VERSION_1 = os.path.join(os.path.dirname(commands.__file__), "tasks-version-1.log")
 NAMES = ["a-task's-id", "a client", "an engine"]
 TEXTS = {shapes.CLIENT: NAMES[1], shapes.ENGINE: NAMES[2]}
 CELLS = (
