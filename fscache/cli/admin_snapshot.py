@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("file", metavar="FILE", help="written whole, or not at all")
+    parser.add_argument(
+        "file", metavar="FILE", help="written whole, or not at all; - is standard output"
+    )
 
 
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
-    from fscache.fs.out import write_out
+    from fscache.cli.outputs import STDOUT, write
     from fscache.records.listing import Query, rows
 
     hand = keeper(session)
@@ -42,7 +44,9 @@ def execute(session: Session, arguments: Namespace) -> int:
             yield values
 
     form = _csv if arguments.file.endswith(".csv") else _json
-    hand.ask(lambda catalog: write_out(arguments.file, form(lines(catalog))))
+    hand.ask(lambda catalog: write(form(lines(catalog)), arguments.file))
+    if arguments.file == STDOUT:
+        return 0
     session.emit(f"{count} lines in {arguments.file}", {"file": arguments.file, "lines": count})
     return 0
 

@@ -30,7 +30,8 @@ def configure(parser: ArgumentParser) -> None:
         "-o",
         "--output",
         metavar="FILE|DIR",
-        help="copy to FILE, or into the existing directory DIR, and print the copies' paths",
+        help="copy to FILE, or into the existing directory DIR, and print the copies' paths; "
+        "- writes the bytes to standard output",
     )
     parser.add_argument(
         "--checksum", metavar="ALGORITHM:HEX", help="that the bytes must have (one URL only)"
@@ -68,12 +69,14 @@ def execute(session: Session, arguments: Namespace) -> int:
             continue
         fields: dict[str, object] = {"url": url, "path": path, "size": os.stat(path).st_size}
         if target is not None:
-            from fscache.fs.out import copy_out
+            from fscache.cli.outputs import STDOUT, copy
 
             try:
-                copy_out(path, target)
+                copy(path, target)
             except OSError as exc:
                 session.fail(exc)
+                continue
+            if target == STDOUT:
                 continue
             fields["output"] = target
         session.emit(target or path, fields)

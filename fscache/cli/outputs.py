@@ -1,17 +1,45 @@
-"""Where `get -o` puts the copies. Pure: what is a directory is told by the caller."""
+"""Where results go that are more than lines: files that users name, or standard output, which is `-`."""
 
 from __future__ import annotations
 
 import os
+import sys
 from urllib.parse import unquote, urlsplit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+STDOUT = "-"
+_CHUNK = 1 << 20
+
+
+def write(chunks: Iterable[bytes], output: str) -> None:
+    """Write a file whole or not at all, or to standard output as the chunks come."""
+    if output != STDOUT:
+        from fscache.fs.out import write_out
+
+        write_out(output, chunks)
+        return
+    sys.stdout.flush()
+    for chunk in chunks:
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()
+
+
+def copy(path: str, output: str) -> None:
+    """Copy a file to another, or to standard output; see `write`."""
+    if output != STDOUT:
+        from fscache.fs.out import copy_out
+
+        copy_out(path, output)
+        return
+    with open(path, "rb") as file:
+        write(iter(lambda: file.read(_CHUNK), b""), output)
 
 
 def place(urls: Sequence[str], output: str, *, is_directory: bool) -> list[str]:
-    """Return the path of each URL's copy.
+    """Return the path of each URL's copy. Pure.
 
     Args:
         urls: What is fetched.

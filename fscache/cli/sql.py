@@ -11,7 +11,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import ExitStack
     from typing import Any
 
@@ -32,7 +32,9 @@ def configure(parser: ArgumentParser) -> None:
         choices=_FORMATS,
         help="of the rows; by default what the name of FILE says, and else a table for people",
     )
-    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default="-", help="write to FILE, not standard output (-)"
+    )
     parser.add_argument(
         "--shared",
         metavar="NAME=JSON",
@@ -57,6 +59,8 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from contextlib import ExitStack
 
+    from fscache.cli.outputs import write
+
     kind = _format(session, arguments)
     query = sys.stdin.read() if arguments.query == "-" else arguments.query
     options = {
@@ -67,12 +71,12 @@ def execute(session: Session, arguments: Namespace) -> int:
     with ExitStack() as stack:
         ask = _runner(session, arguments, stack)
         if kind == "table":
-            _write(iter([_table(ask(query, **options))]), arguments.output)
+            write([_table(ask(query, **options))], arguments.output)
             return 0
         from fscache.grid.sql.output import encode
 
         rows = stack.enter_context(ask(query, streaming=True, **options))
-        _write(encode(rows, kind), arguments.output)
+        write(encode(rows, kind), arguments.output)
     return 0
 
 
@@ -94,11 +98,11 @@ def _runner(session: Session, arguments: Namespace, stack: ExitStack) -> Callabl
 
 def _format(session: Session, arguments: Namespace) -> str:
     kind: str | None = arguments.format
-    if kind is None and arguments.output is not None:
+    if kind is None:
         kind = _SUFFIXES.get(os.path.splitext(arguments.output)[1].lower())
     if kind is None:
         kind = "json" if session.json else "table"
-    if kind in ("parquet", "arrow") and arguments.output is None and sys.stdout.isatty():
+    if kind in ("parquet", "arrow") and arguments.output == "-" and sys.stdout.isatty():
         raise _usage(f"{kind} is not for a terminal; use -o FILE or a pipe")
     return kind
 
@@ -154,17 +158,6 @@ def _table(result: Result) -> bytes:
     rows = [["NULL" if value is None else str(value) for value in row] for row in result.rows()]
     lines = aligned([result.columns, *rows], right=frozenset(numeric))
     return ("\n".join(lines) + "\n").encode(errors="surrogateescape")
-
-
-def _write(parts: Iterator[bytes], output: str | None) -> None:
-    if output is None:
-        for part in parts:
-            sys.stdout.buffer.write(part)
-            sys.stdout.buffer.flush()
-        return
-    from fscache.fs.out import write_out
-
-    write_out(output, parts)
 
 
 def _usage(why: str) -> Exception:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-
 from fscache.cli import tasks
+from fscache.cli.outputs import STDOUT, write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +18,9 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     tasks.add_choice(parser)
     parser.add_argument("--keys", metavar="K,…", help="the columns (default: all but the buffers)")
-    parser.add_argument("-o", "--output", metavar="FILE", help="instead of standard output")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", default=STDOUT, help="instead of standard output (-)"
+    )
     group = parser.add_mutually_exclusive_group()
     for form, about in _FORMATS.items():
         group.add_argument(f"--{form}", dest="form", action="store_const", const=form, help=about)
@@ -32,8 +33,8 @@ def execute(session: Session, arguments: Namespace) -> int:
     from fscache.cli.exits import UsageError
     from fscache.tasks import table
 
-    output: str | None = arguments.output
-    ending = (output or "").rpartition(".")[2].lower()
+    output: str = arguments.output
+    ending = output.rpartition(".")[2].lower()
     form = arguments.form or (ending if ending in _FORMATS else "csv")
     records = tasks.tasks_of(session).db_query(
         tasks.query_of(arguments), tasks.keys_of(arguments.keys)
@@ -50,13 +51,9 @@ def execute(session: Session, arguments: Namespace) -> int:
             why = f"Parquet needs {exc.name}: install it"
             raise UsageError("fscache tasks export", why) from exc
         data = target.getvalue()
-    if output is None:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+    write([data], output)
+    if output == STDOUT:
         return 0
-    from fscache.fs.out import write_out
-
-    write_out(output, [data])
     session.emit(
         f"{len(records)} tasks in {output}", {"file": output, "format": form, "tasks": len(records)}
     )

@@ -44,6 +44,9 @@ def _fill_out(final: str, fill: Callable[[int], None]) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     try:
         fd = os.open(temp, flags, 0o666)
+    except OSError as exc:
+        raise OSError(exc.errno, exc.strerror, directory) from exc  # the user knows of no `temp`
+    try:
         try:
             fill(fd)
         finally:

@@ -177,6 +177,8 @@ def test_a_snapshot_is_the_whole_listing_by_name(shell: Shell, root: Root, tmp_p
     assert [row["name"] for row in rows] == sorted(row["name"] for row in rows)
     with open(tmp_path / "a.csv", newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == [row["name"] for row in rows]
+    assert admin(shell, "snapshot", "-").out == (tmp_path / "a.jsonl").read_bytes()
+    assert not (tmp_path / "-").exists()
     shell.run("forget", URLS[2])
     admin(shell, "snapshot", "b.jsonl")
     before, after = ((tmp_path / name).read_text().splitlines() for name in ("a.jsonl", "b.jsonl"))

@@ -8,6 +8,8 @@ import re
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.support.origin import Origin, Page, failing
 from tests.support.terminal import Terminal
 
@@ -91,6 +93,21 @@ def test_copies_are_whole_and_their_own(shell: Shell, origin: Origin, tmp_path: 
     assert sorted(os.listdir(tmp_path / "out")) == ["data.nc"]
     failed = shell.run("get", url, "-o", "no/such/directory")
     assert (failed.code, failed.lines) == (3, [])
+    directory = tmp_path / "no" / "such"
+    assert failed.err == f"fscache: error: {directory}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_dash_is_standard_output(
+    shell: Shell, origin: Origin, tmp_path: Path, options: list[str]
+) -> None:
+    body = os.urandom(3_000_000)
+    url = origin.add("/a", body)
+    done = shell.run("get", url, "-o", "-", *options)
+    assert (done.code, done.out) == (0, body)
+    several = shell.run("get", url, origin.add("/b", b"b"), "-o", "-")
+    assert (several.code, several.out) == (2, b"")
+    assert not (tmp_path / "-").exists()
 
 
 def test_a_checksum_is_checked(shell: Shell, origin: Origin) -> None:

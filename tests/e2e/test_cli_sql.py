@@ -75,6 +75,8 @@ def test_arrow_and_parquet_keep_types(shell: Shell, tmp_path: Path) -> None:
     assert table.num_rows == 1000
     assert pa.types.is_struct(table.schema.field("best").type)
     assert shell.run("sql", query, "-o", "out.parquet").code == 0
+    piped = shell.run("sql", query, "-o", "-", "--format", "parquet").out
+    assert piped == (tmp_path / "out.parquet").read_bytes()
     assert pq.read_table(tmp_path / "out.parquet").column("id") == table.column("id")
     assert shell.run("sql", f"{query} LIMIT 0", "-o", "none.parquet").code == 0
     assert pq.read_table(tmp_path / "none.parquet").schema.names == ["id", "best"]

@@ -261,6 +261,7 @@ def test_export_writes_tables(shell: Shell, tasks: Tasks, tmp_path: Path) -> Non
     done = shell.run("tasks", "export", "--parquet", "--keys", "label,buffers")
     sizes = pq.read_table(pa.BufferReader(done.out)).column("buffers").to_pylist()
     assert sizes == [100] * 10
+    assert shell.run("tasks", "export", "-o", "-", "--keys", "label").lines[0] == "msg_id,label"
     done = shell.run("tasks", "export", "-o", str(tmp_path / "no" / "all.csv"))
     assert done.code == 3
 
