@@ -19,7 +19,7 @@ from fscache.objects.store import ObjectStore
 from fscache.records.entries import EntryStore
 from fscache.records.entryfile import name_hash
 from fscache.records.gate import Gate
-from fscache.records.rootformat import DIRECTORIES, Format, read_format
+from fscache.records.rootformat import DIRECTORIES, Format, read_format, refuse_dangling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ class Root:
         """Make the root if it is not there; call before the first write."""
         if self._ready or self._read_format():
             return
+        refuse_dangling(self.path)
         for name in DIRECTORIES:
             self.writer.make_directories(f"{self.path}/{name}")
         # All others appear with their modes; these two may come from one who was killed, or from

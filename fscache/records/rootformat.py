@@ -110,3 +110,20 @@ def _is_made_meanwhile(path: str) -> bool:
         why = "the directory has no FORMAT and is not empty; it is not used as a cache"
         raise NotACacheError(path=path, why=why)
     return False
+
+
+def refuse_dangling(path: str) -> None:
+    """Raise RootError where a root to be made lies behind a link to what is not there.
+
+    The link's target is not made: most likely its file system is not mounted.
+    """
+    link = path
+    while not os.path.lexists(link) and os.path.dirname(link) != link:
+        link = os.path.dirname(link)
+    try:
+        os.stat(link or ".")
+    except FileNotFoundError:
+        from fscache.errors import RootError
+
+        why = f"a link to {os.readlink(link)}, which is not there"
+        raise RootError(path=link, why=why) from None

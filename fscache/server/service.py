@@ -16,6 +16,7 @@ from fscache import config as configuration
 from fscache.admin.room import room_maker
 from fscache.cache import Cache
 from fscache.errors import ConfigError
+from fscache.records.root import translated
 from fscache.server import beacon, figures, metrics, page
 from fscache.server.admin import AdminCalls
 from fscache.server.app import App
@@ -119,7 +120,8 @@ class Server:
         self._stager: Renewable | None = None
         self.cache = Cache(config.root, config=config, now=now, fetcher=self._fetcher)
         root = self.cache.root
-        root.ensure()
+        with translated(root.path):
+            root.ensure()
         self._tokens = Tokens(
             settings.token_file or f"{root.path}/tokens",
             anonymous_kv=settings.anonymous_kv,

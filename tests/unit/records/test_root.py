@@ -13,6 +13,7 @@ from fscache.cache import Cache
 from fscache.errors import (
     FormatError,
     NotACacheError,
+    RootError,
     RootPermissionError,
     StoreError,
     StoreFullError,
@@ -268,6 +269,23 @@ def test_a_file_is_no_root(root_path: str, clock: Clock) -> None:
     for path in (root_path, f"{root_path}/below"):
         with pytest.raises(NotACacheError, match="not a directory"):
             Root(path, now=clock)
+
+
+@pytest.mark.parametrize("below", ["", "/cache", "/two/down"])
+def test_a_link_to_what_is_not_there_is_named_and_its_target_not_made(
+    tmp_path: Path, clock: Clock, below: str
+) -> None:
+    link, target = tmp_path / "link", tmp_path / "mount"
+    link.symlink_to(target)
+    root = Root(f"{link}{below}", now=clock)
+    assert not root.exists
+    with pytest.raises(RootError) as caught:
+        root.ensure()
+    assert str(caught.value) == f"{link}: a link to {target}, which is not there"
+    assert not target.exists()
+    target.mkdir()
+    root.ensure()
+    assert root.exists
 
 
 def test_where_no_directory_can_be_made_is_a_typed_error() -> None:

@@ -523,6 +523,14 @@ def test_a_port_that_is_taken_is_a_bad_setting(served: Serving, tmp_path: Path) 
         pass
 
 
+def test_a_root_that_cannot_be_made_is_an_error_of_the_root(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "mount")
+    for name, why in (("link", "a link to"), ("file/root", "(?i)not a directory")):
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(errors.StoreError, match=why), serving(tmp_path / name):
+            pass
+
+
 def test_it_answers_before_it_has_looked_at_a_large_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
