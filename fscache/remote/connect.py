@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fscache import config as configuration
 from fscache import errors
 from fscache.remote import address as addresses
 from fscache.remote.client import Client
@@ -13,20 +14,23 @@ if TYPE_CHECKING:
     from fscache.config import Config
 
 
-def connect(text: str, config: Config, *, port: int | None = None, token: str | None = None) -> RPC:
+def connect(
+    text: str, config: Config | None = None, *, port: int | None = None, token: str | None = None
+) -> RPC:
     """Return the methods of a server; nothing is sent before the first call.
 
     Args:
         text: `host`, `host:port`, `https://host:port` or `token:SECRET@host:port`.
-        config: Settings.
+        config: Settings; from environment and files by default.
         port: Where `text` names none.
         token: Where `text` names none; from the configuration by default.
 
     Raises:
         ConfigError: that names no server, or a file that the settings name cannot be read.
     """
-    at = _address(text, config, port, token)
-    return RPC(_client(at, config))
+    settled = config or configuration.load()
+    at = _address(text, settled, port, token)
+    return RPC(_client(at, settled))
 
 
 def _client(at: addresses.Address, config: Config) -> Client:

@@ -240,7 +240,7 @@ class RemoteStore(KeyValues):
         return found
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reconnected, (self._client.address.url, self.name, name_of(self._serializer))
+        return _reconnected, (self._rpc, self.name, name_of(self._serializer))
 
     def __repr__(self) -> str:
         return f"RemoteStore({self._client.name!r}, {self.name!r})"
@@ -267,12 +267,7 @@ class RemoteStore(KeyValues):
         return values.decode(packed[:1], packed[1:], self._serializer)
 
 
-def _reconnected(url: str, name: str, serializer: Serializer | str | None) -> RemoteStore:
-    """Return a store that was pickled; the token is this process's own, and never in a pickle."""
-    from fscache import config
-    from fscache.remote.connect import connect
-
-    rpc = connect(url, config.load())
+def _reconnected(rpc: RPC, name: str, serializer: Serializer | str | None) -> RemoteStore:
     return RemoteStore(rpc, name, serializer=of_name(serializer))
 
 

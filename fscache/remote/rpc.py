@@ -15,7 +15,7 @@ _MARGIN = 30.0  # seconds a parked call may take to come back after its own time
 
 
 class RPC:
-    """The methods of one server."""
+    """The methods of one server. Pickled, it goes without the token: where it arrives has its own."""
 
     def __init__(self, client: Client) -> None:
         """Call through `client`."""
@@ -46,6 +46,11 @@ class RPC:
             check=lambda answer: found.append(self._read(answer)),
         )
         return found[-1]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from fscache.remote.connect import connect
+
+        return connect, (self.client.address.url,)
 
     def _read(self, answer: Answer) -> Any:
         name = self.client.name

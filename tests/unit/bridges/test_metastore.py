@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import socket
@@ -192,6 +193,13 @@ def test_a_remote_store_does_what_a_local_one_does(port: int) -> None:
     store = metastore.RemoteStore("127.0.0.1", port)
     assert store.put("x", b"\0") is True
     assert store.get("x") == b"\0"
+
+
+def test_a_store_can_be_pickled(port: int, tmp_path: Path) -> None:
+    there = metastore.RemoteStore("localhost", port)
+    for store in (there, metastore.LocalStore(tmp_path / "local")):
+        store.put("k", "v")
+        assert pickle.loads(pickle.dumps(store)).get("k") == "v"
 
 
 def test_a_missing_key_on_a_server_is_a_fault_and_a_key_error(port: int) -> None:
