@@ -126,11 +126,11 @@ class Verifier:
                 row = catalog.db.execute(
                     "SELECT verified FROM objects WHERE address = ?", (found.address,)
                 ).fetchone()
-                if row is None:
-                    unknown.append(found)
                 finding = self._object(catalog, found, row[0] if row else 0.0)
                 if finding is not None:
                     yield finding
+                elif row is None:
+                    unknown.append(found)
         yield from (Finding(findings.STRAY, path) for path in sorted(strays))
         yield from self._orphans(unknown)
 

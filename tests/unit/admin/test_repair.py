@@ -75,6 +75,18 @@ def test_everything_that_can_go_wrong_is_found_repaired_and_found_right(
     assert {len(name.split(".")) for name in kept} == {2}
 
 
+def test_an_unknown_object_that_is_damaged_is_one_finding(cache: Cache) -> None:
+    cache.root.ensure()
+    stored = cache.root.objects().put_bytes(BODIES[0])  # and no record
+    damage.flip(stored.path)
+    # What is this new might be a put under way.
+    later = Root(cache.root.path, now=lambda: cache.root.now() + 60.0)
+    (finding,), done = verify(later, refetch=never)
+    assert (finding.what, finding.repaired) == (findings.FLIPPED, "moved to quarantine")
+    assert done.found == 1
+    assert verify(later)[0] == []
+
+
 def test_one_fetch_for_each_that_is_needed(cache: Cache, urls: list[str], origin: Origin) -> None:
     cache.get_many(urls)
     wreck(cache, urls)
