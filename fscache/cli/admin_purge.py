@@ -64,6 +64,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     from fscache.admin import forms
     from fscache.admin.purge import Purge
     from fscache.admin.room import policy_for
+    from fscache.objects.purge import YOUNG
     from fscache.units import format_size
     from fscache.urls.bars import printable
 
@@ -78,6 +79,11 @@ def execute(session: Session, arguments: Namespace) -> int:
         grace=arguments.grace,
     )
     if policy is None:
+        if arguments.match:
+            from fscache.cli.exits import UsageError
+
+            why = "--match says which, and not how many: give a limit too, such as --older-than 0s"
+            raise UsageError("fscache admin purge", why)
         keeping.note(
             "nothing to do: no --older-than, --max-size or --min-free, and no limit configured"
         )
@@ -99,7 +105,11 @@ def execute(session: Session, arguments: Namespace) -> int:
     if arguments.dry_run and not session.json and sys.stdout.isatty() and shown > _SHOWN:
         sys.stdout.write(f"… and {shown - _SHOWN} more\n")
     verb = "would free" if arguments.dry_run else "freed"
-    spared = "".join(f", {count} spared: {why}" for why, count in done.spared.items())
+    spared = "".join(
+        # The young have no number: a purge stops at the first of them.
+        ", spared: what was used lately" if why == YOUNG else f", {count} spared: {why}"
+        for why, count in done.spared.items()
+    )
     text = f"{done.taken} objects, {verb} {format_size(done.freed)} of {format_size(done.used)}"
     session.emit(text + spared, forms.purged(done, dry_run=arguments.dry_run))
     if done.short:

@@ -26,7 +26,7 @@ def execute(session: Session, _arguments: Namespace) -> int:
     entries = ", ".join(f"{count} {kind}" for kind, count in sorted(found.entries.items()))
     text = f"{found.objects} objects, {format_size(found.bytes)}; entries: {entries or 'none'}"
     if found.new is not None:
-        text += f"; {found.new} objects were not in the catalog, {found.gone} of it are gone"
+        text += f"; new to the catalog: {found.new}, gone from it: {found.gone}"
     for count, what in (
         (found.dangling, "entries without an object"),
         (len(found.strays), "strays"),

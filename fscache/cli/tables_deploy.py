@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fscache.units import format_size, parse_size
+from fscache.cli.keeping import size
+from fscache.units import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def configure(parser: ArgumentParser) -> None:
     parser.add_argument("--like", metavar="TABLE", help="take over the ranges of another table")
     parser.add_argument("--replicas", type=int, default=1, help="nodes that are to have each shard")
     parser.add_argument("--shards", type=int, help="how many there are to be")
-    parser.add_argument("--shard-size", type=parse_size, default=64 << 20, help="of each, about")
+    parser.add_argument("--shard-size", type=size, default=64 << 20, help="of each, about")
     parser.add_argument("--replace", action="store_true", help="take the place of another table")
     add_grid(parser)
 

@@ -222,6 +222,8 @@ def test_purge_by_size_with_a_low_mark_and_a_pattern(shell: Shell, root: Root) -
     (done,) = admin(shell, "purge", "--min-free", "100%", "--grace", "30d", "--json").objects[-1:]
     assert (done["objects"], done["short"] > 0) == (0, True)
     assert "young" in done["spared"]
+    (told,) = admin(shell, "purge", "--max-size", "0", "--grace", "30d").lines
+    assert told.endswith(", spared: what was used lately")
 
 
 def test_pinned_objects_stay_until_they_are_unpinned(shell: Shell, root: Root) -> None:
@@ -245,6 +247,9 @@ def test_without_a_limit_there_is_nothing_to_purge(
     shell: Shell, root: Root, tmp_path: Path
 ) -> None:
     assert "nothing to do" in admin(shell, "purge").err
+    done = shell.run("admin", "purge", "--match", "*")
+    assert done.code == 2
+    assert "--older-than 0s" in done.err
     config = tmp_path / "config.toml"
     config.write_text('max_size = "12KiB"\nlow_water = "50%"')
     done = shell.run("admin", "purge", "--json", FSCACHE_CONFIG=str(config))
@@ -261,7 +266,7 @@ def test_reindex_finds_what_came_by_other_means(shell: Shell, root: Root) -> Non
         file.write(b"?")
     done = admin(shell, "reindex")
     assert "6 objects" in done.lines[0]
-    assert "1 objects were not in the catalog, 0 of it are gone; 1 strays" in done.lines[0]
+    assert "new to the catalog: 1, gone from it: 0; 1 strays" in done.lines[0]
     assert f"stray: {root.path}/objects/note" in done.err
     (found,) = admin(shell, "reindex", "--json").objects
     assert (found["objects"], found["new"], found["strays"]) == (

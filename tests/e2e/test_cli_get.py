@@ -144,6 +144,7 @@ def test_a_changed_file_is_fetched_when_asked_about(shell: Shell, origin: Origin
     ):
         (path,) = shell.run("get", url, *options).lines
         assert content(path) == body
+    assert shell.run("get", url, "--revalidate").err == f"up to date {url}\n"
 
 
 def test_flipped_bytes_are_found_when_asked_for(shell: Shell, origin: Origin) -> None:

@@ -69,9 +69,43 @@ def test_a_log_gets_a_line_for_each_file_and_one_for_all(clock: Any) -> None:
     thread.join()
     lines = stream.getvalue().splitlines()
     assert lines[0].startswith("fetched https://example.org/a (2.0 KiB")
-    assert lines[1] == "fetched https://example.org/c (0 B)"
+    assert lines[1] == "up to date https://example.org/c"  # no body came
     assert lines[2].startswith("3 files, 1 failed, 2.0 KiB in ")
     assert len(lines) == 3
+
+
+def test_a_log_tells_an_empty_file_from_one_that_has_not_changed(clock: Any) -> None:
+    request, meter = make(clock)
+    come(meter, 0, 0)
+    stream = io.StringIO()
+
+    def now() -> float:
+        if not request.done():
+            request.deliver("/a")
+        return float(clock())
+
+    follow([request], stream=stream, now=now)
+    assert stream.getvalue() == "fetched https://example.org/a.nc (0 B)\n"
+
+
+def test_a_terminal_that_does_not_know_its_size_is_taken_for_a_usual_one(clock: Any) -> None:
+    terminal = Terminal(0, 0)
+    request, meter = make(clock)
+    come(meter, 1 << 20, 2 << 20)
+    asked = 0
+
+    def now() -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 8:
+            request.deliver("/a")
+        clock.advance(progress.REDRAW)
+        return float(clock())
+
+    follow([request], stream=terminal.stream, now=now)
+    assert "a.nc" in terminal.read()
+    assert " 50%" in terminal.read()
+    terminal.close()
 
 
 def test_a_log_hears_now_and_then_of_a_long_transfer(clock: Any) -> None:
