@@ -200,7 +200,7 @@ class Cache:
         """Start fetching what is missing and return at once.
 
         Args:
-            urls: URLs, or lists of mirrors.
+            urls: URLs, or lists of mirrors; one URL by itself is taken for a list of one.
             checksums: `algorithm:hex` by URL.
             credential: As for `get`.
             headers: As for `get`.
@@ -214,7 +214,7 @@ class Cache:
 
         requests: list[FetchRequest | None] = []
         misses = []
-        for url in urls:
+        for url in [urls] if isinstance(urls, str) else urls:
             primary = url if isinstance(url, str) else url[0]
             if checksums is not None:
                 options["checksum"] = checksums.get(primary)

@@ -11,7 +11,11 @@ if TYPE_CHECKING:
 
 
 def readinto_of(file: BinaryIO) -> Callable[[memoryview], int]:
-    """Return the `readinto` of an open binary file, made of its `read` where it has none."""
+    """Return the `readinto` of an open binary file, made of its `read` where it has none.
+
+    Raises:
+        TypeError: it has neither.
+    """
 
     def readinto(view: memoryview) -> int:
         data = file.read(len(view))
@@ -19,6 +23,8 @@ def readinto_of(file: BinaryIO) -> Callable[[memoryview], int]:
         return len(data)
 
     native: Callable[[memoryview], int] | None = getattr(file, "readinto", None)
+    if native is None and not hasattr(file, "read"):
+        raise TypeError(f"bytes, a path or an open binary file is wanted, not {file!r}")
     return native or readinto
 
 

@@ -155,7 +155,7 @@ class CacheDestination:
         hit = None if self._index.is_absent(url) else self._index.find(url)
         if hit is None:
             return None
-        if checksum is not None and not self._index.has_checksum(hit, *checksum):
+        if checksum is not None and self._index.checksum(hit, checksum[0]) != checksum[1]:
             return None
         return hit.path
 

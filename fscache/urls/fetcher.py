@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from credentials.chain import default_chain
+from credentials.model import Credential
 from fscache import __version__
 from fscache.paths import as_path
 from fscache.urls.destination import CacheDestination
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from os import PathLike
 
-    from credentials.model import Credential
     from fscache.config import Config
     from fscache.records.root import Root
     from fscache.urls.entry import URLEntry
@@ -89,7 +89,15 @@ class Fetcher:
                 and only has to be asked about, or None.
             credential: For each (first) URL's host, instead of the chain's.
             headers: Further request headers, for the (first) URL's host.
+
+        Raises:
+            TypeError: that is no credential.
         """
+        if not isinstance(credential, Credential | None):
+            kind = type(credential).__name__
+            raise TypeError(
+                f"a Basic, Bearer or Header of credentials.model is wanted, not a {kind}"
+            )
         if all(known is None for _, _, known in misses):
             wanted = [(urls, checksum) for urls, checksum, _ in misses]
             return self._service.submit_many(

@@ -95,20 +95,23 @@ class URLIndex:
         """Whether nothing is recorded of a URL; what cannot be read counts as nothing."""
         return self._entries.is_absent(url.encode("utf-8", "surrogateescape"))
 
-    def has_checksum(self, hit: Hit, algorithm: str, expected: str) -> bool:
-        """Whether a hit's bytes have this checksum; computed once and then kept in the entry."""
+    def checksum(self, hit: Hit, algorithm: str) -> str | None:
+        """Return a checksum of a hit's bytes, computed once and then kept in the entry.
+
+        None if they are no longer what the entry says.
+        """
         if algorithm == _DIGEST_ALGORITHM:
-            return hit.entry.digest == expected
+            return hit.entry.digest
         known = hit.entry.checksums.get(algorithm)
         if known is None:
             from stager.checks import hasher
 
             running = hasher(algorithm)
             if self._verify(hit.entry, hit.path, (running,)) is None:
-                return False
+                return None
             known = hit.entry.checksums[algorithm] = running.hexdigest()
             self.update(hit.entry)
-        return known == expected
+        return known
 
     def write(self, entry: URLEntry) -> None:
         """Record an entry."""

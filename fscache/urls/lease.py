@@ -47,8 +47,9 @@ def _open(get: Callable[[], Path]) -> tuple[int, Path]:
 
 def open_leased(get: Callable[[], Path]) -> BinaryIO:
     """Open what `get` returns; the lease ends when the file is closed."""
-    fd, _path = _open(get)
-    return os.fdopen(fd, "rb")
+    fd, path = _open(get)
+    # By its path, and not with os.fdopen: readers that look at a file's name want one.
+    return open(path, "rb", opener=lambda _path, _flags: fd)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
+    from typing import NoReturn
 
     from fscache.urls.entry import URLEntry
     from fscache.urls.index import Hit, URLIndex
@@ -86,7 +87,13 @@ class Resolver:
 
         Options and errors are those of `Cache.get`.
         """
-        given = [url] if isinstance(url, str) else list(url)
+        given = (
+            [url] if isinstance(url, str) else list(url) if isinstance(url, list | tuple) else []
+        )
+        if not given or not all(isinstance(each, str) for each in given):
+            raise TypeError(f"a URL, or a list of mirrors, is wanted, not {url!r}")
+        if max_age is not None and not isinstance(max_age, int | float):
+            raise TypeError(f"max_age is a number of seconds, not {max_age!r}")
         wanted = None
         if checksum is not None:
             from stager.checks import parse_checksum
@@ -105,12 +112,23 @@ class Resolver:
         if action == freshness.HIT and hit is not None:
             return self._remember(given[0], hit), (given, checksum, None)
         if action == freshness.REFUSE:
-            from fscache.errors import OfflineError
-            from stager.urls import redact
-
-            raise OfflineError(name=redact(plain(given[0])))
+            self._refuse(given, wanted)
         # What a tier holds is not ours to call current: fetch it into the own root instead.
         return None, (given, checksum, hit.entry if hit is not None and own else None)
+
+    def _refuse(self, given: list[str], wanted: tuple[str, str] | None) -> NoReturn:
+        from fscache.errors import ChecksumError, OfflineError
+        from stager.urls import redact
+
+        name = redact(plain(given[0]))
+        if wanted is not None:
+            algorithm, expected = wanted
+            for index in self.indexes:
+                hit = index.find(plain(given[0]))
+                actual = None if hit is None else index.checksum(hit, algorithm)
+                if actual is not None:
+                    raise ChecksumError(name, algorithm, expected, actual)
+        raise OfflineError(name=name)
 
     def find(
         self,
@@ -123,7 +141,9 @@ class Resolver:
         for index in self.indexes:
             for url in urls:
                 hit = index.find(url, verify=verify)
-                if hit is not None and (checksum is None or index.has_checksum(hit, *checksum)):
+                if hit is not None and (
+                    checksum is None or index.checksum(hit, checksum[0]) == checksum[1]
+                ):
                     return hit, index is self.indexes[-1]
         return None, False
 

@@ -6,7 +6,8 @@ import hashlib
 import io
 import os
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -68,6 +69,45 @@ def test_offline_is_a_miss_or_what_is_here(cache: Cache, origin: Origin) -> None
     path = cache.get(url)
     assert cache.get(url, offline=True, max_age=0) == path
     assert len(origin.seen("/a")) == 1
+
+
+def test_offline_other_bytes_than_those_asked_for_are_said_to_be_others(
+    cache: Cache, origin: Origin
+) -> None:
+    url = origin.add("/a", b"abc")
+    path = cache.get(url)
+    with pytest.raises(errors.ChecksumError) as caught:
+        cache.get(url, checksum=digest(b"other"), offline=True)
+    assert f"sha256:{caught.value.actual}" == digest(b"abc")
+    assert cache.get(url, checksum=digest(b"abc"), offline=True) == path
+    with pytest.raises(errors.OfflineError):
+        cache.get(origin.url("/b"), checksum=digest(b"abc"), offline=True)
+
+
+def test_one_url_by_itself_is_a_list_of_one(cache: Cache, origin: Origin) -> None:
+    url = origin.add("/a", b"abc")
+    assert [path.read_bytes() for path in cache.get_many(url)] == [b"abc"]
+    assert [request.urls for request in cache.prefetch(url)] == [(url,)]
+
+
+def test_what_is_of_another_type_is_said_to_be(cache: Cache, origin: Origin) -> None:
+    url = origin.add("/a", b"abc")
+    wrong: Any
+    for wrong in (b"http://h/", 3, [], ["http://h/", None]):
+        with pytest.raises(TypeError, match="URL"):
+            cache.get(wrong)
+    for wrong in ("1h", timedelta(hours=1)):
+        with pytest.raises(TypeError, match="max_age is a number of seconds"):
+            cache.get(url, max_age=wrong)
+    wrong = 3
+    with pytest.raises(TypeError, match="an open binary file is wanted, not 3"):
+        cache.put(wrong)
+
+
+def test_an_open_url_has_a_name(cache: Cache, origin: Origin) -> None:
+    with cache.open(origin.add("/a.csv", b"abc")) as file:
+        assert os.path.samestat(os.stat(file.name), os.fstat(file.fileno()))
+        assert file.read() == b"abc"
 
 
 def test_a_missing_page_is_a_typed_error(cache: Cache, origin: Origin) -> None:
