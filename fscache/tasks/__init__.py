@@ -138,7 +138,7 @@ def submit(
     fn: Callable[..., Any],
     /,
     *args: Any,
-    needs: Iterable[Need] = (),
+    needs: Need | Iterable[Need] = (),
     label: str | None = None,
     **kwargs: Any,
 ) -> Task:

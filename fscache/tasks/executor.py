@@ -27,7 +27,7 @@ from fscache.errors import (
 )
 from fscache.tasks.model import to_datetime
 from fscache.tasks.outcome import failure, outcome_of, pickled, unpickle
-from fscache.tasks.request import content_of, need_text, request
+from fscache.tasks.request import checked_needs, content_of, need_text, request
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,11 +81,15 @@ class Executor:
         self._pid = 0
         self.session = ""
 
-    def submit(self, call: Call, needs: Iterable[Need], label: str | None) -> Task:
-        """Record a task, and run it when its needs are met."""
+    def submit(self, call: Call, needs: Need | Iterable[Need], label: str | None) -> Task:
+        """Record a task, and run it when its needs are met.
+
+        Raises:
+            TypeError: a need is none; nothing is recorded.
+        """
         self._begin()
         buffer = pickled(call)
-        wanted = list(needs)
+        wanted = checked_needs(needs)
         content = content_of(call[0], wanted)
         return self._enter(call, content, [] if buffer is None else [buffer], wanted, label)
 
@@ -133,8 +137,7 @@ class Executor:
             pool, self._pool = self._pool, None
             tasks = list(self._tasks.values())
         for task in tasks:
-            if task.cancel():
-                self._record_cancelled(task)
+            task.cancel()
         if pool is not None:
             pool.shutdown()
 
@@ -168,6 +171,7 @@ class Executor:
         self._database.add_record(task.msg_id, record)
         with self._lock:
             self._tasks[task.msg_id] = task
+        task.add_done_callback(self._record_cancelled)  # at once: others may be waiting for it
         self._when_met(task, call, needs)
         return task
 
@@ -215,7 +219,6 @@ class Executor:
     def _run(self, task: Task, call: Call) -> None:
         function, arguments, options = call
         if not task.set_running_or_notify_cancel():
-            self._record_cancelled(task)
             return
         engine = f"{os.uname().nodename}:{os.getpid()}:{threading.get_ident()}"
         started = self._date()
@@ -230,8 +233,6 @@ class Executor:
     def _fail(self, task: Task, error: BaseException) -> None:
         if task.set_running_or_notify_cancel():
             self._end(task, error, failure(error))
-        else:
-            self._record_cancelled(task)
 
     def _end(self, task: Task, outcome: Any, content: Record) -> None:
         """Record how a task ended, then tell who waits for it in this process."""
@@ -253,7 +254,9 @@ class Executor:
         else:
             task.set_exception(outcome)
 
-    def _record_cancelled(self, task: Task) -> None:
+    def _record_cancelled(self, task: Future[Any]) -> None:
+        if not isinstance(task, Task) or not task.cancelled() or self._pid != os.getpid():
+            return  # a forked child may give up its copy only: the task runs on in its parent
         with self._lock:
             if self._tasks.pop(task.msg_id, None) is None:
                 return

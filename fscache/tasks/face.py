@@ -169,7 +169,7 @@ class Tasks:
         fn: Callable[..., Any],
         /,
         *args: Any,
-        needs: Iterable[Need] = (),
+        needs: Need | Iterable[Need] = (),
         label: str | None = None,
         **kwargs: Any,
     ) -> Task:
@@ -178,13 +178,16 @@ class Tasks:
         Args:
             fn: The function.
             *args: Its arguments.
-            needs: URLs to be fetched, names of preconditions, or futures.
+            needs: URLs to be fetched, names of preconditions, or futures; or one of them.
             label: A word for the record.
             **kwargs: Its further arguments.
 
         Returns:
             The task: a future, with the id of its record as `msg_id`. Where a need fails, its
             exception is a NeedFailedError.
+
+        Raises:
+            TypeError: a need is of another type.
         """
         return self._executor.submit((fn, args, kwargs), needs, label)
 

@@ -9,9 +9,30 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+    from typing import Any
 
     from fscache.tasks.executor import Need
     from fscache.tasks.model import Record
+
+
+def checked_needs(needs: Need | Iterable[Need]) -> list[Need]:
+    """Return a task's needs, of which one alone may be given.
+
+    Raises:
+        TypeError: one is neither text nor a future.
+    """
+    given: Any = needs
+    found: list[Need] = [given] if _is_need(given) else list(given)
+    for need in found:
+        if not _is_need(need):
+            what = "a URL, the name of a precondition or a future"
+            raise TypeError(f"a need is {what}, not {need!r:.80}")
+    return found
+
+
+def _is_need(value: object) -> bool:
+    # Dask's futures are of no class of Python's.
+    return isinstance(value, str) or hasattr(value, "add_done_callback")
 
 
 def content_of(function: object, needs: Iterable[Need]) -> Record:

@@ -118,14 +118,48 @@ def test_what_has_not_begun_can_be_cancelled(tasks: TaskDatabase) -> None:
     never: Future[None] = Future()
     task = tasks.submit(add, 1, needs=[never])
     assert task.cancel()
-    tasks.close()
+    assert tasks.wait([task.msg_id], 0)
     record: Any = tasks.get_record(task.msg_id)
     assert record["completed"] is not None
     assert record["result_content"]["status"] == "aborted"
+    never.cancel()
+    assert task.cancel()
+    assert tasks.get_record(task.msg_id) == record
     with pytest.raises(CancelledError):
         task.result(0)
     with pytest.raises(TaskFailedError, match="CancelledError"):
         tasks.get_result(task.msg_id)
+
+
+def test_what_waits_for_a_thread_is_recorded_as_cancelled_at_once(root: Root) -> None:
+    tasks = backends.in_files(root, workers=1)
+    begun, go = threading.Event(), threading.Event()
+
+    def work() -> None:
+        begun.set()
+        go.wait(20)
+
+    first = tasks.submit(work)
+    queued = tasks.submit(fail, "it ran")
+    needing = tasks.submit(fail, "it ran", needs=queued)
+    assert begun.wait(20)
+    assert not first.cancel()
+    assert queued.cancel()
+    assert backends.in_files(root).wait([queued.msg_id, needing.msg_id], 0)
+    go.set()
+    first.result(20)
+    tasks.close()
+    status = [each["result_content"]["status"] for each in tasks.db_query({})]  # type: ignore[index, call-overload]
+    assert sorted(status) == ["aborted", "error", "ok"]
+
+
+def test_a_forked_child_that_closes_cancels_nothing_of_its_parent(cache: Cache) -> None:
+    go: Future[None] = Future()
+    task = cache.tasks.submit(add, 1, needs=[go])
+    in_child(cache.close)
+    assert cache.tasks.count({"completed": None}) == 1
+    go.set_result(None)
+    assert task.result(20) == 2
 
 
 def test_closing_waits_for_what_runs_and_cancels_the_rest(root: Root) -> None:
@@ -184,6 +218,24 @@ def test_a_task_whose_need_fails_is_not_run(tasks: TaskDatabase) -> None:
     assert record["error"]["ename"] == "NeedFailedError"
     with pytest.raises(NeedFailedError):
         tasks.submit(add, 1, needs=["a name"]).result(20)  # nobody here could provide it
+
+
+def test_one_need_is_one_not_its_letters(cache: Cache) -> None:
+    task = cache.tasks.submit(add, 1, needs="calibrated")
+    assert cache.tasks.get_record(task.msg_id)["content"] == {
+        "function": f"{__name__}:add",
+        "needs": ["calibrated"],
+    }
+    cache.met("calibrated")
+    assert task.result(20) == 2
+    assert cache.tasks.submit(add, 10, needs=task).result(20) == 11
+
+
+@pytest.mark.parametrize("needs", [[5], 5, [None], None, b"name", ["a", ["b"]]])
+def test_what_is_no_need_is_refused_and_nothing_recorded(tasks: TaskDatabase, needs: Any) -> None:
+    with pytest.raises(TypeError):
+        tasks.submit(add, 1, needs=needs)
+    assert tasks.count({}) == 0
 
 
 def test_a_task_may_need_another(tasks: TaskDatabase) -> None:
