@@ -407,6 +407,10 @@ class Cache:
     ) -> None:
         self.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Opened anew where it comes to, with the settings that hold there: secrets do not travel.
+        return type(self), (self.root.path,)
+
     def __repr__(self) -> str:
         return f"Cache({self.root.path!r})"
 

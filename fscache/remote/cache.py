@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from fscache import config as configuration
@@ -187,6 +188,10 @@ class RemoteCache(Cache):
         super().close()
         if self._rpc is not None:
             self._rpc.client.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        at = self.server if self._rpc is None else self._rpc.client.address.url
+        return partial(RemoteCache, root=self.root.path, shared=self._may_share), (at,)
 
     def __repr__(self) -> str:
         return f"RemoteCache({self.server!r}, root={self.root.path!r})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import pickle
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -102,6 +103,22 @@ def test_what_is_of_another_type_is_said_to_be(cache: Cache, origin: Origin) -> 
     wrong = 3
     with pytest.raises(TypeError, match="an open binary file is wanted, not 3"):
         cache.put(wrong)
+
+
+def test_another_process_can_be_given_a_cache(
+    cache: Cache, origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = origin.add("/a", b"abc")
+    path = cache.get(url)
+    token = getattr(getattr(cache, "rpc", None), "client", None)
+    pickled = pickle.dumps(cache)
+    if token is not None:
+        assert token.address.token.encode() not in pickled
+        monkeypatch.setenv("FSCACHE_TOKEN", token.address.token)
+    with pickle.loads(pickled) as again:
+        assert type(again) is type(cache)
+        assert again.root.path == cache.root.path
+        assert again.get(url) == path
 
 
 def test_an_open_url_has_a_name(cache: Cache, origin: Origin) -> None:
