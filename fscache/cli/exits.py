@@ -81,6 +81,7 @@ BY_CLASS: dict[type[BaseException], int] = {
     errors.ClusterError: NETWORK,
     errors.HostDied: NETWORK,
     errors.InsecureGridError: PERMISSION,
+    errors.GridAddressError: USAGE,
     errors.UnknownTableError: NOT_FOUND,
     errors.TableSourceError: USAGE,
     errors.TableExistsError: USAGE,

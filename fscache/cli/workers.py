@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import socket
 
+from fscache.cli.keeping import count
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -19,7 +21,7 @@ def add_orders(parser: ArgumentParser) -> None:
     parser.add_argument("--head", metavar="ADDRESS", help="the grid's head, tls://host:port")
     parser.add_argument("--name", help="the worker's name; the host's by default")
     parser.add_argument(
-        "--threads", type=int, default=0, help="tasks at once; a core each by default"
+        "--threads", type=count, default=0, help="tasks at once; a core each by default"
     )
     parser.add_argument("--temp", metavar="DIR", help="for files that are copied to the host")
     parser.add_argument("--tls", metavar="DIR", help="the grid's certificates")
@@ -45,12 +47,18 @@ def orders_of(session: Session, arguments: Namespace) -> dict[str, Any]:
 
     Raises:
         UsageError: no head is named.
+        GridAddressError: what is named is no address.
+        InsecureGridError: it is one without protection.
     """
+    from fscache.grid.addresses import check_protection, in_full
+
     head = arguments.head or session.config.grid
     if head is None:
         from fscache.cli.exits import UsageError
 
         raise UsageError("fscache workers", "which head? --head, or FSCACHE_GRID")
+    head = in_full(head)
+    check_protection(head, certificates=True)
     return {
         "head": head,
         "name": arguments.name or socket.gethostname(),

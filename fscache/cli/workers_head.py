@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from fscache.grid.addresses import DEFAULT_PORT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - TLS
-    parser.add_argument("--port", type=int, default=8786, help="port; 0 picks a free one")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 picks a free one")
     parser.add_argument("--tls", metavar="DIR", help="the grid's certificates")
 
 

@@ -53,15 +53,14 @@ def _word(state: State, known: dict[tuple[str, str], set[tuple[str, int]]]) -> s
 
 def _ask(head: str, directory: str) -> set[tuple[str, int]]:
     """Return name and pid of every worker that the head knows, none if it does not answer."""
+    from contextlib import closing
+
     from fscache.errors import GridError
     from fscache.grid import tls
     from fscache.grid.cluster import Cluster
 
     try:
-        cluster = Cluster(head, tls.load(directory), timeout=5)
+        with closing(Cluster(head, tls.load(directory), timeout=5)) as cluster:
+            return {(worker.name, worker.pid) for worker in cluster.workers()}
     except GridError:
         return set()
-    try:
-        return {(worker.name, worker.pid) for worker in cluster.workers()}
-    finally:
-        cluster.close()

@@ -51,6 +51,7 @@
     │   │   ├── NoServersError
     │   │   └── ProxyReleasedError
     │   ├── InsecureGridError (PermissionError)
+    │   ├── GridAddressError (ValueError)
     │   ├── ClusterError (ConnectionError)
     │   ├── RemoteFailureError
     │   ├── SQLError (ValueError)
@@ -84,6 +85,7 @@ from credentials.errors import (
 from fscache.errors.grid import (
     ClusterError,
     GatherTooLargeError,
+    GridAddressError,
     GridError,
     HostDied,
     InsecureGridError,
@@ -172,6 +174,7 @@ __all__ = [
     "FormatError",
     "FscacheError",
     "GatherTooLargeError",
+    "GridAddressError",
     "GridError",
     "HTTPStatusError",
     "HostDied",

@@ -77,6 +77,16 @@ class InsecureGridError(GridError, PermissionError):
 
 
 @dataclass(eq=False)
+class GridAddressError(GridError, ValueError):
+    """This is no address of a grid's head."""
+
+    code = "grid-address"
+    message = "not the address of a grid's head: {address!r}; {why}"
+
+    address: str = ""
+
+
+@dataclass(eq=False)
 class ClusterError(GridError, ConnectionError):
     """The scheduler cannot be reached, or no worker came."""
 

@@ -27,8 +27,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import distributed
 from distributed.comm import connect
 
-from fscache.errors import ClusterError, HostDied, InsecureGridError
-from fscache.grid.addresses import host_of, is_loopback
+from fscache.errors import ClusterError, HostDied
+from fscache.grid import failure
+from fscache.grid.addresses import check_protection, host_of, in_full
 from fscache.grid.attach import opened
 from fscache.grid.channels import VANISHED, CommChannel
 from fscache.grid.roles import HeadPlugin, NodePlugin, embedded_head, security
@@ -64,35 +65,43 @@ class Cluster:
         """Connect.
 
         Raises:
-            InsecureGridError: it is another host's, and there are no certificates.
+            GridAddressError: this is no address.
+            InsecureGridError: it is another host's, and no certificates; or has no use for them.
             ClusterError: nobody answers there, or refuses our certificate.
         """
-        if pair is None and not is_loopback(address):
-            raise InsecureGridError(f"{address} without certificates; see `fscache workers init`")
+        address = in_full(address)
+        check_protection(address, certificates=pair is not None)
         self._embedded = embedded
+        self._closed = False
         self._listeners: dict[str, Callable[[Message], None]] = {}
         try:
-            self._client = distributed.Client(
+            self._engine = distributed.Client(
                 embedded or address,
                 security=security(pair),
                 timeout=timeout,
                 set_as_default=False,
                 name="fscache",
             )
+            # The one way in for messages from nodes that is neither kept on the scheduler nor sent to
+            # every client, as the engine's own topics are.
+            self._engine._stream_handlers["fscache_told"] = self._told  # noqa: SLF001
+            self._loop: asyncio.AbstractEventLoop = self._engine.loop.asyncio_loop
+            self._engine.register_plugin(HeadPlugin())
+            self._engine.register_plugin(NodePlugin())
         except (OSError, TimeoutError) as exc:
             raise ClusterError(f"no scheduler answers at {address}: {exc}") from exc
-        # The one way in for messages from nodes that is neither kept on the scheduler nor sent to
-        # every client, as the engine's own topics are.
-        self._client._stream_handlers["fscache_told"] = self._told  # noqa: SLF001
-        self._loop: asyncio.AbstractEventLoop = self._client.loop.asyncio_loop
-        self._client.register_plugin(HeadPlugin())
-        self._client.register_plugin(NodePlugin())
 
     @classmethod
     def embedded(cls, pair: KeyPair, host: str = "127.0.0.1") -> Cluster:
         """Start a scheduler in this process; workers are started by whoever calls this."""
         local = embedded_head(pair, host)
         return cls(local.scheduler_address, pair, embedded=local)
+
+    @property
+    def _client(self) -> Any:
+        if self._closed:
+            raise ClusterError("it has been closed")
+        return self._engine
 
     @property
     def address(self) -> str:
@@ -107,7 +116,7 @@ class Cluster:
     @property
     def alive(self) -> bool:
         """Whether the scheduler is still there."""
-        return bool(self._client.status == "running")
+        return bool(self._engine.status == "running")
 
     # -- the engine ---------------------------------------------------------------------------
 
@@ -137,7 +146,7 @@ class Cluster:
         try:
             return list(self._client.gather(futures))
         except distributed.KilledWorker as exc:
-            raise killed(exc) from exc
+            raise failure.killed(exc) from exc
 
     def cancel(self, futures: Iterable[Future]) -> None:
         """Forget tasks that have not started; those that run are not interrupted by this."""
@@ -154,7 +163,7 @@ class Cluster:
             if future.status == "error":
                 value = future.exception()
                 if isinstance(value, distributed.KilledWorker):
-                    value = killed(value)
+                    value = failure.killed(value)
             elif future.status == "cancelled":
                 value = CancelledError()
             yield future, value
@@ -178,11 +187,7 @@ class Cluster:
 
     def addresses(self) -> list[str]:
         """Return the addresses of the workers that are there, in a stable order."""
-        return sorted(
-            self._client.sync(
-                lambda: self._client.scheduler.fscache_ask(what="workers", message={})
-            )
-        )
+        return sorted(self.ask_head("workers"))
 
     def workers(self) -> list[WorkerInfo]:
         """Return the workers that are there, by name."""
@@ -244,8 +249,7 @@ class Cluster:
             answers = await asyncio.gather(*questions, return_exceptions=True)
             return dict(zip(addresses, answers, strict=True))
 
-        found: dict[str, Any] = self._client.sync(ask)
-        return found
+        return dict(self._client.sync(ask))
 
     async def open_channel(self, address: str, /, **message: Any) -> CommChannel:
         """Open a channel to a node, on the event loop; raises HostDied."""
@@ -275,8 +279,9 @@ class Cluster:
 
     def close(self) -> None:
         """Leave; an embedded scheduler ends."""
+        self._closed = True
         with contextlib.suppress(OSError, TimeoutError):
-            self._client.close(timeout=5)
+            self._engine.close(timeout=5)
         if self._embedded is not None:
             self._embedded.close(timeout=5)
 
@@ -291,10 +296,3 @@ class Cluster:
         listener = self._listeners.get(message["topic"])
         if listener is not None:
             listener(message)
-
-
-def killed(exc: distributed.KilledWorker) -> HostDied:
-    """Return our error for a task whose workers died one after the other."""
-    return HostDied(
-        "every worker that ran it has died", host_of(exc.last_worker.address), str(exc.task)
-    )

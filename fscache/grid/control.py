@@ -98,7 +98,7 @@ class Control:
             raise GridError(f"not a name for a worker: {name!r}")
         top = f"{self.directory}/{name}"
         os.makedirs(top, mode=0o700, exist_ok=True)
-        if _holder(f"{top}/lock")[0]:
+        if _holder(f"{top}/lock")[0] or not _emptied(f"{top}/lock"):
             raise GridError(f"worker {name} runs already")
         temp = f"{top}/orders.json"
         fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -181,6 +181,19 @@ def _holder(path: str) -> tuple[int, int]:
             return 0, 0
         fields = os.pread(fd, 100, 0).split()
         return (int(fields[0]), int(fields[1])) if len(fields) == 2 else (0, 0)
+    finally:
+        os.close(fd)
+
+
+def _emptied(path: str) -> bool:
+    """Empty a lock file that nobody holds: the next holder's numbers must not be its last one's."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Somebody who looks whether the lock is held holds it for a moment.
+        if not _wait(lambda: try_flock(fd), seconds=1.0):
+            return False
+        os.ftruncate(fd, 0)
+        return True
     finally:
         os.close(fd)
 

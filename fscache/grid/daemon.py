@@ -22,8 +22,6 @@ from fscache.grid.tls import KeyPair
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEFAULT_PORT = 8786
-
 
 def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: bool) -> int:
     """Be what the orders say until it ends; return the exit code.

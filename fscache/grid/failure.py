@@ -10,7 +10,8 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from fscache.errors import FscacheError, RemoteFailureError
+from fscache.errors import FscacheError, HostDied, RemoteFailureError
+from fscache.grid.addresses import host_of
 from fscache.grid.pickles import dumps, loads
 
 _MAX_TEXT = 20_000  # characters of a traceback; recursion makes megabytes of them
@@ -68,6 +69,13 @@ def unpack(message: dict[str, Any]) -> BaseException:
     if not isinstance(exc, FscacheError):  # ours say in words all there is to know
         exc.__cause__ = RemoteTracebackError(message["traceback"])
     return exc
+
+
+def killed(exc: Any) -> HostDied:
+    """Return our error for the engine's `KilledWorker`: a task whose workers died one after the other."""
+    return HostDied(
+        "every worker that ran it has died", host_of(exc.last_worker.address), str(exc.task)
+    )
 
 
 def _text(exc: BaseException) -> str:

@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 from fscache.errors import ClusterError
+from fscache.grid.addresses import in_full
 from fscache.grid.mapreduce import to_stdout
 from fscache.grid.runs import MapReduce
 from fscache.grid.services import Services
@@ -55,7 +56,7 @@ class Grid(Services, MapReduce):
         """Join the cluster at `address`, or start one.
 
         Args:
-            address: Of its scheduler, `tls://host:port`; by default, a cluster is started here.
+            address: Of its scheduler, `tls://host:port` or `host`; by default, a cluster is started here.
             workers: How many, of a cluster that is started on this machine; a core each by default.
             threads: Tasks at once in each of these.
             hosts: Start workers on these instead.
@@ -69,6 +70,7 @@ class Grid(Services, MapReduce):
             timeout: The longest wait for the workers, in s.
 
         Raises:
+            GridAddressError: this is no address.
             InsecureGridError: another host's cluster, and no certificates.
             ClusterError: no scheduler answers, or not all workers came.
         """
@@ -87,6 +89,7 @@ class Grid(Services, MapReduce):
         self._crew: Crew | None = None
         pair = certificates.load(tls) if isinstance(tls, str) else tls
         if address is not None:
+            address = in_full(address)
             if pair is None and address.startswith("tls:"):
                 pair = certificates.load(cache.config.grid_tls)
             self.cluster: Cluster = cluster.Cluster(address, pair, timeout=timeout)

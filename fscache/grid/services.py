@@ -79,8 +79,9 @@ class Services:
             raise ValueError("wait is 'first' or 'all'")
         kind = type(instance) if loader is None else loader
         called: str = name or str(getattr(kind, "__name__", "service"))
+        workers = self._cluster.workers()
         try:
-            addresses = [worker.address for worker in chosen(self._cluster.workers(), hosts)]
+            addresses = [worker.address for worker in chosen(workers, hosts)]
         except GridError as exc:
             raise NoServersError(exc.why, called) from None
         if not addresses:

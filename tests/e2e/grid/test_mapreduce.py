@@ -18,7 +18,7 @@ from fscache.grid.mapreduce import Run
 from tests.support.gridwork import grid, make_source, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from fscache.grid import Grid, Table
@@ -408,3 +408,24 @@ def test_a_cluster_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     broken = Host("localhost", init_cmd="echo no module today >&2; exit 3;")
     with pytest.raises(ClusterError, match="no module today"):
         Made(hosts=[broken], cache=Cache(str(tmp_path / "root")), timeout=1)
+
+
+def test_a_closed_grid_says_so(tmp_path: Path) -> None:
+    with grid(str(tmp_path), 1) as made:
+        pass
+    assert made.ishalted()
+    asked: list[Callable[[], object]] = [
+        made.workers,
+        made.services,
+        made.tables.ls,
+        lambda: made.publish(3),
+        lambda: made.map_reduce("t", len),
+        lambda: made.map(len, ["file:///etc/hosts"]),
+        lambda: made.copy_files(str(tmp_path), "*"),
+        lambda: made.sql("SELECT * FROM t"),
+    ]
+    for ask in asked:
+        with pytest.raises(ClusterError, match="closed"):
+            ask()
+    assert made.cancel() == 0
+    made.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fscache import Cache
-from fscache.errors import ClusterError, InsecureGridError
+from fscache.errors import ClusterError, GridAddressError, InsecureGridError
 from fscache.grid import Grid, tls
 
 if TYPE_CHECKING:
@@ -27,10 +27,25 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(str(tmp_path / "root"))
 
 
-@pytest.mark.parametrize("address", ["tcp://head:8786", "192.168.1.7:8786", "tcp://10.0.0.1:8786"])
+@pytest.mark.parametrize("address", ["tcp://head:8786", "tcp://192.168.1.7", "tcp://10.0.0.1:8786"])
 def test_another_host_without_certificates_is_refused_unasked(cache: Cache, address: str) -> None:
     with pytest.raises(InsecureGridError, match="workers init"):
         Grid(address, cache=cache)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8786", "tls://127.0.0.1:port", ""])
+def test_what_is_no_address_is_refused_before_anything_is_started(
+    cache: Cache, address: str
+) -> None:
+    with pytest.raises(GridAddressError, match="tls://host:port"):
+        Grid(address, cache=cache)
+
+
+def test_who_does_not_answer_at_an_address_is_said(cache: Cache) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(ClusterError, match=f"127.0.0.1:{port}"):
+            Grid(f"127.0.0.1:{port}", tls=tls.temporary(), cache=cache, timeout=0.5)
 
 
 def test_tls_without_certificates_says_which_are_missing(cache: Cache, tmp_path: Path) -> None:

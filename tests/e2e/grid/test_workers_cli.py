@@ -74,6 +74,31 @@ def test_no_head_is_a_usage_error(place: Path) -> None:
     assert "FSCACHE_GRID" in ran.err
 
 
+def test_orders_that_no_worker_could_follow_are_refused(shell: Shell) -> None:
+    for words in (["--head", "http://head:1"], ["--head", "a b"], ["--threads", "-1"]):
+        ran = shell.run("workers", "start", "--name", "never", *words)
+        assert ran.code == 2, ran.err
+        assert words[1] in ran.err
+    ran = shell.run("workers", "start", "--name", "never", "--head", "tcp://127.0.0.1:8786")
+    assert ran.code == 7, ran.err
+    assert "no worker never" in shell.run("workers", "status", "never").err
+
+
+def test_the_head_needs_neither_scheme_nor_to_answer(shell: Shell) -> None:
+    bare = shell.environ["FSCACHE_GRID"].removeprefix("tls://")
+    begun = shell.run("workers", "start", "--name", "w4", "--threads", "1", "--head", bare)
+    assert begun.code == 0, begun.err
+    until(lambda: status(shell, "w4")[0]["state"] == "working", "the worker to join")
+    assert status(shell, "w4")[0]["head"] == shell.environ["FSCACHE_GRID"]
+    assert shell.run("tables", "ls", "--head", bare).code == 0
+    started = shell.run("workers", "start", "--name", "lost", "--head", "nonsense.invalid")
+    assert started.code == 0, started.err
+    both = shell.run("--json", "workers", "status", "lost", "w4")
+    assert [each["state"] for each in both.objects] == ["alone", "working"]
+    assert both.code == 1
+    assert shell.run("workers", "stop", "lost", "w4").code == 0
+
+
 def test_tables_from_the_command_line(shell: Shell, place: Path) -> None:
     make_source(str(place / "source"))
     assert shell.run("workers", "start", "--name", "w3", "--threads", "1").code == 0
