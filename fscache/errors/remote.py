@@ -12,13 +12,19 @@ from credentials.errors import FscacheError
 
 @dataclass(eq=False)
 class RemoteError(FscacheError):
-    """A data server could not be asked, or would not answer; `server` is `host:port`."""
+    """A data server could not be asked, or would not answer.
+
+    `server` is `host:port`; empty where the server itself says so, to whom it may concern.
+    """
 
     code = "remote"
     message = "server {server}: {why}"
 
     server: str
     why: str
+
+    def __str__(self) -> str:
+        return super().__str__() if self.server else self.why
 
 
 @dataclass(eq=False)

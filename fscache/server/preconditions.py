@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fscache import errors
 from fscache.records.root import translated
+from fscache.server.rpc import SERVER
 from fscache.tasks.wakeup import root_bell
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class Preconditions:
         """Declare a name met; doing so again is harmless."""
         key = _checked(name)
         if name.startswith(REQUEST):
-            raise errors.RefusedRequestError("this server", "a request ends by itself")
+            raise errors.RefusedRequestError(SERVER, "a request ends by itself")
         with translated(self._root.path):
             if self._entries.read(key) is None:
                 self._entries.write(key, f"{by}\n{self._root.now():.3f}".encode())
@@ -87,14 +88,14 @@ class Preconditions:
             UnknownRequestError: a `request:` names none.
         """
         if len(names) > _MAX_NAMES:
-            raise errors.RefusedRequestError("this server", f"at most {_MAX_NAMES} names")
+            raise errors.RefusedRequestError(SERVER, f"at most {_MAX_NAMES} names")
         with self._futures(names) as futures:
             until = time.monotonic() + timeout
             while True:
                 left = until - time.monotonic()
                 wait_for(futures.values(), max(0.0, min(left, LOOK)), return_when=ALL_COMPLETED)
                 if self._stopping():
-                    raise errors.TryAgainError("this server", "stopping")
+                    raise errors.TryAgainError(SERVER, "stopping")
                 if left <= LOOK or all(future.done() for future in futures.values()):
                     return [name for name in names if futures[name].done()]
                 for name in futures:
@@ -148,5 +149,5 @@ def _checked(name: str) -> bytes:
         return b""  # an id is judged by whoever gave it
     if not isinstance(name, str) or not 0 < len(name) <= _MAX_NAME or not name.isprintable():
         why = f"a precondition's name has 1 to {_MAX_NAME} printable characters"
-        raise errors.RefusedRequestError("this server", why)
+        raise errors.RefusedRequestError(SERVER, why)
     return name.encode("utf-8")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("fscache.server")
 _INTERNAL_FAULT = -32603
 _MAX_CALLS = 10_000  # in one multicall
-SERVER = "this server"  # errors name a server; the client puts in the name it knows
+SERVER = ""  # errors name a server; the client puts in the name it knows, and none is ours
 
 
 @dataclass(frozen=True, slots=True)
