@@ -71,6 +71,15 @@ def test_arguments_that_do_not_fit_are_a_usage_error(argv: list[str]) -> None:
         parse(argv)
 
 
+def test_the_package_can_be_run_as_a_program() -> None:
+    for argv, code in ((["--version"], 0), (["path", "nonsense"], 2)):
+        done = subprocess.run(
+            [sys.executable, "-m", "fscache", *argv], capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code
+        assert (done.stdout if code == 0 else done.stderr).startswith("fscache")
+
+
 def loaded(*argv: str) -> set[str]:
     code = (
         "import sys\n"
