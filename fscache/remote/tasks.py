@@ -9,17 +9,19 @@ which user of one token it was.
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from fscache.errors import NoSuchTaskError
 from fscache.tasks.face import Tasks
 from fscache.tasks.model import BUFFERS, to_datetime, to_instant
+from fscache.tasks.operators import LISTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from fscache.remote.rpc import RPC
     from fscache.tasks.executor import Resolve
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from fscache.tasks.model import Record
 
 _PARK = 25.0
+_FLAGS = {"a": re.ASCII, "i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL, "x": re.VERBOSE}
 
 
 class RemoteTasks(Tasks):
@@ -118,16 +121,30 @@ def _sent(value: Any) -> Any:
     """
     if isinstance(value, datetime):
         return to_datetime(to_instant(value))
+    if isinstance(value, re.Pattern):
+        return _text_of(value)
     if isinstance(value, Mapping):
-        return {
-            key: [bytes(each) for each in item]
-            if key in BUFFERS and isinstance(item, Sequence) and _is_binary(item)
-            else _sent(item)
-            for key, item in value.items()
-        }
+        return {key: _sent_item(key, item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_sent(each) for each in value]
     return value
+
+
+def _sent_item(key: object, item: Any) -> Any:
+    if key in BUFFERS and isinstance(item, Sequence) and _is_binary(item):
+        return [bytes(each) for each in item]
+    if key in LISTED and isinstance(item, Iterable) and not isinstance(item, str | bytes | Mapping):
+        return [_sent(each) for each in item]  # IPython's documentation gives a `map`
+    return _sent(item)
+
+
+def _text_of(pattern: re.Pattern[Any]) -> str | bytes:
+    """Return a compiled pattern as one in text, which names its flags itself."""
+    text: str | bytes = pattern.pattern
+    if isinstance(text, bytes):
+        return text  # no text matches it, and the answer will say so
+    flags = "".join(letter for letter, flag in _FLAGS.items() if pattern.flags & flag)
+    return f"(?{flags}){text}" if flags else text
 
 
 def _is_binary(items: Sequence[Any]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -105,6 +106,29 @@ def test_queries_find_by_every_kind_of_value(tasks: Tasks) -> None:
     assert tasks.count({"msg_id": {"$in": ("t1", "t2", "nothing")}}) == 2
     assert len(tasks) == 5
     assert tasks.get_history() == [f"t{number}" for number in range(5)]
+
+
+def test_a_query_takes_iterables_and_compiled_patterns(tasks: Tasks) -> None:
+    for number, queue in enumerate(("Pure", "task\nmux", "mux")):
+        tasks.add_record(f"t{number}", {"queue": queue})
+
+    def found(query: dict[str, Any]) -> list[Any]:
+        return [each["msg_id"] for each in tasks.db_query(query)]
+
+    assert found({"msg_id": {"$in": map("t{}".format, (0, 2))}}) == ["t0", "t2"]
+    assert found({"msg_id": {"$nin": (f"t{number}" for number in (0, 2))}}) == ["t1"]
+    assert found({"msg_id": {"$in": {"t1": None}.keys()}}) == ["t1"]
+    assert found({"$or": [{"msg_id": {"$in": iter(["t1"])}}, {"queue": "mux"}]}) == ["t1", "t2"]
+    assert found({"queue": {"$regex": re.compile("P")}}) == ["t0"]
+    assert found({"queue": {"$regex": re.compile("^M.x", re.IGNORECASE | re.MULTILINE)}}) == [
+        "t1",
+        "t2",
+    ]
+    assert found({"queue": {"$regex": re.compile("(?i)^ M", re.VERBOSE)}}) == ["t2"]
+    assert found({"queue": {"$not": {"$regex": re.compile("mux")}}}) == ["t0"]
+    for operand in (re.compile(b"x"), {"a": 1}):
+        with pytest.raises(errors.InvalidQueryError):
+            found({"queue": {"$regex": operand}})
 
 
 def test_a_query_returns_the_keys_that_were_asked_for(tasks: Tasks) -> None:
