@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-
+from fscache.cli import outputs
 from fscache.cli.kvs import add_store, store_of
 from fscache.cli.kvtables import FORMATS, format_of, write
 
@@ -20,7 +19,11 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("--prefix", metavar="PREFIX", default="", help="only these keys")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="instead of standard output, which is also -"
+        "-o",
+        "--output",
+        metavar="FILE",
+        default=outputs.STDOUT,
+        help="instead of standard output (-)",
     )
     add_formats(parser)
     add_store(parser)
@@ -45,13 +48,13 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from fscache.cli.exits import UsageError
 
-    output: str | None = None if arguments.output == "-" else arguments.output
-    form = arguments.form or (output and format_of(output)) or "jsonl"
+    output: str = arguments.output
+    form = arguments.form or format_of(output) or "jsonl"
     kv = store_of(session, arguments)
     count = 0
     try:
         if form == "sdb":
-            if output is None:
+            if output == outputs.STDOUT:
                 raise UsageError("fscache kv export", "SQLite is written to a file: give -o FILE")
             from fscache.migrate.metastore import export_file
 
@@ -62,12 +65,12 @@ def execute(session: Session, arguments: Namespace) -> int:
         raise UsageError("fscache kv export", str(exc)) from exc
     except ModuleNotFoundError as exc:
         raise UsageError("fscache kv export", f"Parquet needs {exc.name}: install it") from exc
-    if output is not None:
+    if output != outputs.STDOUT:
         session.emit(f"{count} keys in {output}", {"file": output, "keys": count})
     return 0
 
 
-def _export(items: Iterator[tuple[str, Any]], form: str, output: str | None) -> int:
+def _export(items: Iterator[tuple[str, Any]], form: str, output: str) -> int:
     count = 0
 
     def counted() -> Iterator[tuple[str, Any]]:
@@ -76,13 +79,5 @@ def _export(items: Iterator[tuple[str, Any]], form: str, output: str | None) -> 
             count += 1
             yield item
 
-    chunks = write(counted(), form)
-    if output is None:
-        sys.stdout.flush()
-        for chunk in chunks:
-            sys.stdout.buffer.write(chunk)
-    else:
-        from fscache.fs.out import write_out
-
-        write_out(output, chunks)
+    outputs.write(write(counted(), form), output)
     return count

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("csv", "jsonl", "parquet", "sdb")
 KEY, VALUE = "key", "value"
+_CHUNK = 64 * 1024  # bytes
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 
 
@@ -61,12 +62,27 @@ def columns(rows: list[Row]) -> list[str]:
 def write(pairs: Pairs, form: str) -> Iterator[bytes]:
     """Yield the bytes of a table; raises ModuleNotFoundError without pyarrow, for Parquet."""
     if form == "jsonl":
-        for key, value in pairs:
-            line = {KEY: key, VALUE: to_json(value, exact=True)}
-            yield f"{json.dumps(line)}\n".encode()
+        yield from _together(_lines(pairs))
         return
     rows = [to_row(key, value) for key, value in pairs]
-    yield from _csv(rows) if form == "csv" else _parquet(rows)
+    yield from _together(_csv(rows)) if form == "csv" else _parquet(rows)
+
+
+def _together(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield many lines as one: each that is yielded is written by itself."""
+    waiting = bytearray()
+    for line in lines:
+        waiting += line
+        if len(waiting) >= _CHUNK:
+            yield bytes(waiting)
+            waiting.clear()
+    yield bytes(waiting)
+
+
+def _lines(pairs: Pairs) -> Iterator[bytes]:
+    for key, value in pairs:
+        line = {KEY: key, VALUE: to_json(value, exact=True)}
+        yield f"{json.dumps(line)}\n".encode()
 
 
 def _csv(rows: list[Row]) -> Iterator[bytes]:
