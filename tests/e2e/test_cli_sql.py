@@ -99,6 +99,26 @@ def test_a_query_that_fails_leaves_the_file_as_it_was(shell: Shell, tmp_path: Pa
     assert not list(tmp_path.glob(".fscache-*"))
 
 
+def test_a_file_that_cannot_be_written_is_an_error_and_no_crash(
+    shell: Shell, tmp_path: Path
+) -> None:
+    done = shell.run("sql", "SELECT 1", "-o", "nosuch/a.csv")
+    assert done.code == 3
+    assert done.err == f"fscache: error: {tmp_path}/nosuch: No such file or directory\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_a_reader_that_goes_ends_the_query_without_a_word(shell: Shell, kind: str) -> None:
+    query = "SELECT range AS i, range % 7 AS k FROM range(10000000)"
+    with shell.start("sql", query, "--format", kind) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(60) == 141
+
+
 def test_shared_values_come_from_the_command_line_and_from_files(
     shell: Shell, tmp_path: Path
 ) -> None:

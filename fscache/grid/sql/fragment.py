@@ -52,6 +52,7 @@ class Fragment:
         self._limit = gather
         self._stopped = threading.Event()
         self._ended = threading.Event()
+        self._stopper: threading.Thread | None = None
         self._connection = connect(setting)
         for name, reads in relations.items():
             self._view(name, "*", reads)
@@ -106,11 +107,15 @@ class Fragment:
         if self._stopped.is_set():
             return
         self._stopped.set()
-        threading.Thread(target=self._interrupt, name="fscache sql stop", daemon=True).start()
+        stopper = threading.Thread(target=self._interrupt, name="fscache sql stop", daemon=True)
+        stopper.start()
+        self._stopper = stopper
 
     def close(self) -> None:
         """Let go of the database."""
         self._ended.set()
+        if self._stopper is not None:
+            self._stopper.join()  # it holds the connection, which must not outlive the interpreter
         self._connection.close()
 
     def __enter__(self) -> Self:

@@ -1,7 +1,13 @@
-"""The rows of a query as they come: an iterator of Arrow record batches that can be cancelled."""
+"""The rows of a query as they come: an iterator of Arrow record batches that can be cancelled.
+
+`close` returns when the query's thread has ended, and what is still open when the program ends is closed
+then: an interpreter that goes while a thread is within DuckDB aborts the process.
+"""
 
 from __future__ import annotations
 
+import atexit
+import os
 import queue
 import threading
 from concurrent.futures import CancelledError
@@ -13,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _AHEAD = 8  # batches that may wait for the reader; beyond that the query waits
+_END = 10.0  # s for a query to end: DuckDB takes 0.1, a file on a server that hangs would take for ever
+_running: set[Stream] = set()
 
 
 class Stream:
@@ -32,10 +40,11 @@ class Stream:
         self._cancelled = threading.Event()
         self._queue: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(_AHEAD)
         self._ended = False
-        thread = threading.Thread(
+        self._thread = threading.Thread(
             target=self._work, args=(produce,), name="fscache sql", daemon=True
         )
-        thread.start()
+        _running.add(self)
+        self._thread.start()
 
     def cancel(self) -> None:
         """End the query; whoever waits for a batch gets CancelledError."""
@@ -67,10 +76,11 @@ class Stream:
         return item
 
     def close(self) -> None:
-        """Cancel, unless all has been read."""
+        """Cancel, unless all has been read; and wait for the query's end."""
         if not self._ended:
             self.cancel()
             self._ended = True
+        self._thread.join(_END)
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +94,8 @@ class Stream:
             produce(self._put)
         except BaseException as exc:  # noqa: BLE001 - raised where the rows are asked for
             end = exc
+        finally:
+            _running.discard(self)
         if not self._cancelled.is_set():
             self._put(end)
 
@@ -95,3 +107,12 @@ class Stream:
                 continue
             return
         raise CancelledError
+
+
+def _close_all() -> None:
+    for stream in tuple(_running):
+        stream.close()
+
+
+atexit.register(_close_all)
+os.register_at_fork(after_in_child=_running.clear)  # a child has none of the threads

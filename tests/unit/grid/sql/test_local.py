@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
+import threading
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -17,6 +20,8 @@ from tests.support.origin import Origin, Page
 if TYPE_CHECKING:
     import pathlib
     from collections.abc import Iterator
+
+ENDLESS = "SELECT sum(a.range % b.range) FROM range(1, 1000000000) a, range(1, 1000000000) b"
 
 
 @pytest.fixture
@@ -133,6 +138,27 @@ def test_streams_give_batches_and_end(cache: Cache) -> None:
     assert sum(batch.num_rows for batch in stream) == 300_000
     with fscache.sql("SELECT 1", cache=cache, streaming=True):
         pass
+
+
+def test_close_waits_for_the_end_of_the_query(cache: Cache) -> None:
+    with fscache.sql(ENDLESS, cache=cache, streaming=True):
+        assert "fscache sql" in {thread.name for thread in threading.enumerate()}
+    assert "fscache sql" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_program_may_end_while_a_query_runs(tmp_path: pathlib.Path) -> None:
+    program = (
+        "import fscache, sys\n"
+        "cache = fscache.Cache(sys.argv[1])\n"
+        f"stream = fscache.sql({ENDLESS!r}, cache=cache, streaming=True)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "root")],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_too_much_is_refused(cache: Cache) -> None:
