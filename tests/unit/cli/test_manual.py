@@ -1,4 +1,4 @@
-"""docs/cli.md says of the administrator's commands what their --help says."""
+"""docs/cli.md lists every command, and says of the administrator's what their --help says."""
 
 from __future__ import annotations
 
@@ -20,6 +20,14 @@ def row_of(command: str) -> str:
     section = MANUAL.partition("## admin\n")[2].partition("\n## ")[0]
     rows = [line for line in section.splitlines() if line.startswith("|")]
     return "\n".join(row for row in rows if re.search(rf"`{command}\b", row.split("|")[1]))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_in_the_first_table(name: str) -> None:
+    table = MANUAL.partition("| command | does |")[2].partition("\n\n")[0]
+    group, _, last = name.rpartition(" ")
+    rows = re.findall(rf"`{group or last}\b[^`]*`", table)
+    assert any(re.search(rf"[ |`]{last}\b", row) for row in rows)
 
 
 @pytest.mark.parametrize("name", ADMIN)
