@@ -38,6 +38,7 @@ class _Hold:
         # Re-entrant: a call on a broken line ends while it is being sent.
         self._lock = threading.RLock()
         self._released = False
+        self._broken = False
         self._outstanding: dict[Result, Call] = {}  # in the order of calling
         self._moving = False
 
@@ -78,6 +79,8 @@ class _Hold:
             if first:
                 self.cluster.spawn(self._move())
             return
+        if isinstance(exc, HostDied):
+            self._broken = True
         # Settled before it is counted as ended: whoever gets the server next finds the result there.
         if exc is None:
             outer.set_result(inner.result())
@@ -102,8 +105,10 @@ class _Hold:
             for outer in lost:
                 outer.set_exception(exc)
             return
+        self._broken = True
         self._hand_back()  # the lease on the dead one
         with self._lock:
+            self._broken = False
             self.ticket, self.server = answer["ticket"], answer["granted"][0]
             self.line = self.lines.to(self.server, self.name)
             self._moving = False
@@ -115,7 +120,11 @@ class _Hold:
     def _hand_back(self) -> None:
         self.cluster.spawn(
             self.cluster.ask_head_async(
-                "release", service=self.service, ticket=self.ticket, server=self.server["server"]
+                "release",
+                service=self.service,
+                ticket=self.ticket,
+                server=self.server["server"],
+                broken=self._broken,
             )
         )
 

@@ -91,6 +91,8 @@ class Registry:
         if what == "acquire":
             return await self._acquire(service, message)
         if what == "release":
+            if message["broken"] and await self._is_dead(service, message["server"]):
+                return None  # nobody else gets it: `worker_gone` comes in a moment
             self._grant(service, service.book.release(message["ticket"], message["server"]))
             if not service.book.held(message["ticket"]):
                 service.leases.pop(message["ticket"], None)
@@ -230,6 +232,17 @@ class Registry:
         if not self._link.has_client(message["client"]):  # it died before its question was read
             self.client_gone(message["client"])
         return {**service.publicly(), "ticket": ticket, "granted": servers}
+
+    async def _is_dead(self, service: _Service, key: str) -> bool:
+        """Whether a server is gone whose line to a client has broken: the client may see it first."""
+        server = service.servers.get(key)
+        if server is None:
+            return False  # known by now, and out of the book
+        try:
+            await self._link.ask(server["address"], "describe")
+        except OSError:
+            return True
+        return False
 
     def _grant(self, service: _Service, grants: list[Grant]) -> None:
         for grant in grants:
