@@ -47,7 +47,10 @@ def unpickle(database: Tasks, record: Record, key: str, *, trust: bool) -> Any:
     try:
         return pickle.loads(buffers[0])  # noqa: S301 - of this user's, or trusted; see above
     except Exception as exc:
-        raise ResultUnavailableError(msg_id, f"its pickle cannot be loaded: {exc}") from exc
+        why = f"its pickle cannot be loaded: {exc}"
+        if isinstance(exc, AttributeError) and "'__main__'" in why:
+            why += "; what a program defines itself no other finds: put it into a module"
+        raise ResultUnavailableError(msg_id, why) from exc
 
 
 def failure(error: BaseException) -> Record:
@@ -69,16 +72,24 @@ def outcome_of(database: Tasks, record: Record, *, trust: bool) -> Any:
     """
     outcome: Any = record["result_content"] or {}
     kept: Any = record["result_metadata"] or {}
+    failed = outcome.get("status") in ("error", "aborted")
+    unavailable: ResultUnavailableError | None = None
     if kept.get("format") == "pickle":
-        found = unpickle(database, record, "result_buffers", trust=trust)
-        if outcome.get("status") == "ok":
+        try:
+            found = unpickle(database, record, "result_buffers", trust=trust)
+        except ResultUnavailableError as exc:
+            if not failed:
+                raise
+            unavailable = exc  # what is recorded of the failure is there all the same
+        else:
+            if failed:
+                raise found
             return found
-        raise found
     msg_id = str(record["msg_id"])
-    if outcome.get("status") in ("error", "aborted"):
+    if failed:
         trace = outcome.get("traceback") or ""
         if isinstance(trace, list):  # with ends of lines, or without, as IPython's
             trace = "\n".join(str(line).removesuffix("\n") for line in trace)
         ename, evalue = str(outcome.get("ename")), str(outcome.get("evalue"))
-        raise TaskFailedError(msg_id, ename, evalue, str(trace))
+        raise TaskFailedError(msg_id, ename, evalue, str(trace)) from unavailable
     raise ResultUnavailableError(msg_id, "its result is not one that fscache has kept")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -305,6 +307,40 @@ def test_a_result_is_had_by_a_process_that_did_not_submit_it(cache: Cache) -> No
         in_child(lambda: Cache(path).tasks.get_result(bad.msg_id, 20))
     with pytest.raises(NoSuchTaskError):
         in_child(lambda: Cache(path).tasks.get_result("none", 20))
+
+
+class PickyError(Exception):
+    """Pickles, and does not load: its pickle calls it with one argument."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(f"{what} {number}")
+
+
+def pick() -> None:
+    raise PickyError("row", 5)
+
+
+def test_of_an_exception_that_does_not_load_what_is_recorded_is_raised(cache: Cache) -> None:
+    path = cache.root.path
+    task = cache.tasks.submit(pick)
+    with pytest.raises(PickyError):
+        task.result(20)
+    with pytest.raises(TaskFailedError, match="PickyError: row 5") as caught:
+        in_child(lambda: Cache(path).tasks.get_result(task.msg_id, 20))
+    assert "in pick" in caught.value.traceback
+
+
+def test_a_function_of_a_program_is_not_found_by_another(cache: Cache) -> None:
+    code = (
+        "import fscache, sys\n"
+        "def f(): return 1\n"
+        "print(fscache.Cache(sys.argv[1]).tasks.submit(f).msg_id)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, cache.root.path], capture_output=True, text=True, check=True
+    )
+    with pytest.raises(ResultUnavailableError, match="put it into a module"):
+        cache.tasks.resubmit(done.stdout.strip())
 
 
 def test_waiting_is_no_busy_loop_and_ends_with_the_task(
