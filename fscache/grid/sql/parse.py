@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
-from sqlglot.tokenizer_core import TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from fscache.errors import SQLError, SQLRefusedError
 from fscache.grid.sql import functions
@@ -124,10 +124,11 @@ def _parameter(
 
 def _prepared(source: str, shared: Mapping[str, Any]) -> tuple[str, str, bool, dict[str, Any]]:
     """Return the text with parameters for shared values, and without, whether to explain, the values."""
-    try:
-        tokens = sqlglot.tokenize(source, read=DIALECT)
-    except (SqlglotError, ValueError) as exc:
-        raise SQLError(str(exc), source) from exc
+    tokens = _tokens(source, source)
+    explain = bool(tokens) and tokens[0].text.upper() == "EXPLAIN"
+    start = tokens[0].end + 1 if explain else 0
+    if explain:  # which sqlglot takes all that follows for one text of
+        tokens = _tokens(" " * start + source[start:], source)
     while tokens and tokens[-1].token_type == TokenType.SEMICOLON:
         tokens.pop()
     if not tokens:
@@ -135,10 +136,9 @@ def _prepared(source: str, shared: Mapping[str, Any]) -> tuple[str, str, bool, d
     if any(token.token_type == TokenType.SEMICOLON for token in tokens):
         raise SQLRefusedError("one query at a time", source)
     end = tokens[-1].end + 1
-    explain = tokens[0].text.upper() == "EXPLAIN"
     pieces: list[str] = []
     parameters: dict[str, Any] = {}
-    at = start = tokens[0].end + 1 if explain else tokens[0].start
+    at = start = tokens[0].start
     for before, first, dot, name in zip(
         [None, *tokens], tokens, tokens[1:], tokens[2:], strict=False
     ):
@@ -154,6 +154,13 @@ def _prepared(source: str, shared: Mapping[str, Any]) -> tuple[str, str, bool, d
         pieces += [source[at : first.start], f"${parameter}"]
         at = name.end + 1
     return "".join([*pieces, source[at:end]]), source[start:end], explain, parameters
+
+
+def _tokens(text: str, source: str) -> list[Token]:
+    try:
+        return list(sqlglot.tokenize(text, read=DIALECT))
+    except (SqlglotError, ValueError) as exc:
+        raise SQLError(str(exc), source) from exc
 
 
 def _shared_name(name: str, shared: Mapping[str, Any]) -> str | None:

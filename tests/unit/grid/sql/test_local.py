@@ -170,3 +170,5 @@ def test_too_much_is_refused(cache: Cache) -> None:
 def test_explain_runs_nothing(cache: Cache) -> None:
     (row,) = fscache.sql("EXPLAIN SELECT 1 / 0", cache=cache).rows()
     assert row[:2] == ("answer", "here")
+    (row,) = fscache.sql("EXPLAIN SELECT shared.x / 0", {"x": 1}, cache=cache).rows()
+    assert row[:2] == ("answer", "here")

@@ -130,6 +130,30 @@ def test_tables_are_listed_and_explain_is_seen() -> None:
     assert set(query.tables) == {"t", "v", "https://host/x.parquet"}
 
 
+def test_what_is_explained_may_have_shared_values() -> None:
+    query = read("/* why */ explain -- this\n SELECT a + shared.x, ';', 'shared.x' FROM t;", x=1)
+    assert query.explain
+    assert query.text == "SELECT a + $shared_0, ';', 'shared.x' FROM t"
+    assert query.parameters == {"shared_0": 1}
+    with pytest.raises(SQLError, match="no shared value 'c'") as raised:
+        read("EXPLAIN SELECT shared.c", x=1)
+    assert raised.value.position == 15
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "EXPLAIN SELECT 1; DROP TABLE t",
+        "EXPLAIN DROP TABLE t",
+        "EXPLAIN ANALYZE SELECT 1",
+        "EXPLAIN",
+    ],
+)
+def test_what_is_explained_only_reads_too(query: str) -> None:
+    with pytest.raises(SQLError):
+        read(query)
+
+
 @pytest.mark.parametrize(
     "query",
     [
