@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from stager.request import Meter
-from stager.transfer import Finished, Transfer, Wait
+from stager.steps import Finished, Wait
+from stager.transfer import Transfer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from stager.jobs import Job
     from stager.lanes import Origin
     from stager.request import FetchRequest
-    from stager.transfer import Setup
+    from stager.steps import Setup
     from stager.transports.base import Exchange
 
 FIRST_LOOK = 0.002

@@ -26,7 +26,7 @@ from stager.jobs import checked_headers, make_job
 from stager.request import FetchRequest, Meter
 from stager.retry import RetryPolicy
 from stager.scheduler import Order, Scheduler
-from stager.transfer import Setup
+from stager.steps import Setup
 from stager.transports.base import Timeouts
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ Which server is asked next is `route`'s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import xxhash
@@ -38,53 +37,24 @@ from stager.errors import (
 )
 from stager.mirrors import Mirrors
 from stager.route import Route
-from stager.transports.base import Ask, Exchange, Timeouts
+from stager.steps import Finished, Wait
+from stager.transports.base import Ask, Exchange
 from stager.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from credentials.model import Credential
     from stager.checks import Promise
-    from stager.destination import Claim, Destination
+    from stager.destination import Claim
     from stager.jobs import Job
     from stager.request import Meter, Progress
-    from stager.retry import RetryPolicy
+    from stager.steps import Setup
     from stager.transports.base import Head
     from stager.urls import Target
 
 
 class AbandonedError(Exception):
     """Raised into the transport when nobody waits for the transfer any more; never leaves here."""
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Ask again after a pause."""
-
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """The end: a path, an error, or neither when the transfer was abandoned."""
-
-    path: str | None = None
-    error: Exception | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What all transfers of a service share."""
-
-    destination: Destination
-    credentials: Callable[[str, int | None], Credential | None]
-    user_agent: str
-    policy: RetryPolicy
-    timeouts: Timeouts
-    target_policy: Callable[[str], None] | None
-    dice: Callable[[], float]
-    """From [0, 1)."""
 
 
 class Transfer:

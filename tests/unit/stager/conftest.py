@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager import scheduler
+from stager import drivers
 from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import Transports, default_transports
@@ -39,7 +39,7 @@ def make_transports(
         if kind == "requests":
             monkeypatch.setattr(made, "drives_many", lambda _scheme: False)
         else:
-            monkeypatch.setattr(scheduler, "MANY", 1)
+            monkeypatch.setattr(drivers, "MANY", 1)
         return made
 
     return make

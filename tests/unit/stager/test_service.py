@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from stager import scheduler
+from stager import drivers
 from stager.errors import ChecksumError, ConnectionFailedError, InvalidURLError
 from stager.retry import RetryPolicy
 from stager.service import FetchService
@@ -252,7 +252,7 @@ def test_hundreds_of_files_come_right(
     monkeypatch: pytest.MonkeyPatch,
     many: int,
 ) -> None:
-    monkeypatch.setattr(scheduler, "MANY", many)
+    monkeypatch.setattr(drivers, "MANY", many)
     bodies = {f"/{n}": BODY[n : n + 50 * n] for n in range(300)}
     service = make_service()
     wanted = [(origin.add(path, body), sha256(body)) for path, body in bodies.items()]
@@ -331,9 +331,11 @@ def test_closing_with_cancel_ends_what_runs_and_what_waits(
 def test_what_nobody_waits_for_is_dropped_while_its_server_is_silent(
     origin: Origin, destination: DirectoryDestination, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "MANY", 1)
+    monkeypatch.setattr(drivers, "MANY", 1)
     silent = Timeouts(connect=5.0, stall=600.0)
-    with FetchService(destination, default_transports(), user_agent="x", timeouts=silent) as service:
+    with FetchService(
+        destination, default_transports(), user_agent="x", timeouts=silent
+    ) as service:
         urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(3)]
         requests = service.submit_many(urls)
         wait_for(lambda: all(request.progress.done == 1000 for request in requests))

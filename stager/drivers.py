@@ -1,0 +1,203 @@
+"""The threads that run exchanges: workers, one exchange each, and one that drives many at once.
+
+They start when there is work for them, take what the lanes give them, and stay until they are dismissed.
+Everything here lies under the scheduler's lock, which a method takes itself unless it says otherwise; an
+exchange runs outside of it. What becomes of a flight afterwards is the scheduler's.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from stager.flight import Flight
+    from stager.lanes import Lanes
+    from stager.transports import Transports
+    from stager.transports.base import Exchange
+
+MANY = 8
+"""Ready flights from which one thread that drives many is worth starting."""
+AT_ONCE = 64
+"""Exchanges under way in that thread."""
+
+
+class Drivers:
+    """The threads of one scheduler."""
+
+    def __init__(
+        self,
+        lock: threading.Lock,
+        lanes: Lanes[Flight],
+        transports: Transports,
+        clock: Callable[[], float],
+        prepare: Callable[[Flight], Exchange | None],
+        *,
+        workers: int,
+    ) -> None:
+        """Start no thread.
+
+        Args:
+            lock: The scheduler's.
+            lanes: What there is to do.
+            transports: Who does it.
+            clock: Of the lanes.
+            prepare: Returns the exchange of a flight that was taken, if it can begin now.
+            workers: See `workers`.
+        """
+        self.workers = workers
+        """The most threads; changed under the lock."""
+        self._lock = lock
+        self._turn = threading.Condition(lock)
+        """Told when a worker may have something to do."""
+        self._lanes = lanes
+        self._transports = transports
+        self._clock = clock
+        self._prepare = prepare
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._watch: float | None = None
+        """The moment for which an idle worker waits."""
+        self._may_drive = True
+        self._driving = False
+        self._hungry = False
+        self._dismissed = False
+
+    # --- under the lock ----------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """Start or wake threads for what can be taken."""
+        lanes = self._lanes
+        wanted, many = lanes.takeable[False], lanes.takeable[True]
+        startable = lanes.ready[True] >= MANY and self._may_drive and lanes.has_open(many=True)
+        if startable and not self._driving:
+            self._driving = True
+            self._start(self._drive)
+        if not self._driving:
+            wanted += many
+        elif many and self._hungry:
+            self._hungry = False
+            self._transports.many().wake()
+        if self._is_unwatched():
+            wanted += 1
+        if self._idle:
+            self._turn.notify(wanted)
+        for _ in range(min(wanted - self._idle, self.workers - len(self._threads))):
+            self._start(self._work)
+
+    def wake(self) -> None:
+        """Have the one that drives many look at what it has under way."""
+        if self._driving:
+            self._transports.many().wake()
+
+    def dismiss(self) -> None:
+        """Have the threads end: no flight is left, and none will come."""
+        self._dismissed = True
+        self._turn.notify_all()
+
+    def threads(self) -> list[threading.Thread]:
+        """Return those that there are."""
+        return list(self._threads)
+
+    def _is_unwatched(self) -> bool:
+        """Tell whether no idle worker waits for the next moment at which something is due."""
+        due = self._lanes.next_due()
+        return due is not None and (self._watch is None or due < self._watch)
+
+    def _start(self, run: Callable[[], None]) -> None:
+        thread = threading.Thread(target=run, name="stager", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _pop(self, kinds: tuple[bool, ...]) -> Flight | None:
+        if self._lanes.wake(self._clock()):
+            self.kick()
+        while (taken := self._lanes.pop(self._clock(), kinds)) is not None:
+            origin, flight = taken
+            if flight.queued:
+                flight.queued = False
+                flight.slot = origin
+                return flight
+            self._lanes.release(origin)  # given up while it was queued
+        return None
+
+    # --- the threads' own --------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Run one exchange after the other; the body of a worker thread."""
+        while (flight := self._wait_for_flight()) is not None:
+            self._fetch(flight)
+            del flight  # a thread that waits must keep nothing alive
+
+    def _fetch(self, flight: Flight) -> None:
+        exchange = self._prepare(flight)
+        if exchange is None:
+            return
+        failure: Exception | None = None
+        try:
+            self._transports.blocking(flight.origin[0]).fetch(exchange.ask, exchange.sink)
+        except Exception as error:  # noqa: BLE001 - judged by the transfer, whatever it is
+            failure = error
+        exchange.on_end(failure)
+
+    def _wait_for_flight(self) -> Flight | None:
+        with self._lock:
+            while True:
+                flight = self._pop((False,) if self._driving else (False, True))
+                if flight is not None:
+                    if self._is_unwatched():
+                        self.kick()  # who watched the clock has work now
+                    return flight
+                if self._dismissed:
+                    self._threads.discard(threading.current_thread())
+                    return None
+                self._idle += 1
+                self._wait()
+                self._idle -= 1
+
+    def _wait(self) -> None:
+        """Wait to be called; one of those who wait watches the clock."""
+        if not self._is_unwatched():
+            self._turn.wait()
+            return
+        due = self._watch = self._lanes.next_due() or 0.0
+        self._turn.wait(max(0.0, due - self._clock()))
+        if self._watch == due:
+            self._watch = None
+
+    def _drive(self) -> None:
+        """Run many exchanges at once; the body of the driving thread."""
+        try:
+            self._transports.many().drive(self._next_exchange, AT_ONCE)
+        except Exception:
+            # A pycurl that does not load, or a fault: without it all is slower, and works.
+            self._may_drive = False
+            logging.getLogger("stager").exception(
+                "cannot drive many at once; going on with threads"
+            )
+        finally:
+            with self._lock:
+                self._driving = False
+                self._threads.discard(threading.current_thread())
+                self.kick()
+
+    def _next_exchange(self, may_block: bool) -> Exchange | None:  # noqa: ARG002 - see `drive`
+        """Return an exchange for the driving thread, None for none now.
+
+        When it may block there is nothing under way, and the thread is not worth keeping: what is
+        due later is left to the workers, or to the next such thread.
+        """
+        while True:
+            with self._lock:
+                flight = self._pop((True,))
+                if flight is None:
+                    if self._is_unwatched():
+                        self.kick()
+                    self._hungry = True
+                    return None
+            exchange = self._prepare(flight)
+            if exchange is not None:
+                return exchange
