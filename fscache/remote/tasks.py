@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscache.errors import NoSuchTaskError
 from fscache.tasks.face import Tasks
-from fscache.tasks.model import BUFFERS, to_datetime, to_instant
+from fscache.tasks.model import ALIASES, BUFFERS, DATES, to_datetime, to_instant
 from fscache.tasks.operators import LISTED
 
 if TYPE_CHECKING:
@@ -60,12 +60,12 @@ class RemoteTasks(Tasks):
 
     def drop_matching_records(self, check: Query) -> int:
         """Drop the records that match; see `Tasks.drop_matching_records`."""
-        dropped: int = self._rpc("task.drop_matching", _sent(check), repeatable=False)
+        dropped: int = self._rpc("task.drop_matching", _asked(check), repeatable=False)
         return dropped
 
     def find_records(self, check: Query, keys: Keys = None) -> list[Record]:
         """Return the records that match; see `Tasks.find_records`."""
-        found: list[Record] = self._rpc("task.find", _sent(check), _listed(keys))
+        found: list[Record] = self._rpc("task.find", _asked(check), _listed(keys))
         return found
 
     def get_history(self) -> list[str]:
@@ -75,12 +75,12 @@ class RemoteTasks(Tasks):
 
     def db_query(self, query: Query, keys: Keys = None) -> list[Record]:
         """Return the records that match, by default without buffers; see `Tasks.db_query`."""
-        found: list[Record] = self._rpc("task.query", _sent(query), _listed(keys))
+        found: list[Record] = self._rpc("task.query", _asked(query), _listed(keys))
         return found
 
     def count(self, query: Query) -> int:
         """Return how many records match; see `Tasks.count`."""
-        found: int = self._rpc("task.count", _sent(query))
+        found: int = self._rpc("task.count", _asked(query))
         return found
 
     def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
@@ -103,7 +103,7 @@ class RemoteTasks(Tasks):
     ) -> int:
         """Drop completed tasks; see `Tasks.purge`."""
         limits = {"records": records, "size": size, "age": age}
-        given = None if query is None else _sent(query)
+        given = None if query is None else _asked(query)
         dropped: int = self._rpc("task.purge", given, limits, repeatable=False)
         return dropped
 
@@ -112,6 +112,31 @@ class RemoteTasks(Tasks):
         if not self.count({"msg_id": msg_id}):
             raise NoSuchTaskError(msg_id)
         return False
+
+
+def _asked(query: Any) -> Any:
+    """Return a query as it travels; a time's text without a zone means this machine's time, too."""
+    if not isinstance(query, Mapping):
+        return _sent(query)
+    found = {}
+    for key, item in query.items():
+        if key in ("$and", "$or", "$nor") and isinstance(item, list | tuple):
+            found[key] = [_asked(each) for each in item]
+        else:
+            is_date = ALIASES.get(key, key) in DATES
+            found[key] = _sent_item(key, _with_zones(item) if is_date else item)
+    return found
+
+
+def _with_zones(operand: Any) -> Any:
+    if isinstance(operand, str):
+        try:
+            return datetime.fromisoformat(operand)
+        except ValueError:
+            return operand  # the answer will say so
+    if isinstance(operand, Mapping):
+        return {key: _with_zones(each) for key, each in operand.items()}
+    return [_with_zones(each) for each in operand] if isinstance(operand, Iterable) else operand
 
 
 def _sent(value: Any) -> Any:

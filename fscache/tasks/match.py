@@ -14,9 +14,9 @@ is what the record's must equal or, where it is a mapping, operators that must a
     $not {...}           the operators do not all hold
 
 Values compare as Python compares them, times as instants. None satisfies no range; values that
-cannot be compared do not match, and never raise. A text given for one of the four date keys is read
-as ISO 8601. What is wrong with a query itself (an unknown key or operator, an operand that cannot
-be used) is an error, whether or not there are records.
+cannot be compared do not match, and never raise. One of the four date keys is compared with a
+datetime, its text by ISO 8601 or None, and with nothing else. What is wrong with a query itself (an
+unknown key or operator, an operand that cannot be used) is an error, whether or not there are records.
 """
 
 from __future__ import annotations
@@ -28,9 +28,6 @@ from typing import Any
 from fscache.errors import InvalidQueryError, UnknownOperatorError
 from fscache.tasks import model
 from fscache.tasks.operators import COMPARED, LISTED, OPERATORS, Accepts
-
-_NOTHING = object()
-"""Equals nothing and cannot be compared: stands for an operand of a type its field never has."""
 
 
 class Test:
@@ -182,22 +179,25 @@ def _operand(operator: object, value: Any, *, is_date: bool) -> Any:
         # part, SQLiteDB as a whole, MongoDB refuses it.
         if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
             raise InvalidQueryError(f"{operator} takes a list, not {value!r:.80}")
-        return [_comparable(each, is_date=is_date) for each in value]
+        return [_comparable(operator, each, is_date=is_date) for each in value]
     if operator in COMPARED:
-        return _comparable(value, is_date=is_date)
+        return _comparable(operator, value, is_date=is_date)
     return value
 
 
-def _comparable(value: object, *, is_date: bool) -> object:
+def _comparable(operator: str, value: object, *, is_date: bool) -> object:
     if is_date and isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
-            return _NOTHING
+            pass  # refused below
     if isinstance(value, datetime):
         instant = model.to_instant(value)
         return instant if is_date else model.to_datetime(instant)
-    return value if value is None or not is_date else _NOTHING
+    if is_date and value is not None:
+        why = "a datetime, or its text by ISO 8601"
+        raise InvalidQueryError(f"{operator} of a time takes {why}, not {value!r:.80}")
+    return value
 
 
 def _hint(test: Test, operator: str, operand: Any, *, is_date: bool) -> None:

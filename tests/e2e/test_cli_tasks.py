@@ -139,6 +139,10 @@ def test_query_takes_the_queries_of_db_query(shell: Shell, tasks: Tasks) -> None
     text = json.dumps({"submitted": {"$gte": then.isoformat()}, "completed": {"$ne": None}})
     done = shell.run("tasks", "query", text, "--json", "--filter", "state=done")
     assert [each["msg_id"] for each in done.objects] == ids(6, 7)
+    local = json.dumps({"submitted": {"$gte": then.astimezone().replace(tzinfo=None).isoformat()}})
+    done = shell.run("tasks", "query", local)
+    assert (done.lines, done.err) == (ids(6, 7, 8, 9), "")
+    done = shell.run("tasks", "query", text, "--json", "--filter", "state=done")
     assert "buffers" not in done.objects[0]
     assert done.objects[0]["header"] == {"msg_type": "apply_request"}
 
@@ -149,6 +153,7 @@ def test_query_takes_the_queries_of_db_query(shell: Shell, tasks: Tasks) -> None
         (["query", '{"complet": null}'], "did you mean 'completed'"),
         (["query", '{"label": {"$glb": "x"}}'], "did you mean '$glob'"),
         (["query", '{"label": {"$in": "x"}}'], "takes a list"),
+        (["query", '{"started": {"$gt": "yesterday"}}'], "ISO 8601"),
         (["query", "[]"], "no JSON object"),
         (["query", "{"], "no JSON"),
         (["query", "{}", "--keys", "labl"], "did you mean 'label'"),

@@ -57,7 +57,7 @@ def value(choose: Random, depth: int = 2) -> Any:
 def date_operand(choose: Random) -> Any:
     kind = choose.randint(0, 5)
     if kind == 0:
-        return scalar(choose)
+        return None
     return moment(choose).isoformat() if kind == 1 else moment(choose)
 
 

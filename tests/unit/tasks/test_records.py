@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import pickle
 from copy import deepcopy
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -322,6 +322,9 @@ def test_an_unknown_operator_is_a_key_error_though_there_are_no_records(
         *({"queue": {"$in": "text"}}, {"queue": {"$in": 7}}, {"queue": {"$glob": 7}}),
         *({"queue": {"$regex": "("}}, {"queue": {"$mod": 2}}, {"queue": {"$mod": [0, 1]}}),
         *({"queue": {"$not": "x"}}, {"$or": {}}, {"$and": []}, {"$or": [7]}, [], "text", None),
+        *({"submitted": {"$gte": "yesterday"}}, {"submitted": {"$gte": 1795284000}}),
+        *({"completed": 0}, {"started": {"$in": [START, "now"]}}, {"complete": {"$ne": True}}),
+        *({"received": {"$not": {"$lt": date(2026, 1, 1)}}}, {"started": {"$all": [[None]]}}),
     ],
 )
 def test_a_query_that_says_nothing_is_an_error(tasks: TaskDatabase, query: Any) -> None:
