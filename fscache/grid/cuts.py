@@ -7,6 +7,7 @@ their row groups; a row group that two shards share is read twice, none is writt
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ from fscache.errors import TableSourceError
 from fscache.grid.writing import footer_stats
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -67,10 +68,14 @@ def cuts_of(
 
     Raises:
         TableSourceError: the files have different columns.
+        ArrowInvalid: a file, which it names, cannot be read.
     """
     import pyarrow.parquet as pq
 
-    readers = [(file, pq.ParquetFile(file)) for file in files]
+    readers = []
+    for file in files:
+        with _naming(file):
+            readers.append((file, pq.ParquetFile(file)))
     schema = readers[0][1].schema_arrow.remove_metadata()
     for file, reader in readers:
         other = reader.schema_arrow.remove_metadata()
@@ -121,7 +126,7 @@ def kept_whole(path: str) -> dict[str, ColumnStats]:
     """Return the statistics of a file that is kept as it is."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with _naming(path), pq.ParquetFile(path) as file:
         return footer_stats(file.metadata)
 
 
@@ -139,7 +144,7 @@ def _between(files: list[tuple[str, int, int]], start: int, stop: int) -> tuple[
 def _read(stretch: Stretch, columns: Sequence[str] | None) -> pa.Table:
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(stretch.path, memory_map=True) as file:
+    with _naming(stretch.path), pq.ParquetFile(stretch.path, memory_map=True) as file:
         groups: list[int] = []
         first = before = 0
         for number in range(file.metadata.num_row_groups):
@@ -152,6 +157,17 @@ def _read(stretch: Stretch, columns: Sequence[str] | None) -> pa.Table:
         names = list(columns) if columns is not None else None
         table = file.read_row_groups(groups, names, use_threads=False)
         return table.slice(stretch.start - first, stretch.stop - stretch.start)
+
+
+@contextmanager
+def _naming(path: str) -> Iterator[None]:
+    """Have errors of pyarrow's say which file it is."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, OSError) as exc:
+        raise pa.ArrowInvalid(f"{path}: {exc}") from exc
 
 
 def _subset(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:

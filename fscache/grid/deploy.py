@@ -50,7 +50,10 @@ class Deploy:
         if how not in ("range", "hash"):
             raise ValueError("how is 'range' or 'hash'")
         if not name or "/" in name or not name.isprintable():
-            raise ValueError(f"not a name for a table: {name!r}")
+            raise TableSourceError("not a name for a table", name)
+        counts = (shards, shard_size)
+        if any(count is not None and count < 1 for count in counts):
+            raise TableSourceError(f"shards and their size are 1 or more, not {counts}", name)
         if like is not None and (how, like.partitioning.kind) != ("range", "range"):
             raise TableSourceError("only ranges can be taken over from another table", name)
         self._cache = cache

@@ -10,7 +10,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import duckdb
     import pyarrow as pa
@@ -33,12 +33,31 @@ def connect(threads: int | None = None, temp: str | None = None) -> duckdb.DuckD
     return duckdb.connect(":memory:", config=config)
 
 
-def select(path: str, columns: Sequence[str], where: str) -> pa.Table:
-    """Return columns of the rows of a Parquet file for which an SQL condition holds."""
+def select(path: str, columns: Mapping[str, Sequence[str]], where: str) -> pa.Table:
+    """Return columns of the rows of a Parquet file for which an SQL condition holds.
+
+    Args:
+        path: Of the file.
+        columns: The way to each through structs, by the name that it is to have.
+        where: The condition.
+
+    Raises:
+        SQLError: DuckDB does not accept the condition.
+    """
+    import duckdb
+
+    chosen = ", ".join(
+        f"{'.'.join(map(quoted, way))} AS {quoted(name)}" for name, way in columns.items()
+    )
+    query = f"SELECT {chosen} FROM {parquet([path])} WHERE {where}"  # noqa: S608 - the caller's own code
     with connect(threads=1) as connection:
-        names = ", ".join(map(quoted, columns))
-        query = f"SELECT {names} FROM {parquet([path])} WHERE {where}"  # noqa: S608 - the caller's own code
-        return connection.sql(query).to_arrow_table()
+        try:
+            return connection.sql(query).to_arrow_table()
+        except duckdb.Error as exc:
+            from fscache.errors import SQLError
+            from fscache.grid.sql.bind import reason
+
+            raise SQLError(f"where: {reason(exc)}", where) from None
 
 
 def parquet(paths: Iterable[str]) -> str:

@@ -88,6 +88,10 @@ class Run:
             for piece, weight in zip(pieces, weights, strict=True)
         ]
         batches = plan(items, threads, single=streaming)
+        self._portions = {
+            f"{self.id}/{number}": [pieces[index].name for index in batch.indices]
+            for number, batch in enumerate(batches)
+        }
         self._futures = [
             cluster.submit(
                 run_batch,
@@ -168,6 +172,10 @@ class Run:
         for future, value in self._cluster.finished(self._futures, values=self._streaming):
             if self._cancelled.is_set():
                 return
+            if isinstance(value, HostDied):
+                names = self._portions[future.key]
+                more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                raise HostDied(value.why, value.host, ", ".join(names[:3]) + more)
             if isinstance(value, BaseException):
                 raise value
             if self._streaming and future.key not in self._keys:

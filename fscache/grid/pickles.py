@@ -28,6 +28,15 @@ def dumps(value: Any) -> bytes:
     return _by_value(value) if b"__main__" in data else data
 
 
+def check(value: Any) -> None:
+    """Raise what `dumps` would; arrays are left where they are meanwhile."""
+    try:
+        arrays: list[pickle.PickleBuffer] = []
+        pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
+    except Exception:  # noqa: BLE001 - as in `dumps`
+        _by_value(value)
+
+
 def loads(data: bytes) -> Any:
     """Return what `dumps` was given."""
     return pickle.loads(data)  # noqa: S301 - see the module's text

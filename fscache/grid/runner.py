@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fscache.grid import failure
 from fscache.grid.batches import Stretch, append, merge
 from fscache.grid.interrupt import Cancelled, Guest, Work
-from fscache.grid.pickles import loads
+from fscache.grid.pickles import check, loads
 from fscache.grid.prints import Router
 from fscache.grid.shards import Shard
 
@@ -149,11 +149,25 @@ class Runs:
                 except Cancelled:
                     raise
                 except BaseException as exc:  # noqa: BLE001 - SystemExit, too, must reach the caller
-                    notes = (f"in {piece.name} on {node.host} (worker {node.link.name})",)
-                    raise ShardFailedError(failure.pack(exc, node.host, notes)) from None
+                    raise self._failed(exc, f"in {piece.name}") from None
             if job.chatty:
                 tell("shard")
+        names = {piece.number: piece.name for piece in pieces}
+        for stretch in done:
+            try:
+                # The engine would log it as a fault of its own, and know nothing of shards.
+                check(stretch.value)
+            except Exception as exc:  # noqa: BLE001 - pickling runs users' code
+                first, last = names[stretch.start], names[stretch.end - 1]
+                where = f"in {first}" if first == last else f"in {first} to {last}"
+                unfit = TypeError(f"the value is none that can be sent: {exc}")
+                raise self._failed(unfit, where) from None
         return done
+
+    def _failed(self, exc: BaseException, where: str) -> ShardFailedError:
+        node = self._node
+        notes = (f"{where} on {node.host} (worker {node.link.name})",)
+        return ShardFailedError(failure.pack(exc, node.host, notes))
 
 
 def run_batch(run: str, blob: bytes, pieces: list[Piece]) -> list[Stretch]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from fscache.errors import GridError, NoServersError
+from fscache.errors import GridError, NoServersError, UnknownServiceError
 from fscache.grid.hosts import chosen
 from fscache.grid.leases import ALL
 from fscache.grid.lines import Lines
@@ -197,10 +197,14 @@ class Services:
     def terminate(self, service: str | None = None) -> int:
         """End a service, by default all that this client has published; return how many.
 
-        Who waits for it, and whose calls have not ended, gets ServiceEndedError.
+        Who waits for it, and whose calls have not ended, gets ServiceEndedError. One that has been ended
+        by somebody else meanwhile is none to end.
         """
         if service is not None:
-            ended: int = self._cluster.ask_head("terminate", service=service)
+            try:
+                ended: int = self._cluster.ask_head("terminate", service=service)
+            except UnknownServiceError:
+                return 0
             self._published = [known for known in self._published if known != service]
             return ended
         count = 0

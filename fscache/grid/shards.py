@@ -4,6 +4,7 @@
         bright = shard[shard["flux"] > 10]         # a mask, an index array or a slice: a lazy part
         return len(bright), bright["id"].sum()     # NumPy arrays
         table = bright.arrow(["id", "flux"])       # or Arrow
+        flux = shard["best.i.psf_flux"]            # a field of a struct; no more of it is read
 
 A column is read once and kept as long as the shard, which is as long as the mapper runs. Nulls become
 NaN, None or NaT in NumPy's arrays, as `pyarrow` does it; Arrow's columns keep them.
@@ -75,7 +76,7 @@ class Shard:
         return pa.schema([whole.field(name) for name in self._wanted])
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """Return a column as Arrow has it; raises KeyError."""
+        """Return a column as Arrow has it, `a.b` for a field of a struct; raises KeyError."""
         found = self._read.get(name)
         if found is None:
             found = self._load([name])[name]
@@ -115,27 +116,53 @@ class Shard:
         return len(next(iter(self._read.values()))) if self._read else 0
 
     def _load(self, names: list[str]) -> dict[str, pa.ChunkedArray]:
-        unknown = [name for name in names if name not in self.columns]
-        if unknown:
-            raise KeyError(f"{self.name} has no column {unknown[0]!r}; it has {self.columns}")
-        if names:
-            table = self._table(names)
-            self._read.update({name: table.column(name) for name in names})
+        ways = {name: self._way(name) for name in names}
+        if ways:
+            self._read.update(self._columns(ways))
         return {name: self._read[name] for name in names}
 
-    def _table(self, names: list[str]) -> pa.Table:
+    def _way(self, name: str) -> list[str]:
+        """Return the names of a column and of the structs' fields below it."""
+        import pyarrow as pa
+
+        if name in self.columns:
+            return [name]
+        first, *rest = name.split(".")
+        found = first in self.columns
+        kind = self.schema.field(first).type if found else pa.null()
+        for field in rest:
+            index = kind.get_field_index(field) if pa.types.is_struct(kind) else -1
+            found = found and index >= 0
+            kind = kind.field(index).type if found else pa.null()
+        if not found:
+            raise KeyError(f"{self.name} has no column {name!r}; it has {self.columns}")
+        return [first, *rest]
+
+    def _columns(self, ways: dict[str, list[str]]) -> dict[str, pa.ChunkedArray]:
+        """Read columns; of structs, no more than the fields that are asked for."""
         if self._where is None:
+            import pyarrow.compute as pc
+
             # Not in threads: a node runs a mapper on each of its cores as it is.
-            return self._file.read(names, use_threads=False)
+            read = self._file.read(list(ways), use_threads=False)
+            return {
+                name: pc.struct_field(read.column(way[0]), way[1:])
+                if way[1:]
+                else read.column(name)
+                for name, way in ways.items()
+            }
         if isinstance(self._where, str):
             from fscache.grid.engine import select
 
-            return select(self.path, names, self._where)
-        import pyarrow.dataset as ds
+            table = select(self.path, ways, self._where)
+        else:
+            import pyarrow.dataset as ds
 
-        return ds.dataset(self.path, format="parquet").to_table(
-            columns=names, filter=self._where, use_threads=False
-        )
+            fields = {name: ds.field(*way) for name, way in ways.items()}
+            table = ds.dataset(self.path, format="parquet").to_table(
+                columns=fields, filter=self._where, use_threads=False
+            )
+        return {name: table.column(name) for name in ways}
 
 
 class Part:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from fscache.errors import ClusterError, HostDied, UnknownTableError
+from fscache.errors import ClusterError, HostDied, SQLError, UnknownTableError
 from fscache.grid.mapreduce import Run
 from tests.support.gridwork import grid, make_source, until
 
@@ -168,6 +168,25 @@ def test_an_exception_keeps_its_type_and_says_where_it_was(two: Grid, table: Tab
         "words/5" in note and two.workers()[0].host in note for note in caught.value.__notes__
     )
     assert "raise LocalError" in str(caught.value.__cause__)
+
+
+@pytest.mark.parametrize("reducer", [None, lambda one, other: one])
+def test_a_value_that_cannot_be_sent_says_whose_it_is(
+    two: Grid, table: Table, reducer: Callable[[Any, Any], Any] | None
+) -> None:
+    with pytest.raises(TypeError, match=r"can be sent.*lock") as caught:
+        two.map_reduce(table, lambda shard: threading.Lock(), reducer)
+    (note,) = caught.value.__notes__
+    assert "in words/" in note
+    assert two.workers()[0].host in note
+
+
+def test_a_condition_that_is_none_is_an_error_of_sql(two: Grid, table: Table) -> None:
+    for where in ("nosuch = 3", "x >", "nosuch(x)"):
+        with pytest.raises(SQLError, match="where: ") as caught:
+            two.map_reduce(table, lambda shard: len(shard["id"]), operator.add, where=where)
+        assert "/objects/" not in str(caught.value)
+        assert caught.value.query == where
 
 
 def test_a_reducer_or_finalizer_that_fails_fails_the_run(two: Grid, table: Table) -> None:
@@ -396,7 +415,7 @@ def test_a_mapper_that_kills_its_workers_ends_with_host_died(tmp_path: Path) -> 
     make_source(str(tmp_path / "source"), files=1, rows=10)
     with grid(str(tmp_path), 2) as made:
         made.tables.deploy(str(tmp_path / "source"), "t", shards=1, replicas=2)
-        with pytest.raises(HostDied):
+        with pytest.raises(HostDied, match=r"t/0 on 127\.0\.0\.1: every worker"):
             made.map_reduce("t", lambda s: os.kill(os.getpid(), 9), operator.add)
 
 

@@ -394,6 +394,7 @@ def test_terminate_ends_that_service_only_and_wakes_who_waits(
         waiting = pool.submit(two.acquire_service, doomed)
         until(lambda: two.service(doomed)["waiting"] == 1, "a waiter")
         assert two.terminate(doomed) == 1
+        assert two.terminate(doomed) == 0
         with pytest.raises(ServiceEndedError):
             waiting.result(timeout=10)
     with pytest.raises(ServiceEndedError):

@@ -192,15 +192,22 @@ def test_a_source_that_is_no_table_is_refused_by_name(
         two.tables.deploy(str(tmp_path / "empty"), name)
     with pytest.raises(TableSourceError, match="no column 'nope'"):
         two.tables.deploy(source, name, "nope")
+    Path(source, "8.parquet").write_bytes(Path(source, "0.parquet").read_bytes()[:-100])
+    for by in (None, "x"):
+        with pytest.raises(TableSourceError, match=r"8\.parquet"):
+            two.tables.deploy(source, name, by)
+    os.unlink(f"{source}/8.parquet")
     pq.write_table(pa.table({"other": [1]}), f"{source}/9.parquet")
     with pytest.raises(TableSourceError, match=r"9\.parquet has other columns"):
         two.tables.deploy(source, name)
     Path(source, "x.csv").write_text("a\n1\n")
     with pytest.raises(TableSourceError, match="several kinds"):
         two.tables.deploy(source, name)
-    for bad in ("", "a/b", "a\nb"):
-        with pytest.raises(ValueError, match="not a name"):
+    for bad in ("", "a/../b", "a\nb"):
+        with pytest.raises(TableSourceError, match="not a name"):
             two.tables.deploy(source, bad)
+    with pytest.raises(TableSourceError, match="1 or more"):
+        two.tables.deploy(source, name, shards=-1)
 
 
 def test_a_table_without_rows_can_be_mapped(two: Grid, name: str, tmp_path: Path) -> None:
