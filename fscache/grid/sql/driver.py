@@ -37,12 +37,25 @@ _TITLE = 200  # characters of a query in the record of its run
 
 
 class Run:
-    """One query under way, as `Grid` keeps it."""
+    """One query, as `Grid` keeps it from before it is planned to its end."""
 
     def __init__(
         self,
-        cluster: Cluster,
         name: str,
+        report: Callable[[Progress], None],
+        on_end: Callable[[Run, BaseException | None], None],
+    ) -> None:
+        self.id = name
+        self._report = report
+        self._on_end = on_end
+        self._started = time.monotonic()
+        self._done = self._total = 0
+        self._cancelled = self._ended = False
+        self._execution: Execution | None = None
+
+    def begin(
+        self,
+        cluster: Cluster,
         bound: Bound,
         tables: Mapping[str, Table | None],
         workers: list[WorkerInfo],
@@ -51,18 +64,11 @@ class Run:
         gather: int,
         otherwise: Callable[[], Bound],
         streaming: bool,
-        report: Callable[[Progress], None],
-        on_end: Callable[[Run, BaseException | None], None],
-    ) -> None:
-        self.id = name
-        self._report = report
-        self._on_end = on_end
-        self._begun = time.monotonic()
-        self._done = 0
-        self._ended = False
+    ) -> Execution:
+        """Return what runs its plan; what was cancelled before there was one is stopped already."""
         portions = Portions(
             cluster,
-            name,
+            self.id,
             bound,
             tables,
             workers,
@@ -71,12 +77,15 @@ class Run:
             on_done=self._note,
         )
         self._total = sum(portions.count(step) for step in bound.plan.steps if not step.here)
-        self.execution = Execution(bound, portions, setting, gather, otherwise)
+        execution = self._execution = Execution(bound, portions, setting, gather, otherwise)
+        if self._cancelled:
+            execution.stop()
+        return execution
 
     @property
     def progress(self) -> Progress:
         """How far it is, in shards."""
-        return Progress(self._done, self._total, time.monotonic() - self._begun)
+        return Progress(self._done, self._total, time.monotonic() - self._started)
 
     def done(self) -> bool:
         """Whether it has ended."""
@@ -84,15 +93,18 @@ class Run:
 
     def cancel(self) -> None:
         """End it; whoever waits for it gets CancelledError."""
-        if not self._ended:
-            self.execution.stop()
+        if self._ended:
+            return
+        self._cancelled = True
+        if self._execution is not None:
+            self._execution.stop()
 
     def watch(self, work: Callable[[], Any]) -> Any:
         """Do the run's work, and see to its end."""
         try:
             value = work()
         except BaseException as exc:
-            self.execution.stop()
+            self.cancel()
             self._end(exc)
             raise
         self._done = self._total
@@ -139,46 +151,45 @@ def start(
         runs: Where the run is to be kept while it is under way.
         log: Where it is recorded.
     """
-    limit = max_gather or memory() // 4
+
+    def ended(run: Run, error: BaseException | None) -> None:
+        runs.discard(run)
+        log.end(run.id, error, run.progress)
+
     with ExitStack() as stack:
         catalog = GridTables(tables, cluster, cache)
         stack.callback(catalog.files.close)
-        read, bound = prepare(query, shared, catalog)
-        if read.explain:
-            return explained(bound)
-        run_name = name()
-        remote = any(not step.here for step in bound.plan.steps)
-        workers = _workers(cluster) if remote else []
-        if remote and not workers:
-            raise ClusterError("the grid has no workers")
-
-        def ended(run: Run, error: BaseException | None) -> None:
-            runs.discard(run)
-            log.end(run.id, error, run.progress)
-
-        run = Run(
-            cluster,
-            run_name,
-            bound,
-            catalog.found,
-            workers,
-            setting=catalog.files.setting,
-            gather=limit,
-            otherwise=lambda: prepare_without_keys(query, shared, catalog),
-            streaming=streaming,
-            report=reporter(progress, "sql"),
-            on_end=ended,
-        )
-        log.begin(run_name, f"sql {' '.join(query.split())[:_TITLE]}", run.progress.total)
-        runs.add(run)
+        run = Run(name(), reporter(progress, "sql"), ended)
+        runs.add(run)  # planning may take as long as a URL's bytes take to come
+        with ExitStack() as unplanned:
+            unplanned.callback(runs.discard, run)
+            read, bound = prepare(query, shared, catalog)
+            if read.explain:
+                return explained(bound)
+            remote = any(not step.here for step in bound.plan.steps)
+            workers = _workers(cluster) if remote else []
+            if remote and not workers:
+                raise ClusterError("the grid has no workers")
+            execution = run.begin(
+                cluster,
+                bound,
+                catalog.found,
+                workers,
+                setting=catalog.files.setting,
+                gather=max_gather or memory() // 4,
+                otherwise=lambda: prepare_without_keys(query, shared, catalog),
+                streaming=streaming,
+            )
+            log.begin(run.id, f"sql {' '.join(query.split())[:_TITLE]}", run.progress.total)
+            unplanned.pop_all()
         if not streaming:
-            result: Result = run.watch(run.execution.result)
+            result: Result = run.watch(execution.result)
             return result
         later = stack.pop_all()
 
     def produce(put: Callable[[pa.RecordBatch], None]) -> None:
         with later:
-            run.watch(lambda: run.execution.stream(put))
+            run.watch(lambda: execution.stream(put))
 
     return Stream(produce, run.cancel)
 

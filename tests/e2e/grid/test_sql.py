@@ -26,6 +26,7 @@ from fscache.grid.sql.facts import Limits
 from fscache.grid.sql.gridtables import GridTables
 from tests.support import tpch
 from tests.support.gridwork import grid, until
+from tests.support.origin import Page
 from tests.support.sqlwork import same_rows
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from fscache.grid import Grid
     from fscache.grid.mapreduce import Progress
+    from tests.support.origin import Origin
 
 _NEVER_ENDS = "SELECT count(*) FROM lines a, lines b, lines c WHERE a.x + b.x + c.x < 1"
 
@@ -233,6 +235,30 @@ def test_cancel_ends_it_on_the_workers_too(deployed: Grid) -> None:
     assert isinstance(failed[0], CancelledError)
     until(lambda: _busy(deployed) == 0, "the workers to stop", 2)
     assert deployed.sql("SELECT count(*) FROM orders WHERE a = 1").rows() == [(143,)]
+
+
+def test_cancel_ends_what_is_still_being_planned(deployed: Grid, origin: Origin) -> None:
+    go = threading.Event()
+    url = origin.add("/few.csv", Page(b"a\n1\n2\n", gate=go.wait))
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(deployed.sql, f"{_NEVER_ENDS} AND a.id IN (SELECT a FROM '{url}')")
+        try:
+            origin.wait_seen("/few.csv")
+            assert deployed.cancel() == 1
+        finally:
+            go.set()
+        with pytest.raises(CancelledError):
+            asked.result(20)
+    assert deployed.cancel() == 0
+    assert _busy(deployed) == 0
+    assert deployed.sql(f"SELECT sum(a) FROM '{url}'").rows() == [(3,)]
+
+
+def test_what_cannot_be_planned_is_not_under_way(deployed: Grid) -> None:
+    with pytest.raises(SQLError):
+        deployed.sql("SELECT nosuch FROM orders")
+    deployed.sql("EXPLAIN SELECT k FROM orders")
+    assert not deployed._runs
 
 
 def _busy(grid: Grid) -> int:
