@@ -1,4 +1,7 @@
-"""`fscache workers restart`: stop workers of this host, and start them as they were."""
+"""`fscache workers restart`: stop workers of this host, and start them as they were.
+
+By default all but those that somebody has stopped.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +27,10 @@ def execute(session: Session, arguments: Namespace) -> int:
     if code is not None:
         return code
     control = workers.control(session)
-    for name in arguments.names or control.names():
+    here = [name for name in control.names() if not control.status(name).stopped]
+    for name in arguments.names or here:
+        orders = control.status(name).orders
         control.stop(name)
-        state = control.start(name, control.status(name).orders)
+        state = control.start(name, orders)
         workers.emit(session, state, "started")
     return 0

@@ -1,8 +1,8 @@
 """`fscache workers status`: which workers of this host live, and whether their head knows them.
 
 A worker is `working` if its process lives and the head says it is there; `alone` if it lives and the
-head does not answer or does not know it; `starting` between a death and the next start; `dead`
-otherwise. The exit code is 1 unless all are working.
+head does not answer or does not know it; `starting` between a death and the next start; `stopped` if
+somebody has stopped it; `dead` otherwise. The exit code is 1 unless all are working or stopped.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def execute(session: Session, arguments: Namespace) -> int:
     good = True
     for state in states:
         word = _word(state, known)
-        good = good and word == "working"
+        good = good and word in ("working", "stopped")
         workers.emit(session, state, word)
     return 0 if good else 1
 
 
 def _word(state: State, known: dict[tuple[str, str], set[tuple[str, int]]]) -> str:
     if not state.alive:
-        return "dead"
+        return "stopped" if state.stopped else "dead"
     if not state.worker:
         return "starting"
     head = (state.orders["head"], state.orders["tls"])

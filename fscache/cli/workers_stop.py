@@ -1,4 +1,4 @@
-"""`fscache workers stop`: stop workers of this host."""
+"""`fscache workers stop`: stop workers of this host; they are not missed then."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     from fscache.cli.workers import add_choice
 
+    parser.add_argument(
+        "--forget", action="store_true", help="remove what is known of them, too, and their logs"
+    )
     add_choice(parser)
 
 
@@ -20,11 +23,15 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     from fscache.cli import workers
 
-    code = workers.elsewhere(session, arguments, "stop", *arguments.names)
+    words = ["stop", *(["--forget"] if arguments.forget else []), *arguments.names]
+    code = workers.elsewhere(session, arguments, *words)
     if code is not None:
         return code
     control = workers.control(session)
     for name in arguments.names or control.names():
         ran = control.stop(name)
-        workers.emit(session, control.status(name), "stopped" if ran else "did not run")
+        state = control.status(name)
+        if arguments.forget:
+            control.forget(name)
+        workers.emit(session, state, "stopped" if ran else "did not run")
     return 0

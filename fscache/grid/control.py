@@ -5,7 +5,7 @@ worker. The keeper holds a lock on its state file as long as it lives; so whethe
 the kernel, and a number in a file that somebody else has by now is never killed.
 
 State lies in the root, below `grid/<host>.<user>/<name>/`: `orders.json` (what to do; mode 0600, as it
-holds no more than paths), `lock`, `log`.
+holds no more than paths), `lock`, `log`, and `stopped` if it ended on purpose.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -44,6 +45,7 @@ class State:
         worker: Of the worker itself; 0 between its death and its next start.
         orders: What it was started with.
         log: File with its output.
+        stopped: Whether somebody has stopped it, so that it is not missed.
     """
 
     name: str
@@ -51,6 +53,7 @@ class State:
     worker: int
     orders: dict[str, Any]
     log: str
+    stopped: bool
 
     @property
     def alive(self) -> bool:
@@ -67,11 +70,13 @@ class Control:
         self.directory = f"{root}/grid/{host}.{os.getuid()}"
 
     def names(self) -> list[str]:
-        """Return the names of all that were ever started and not cleared."""
+        """Return the names of all that were ever started and not forgotten."""
         try:
-            return sorted(os.listdir(self.directory))
+            found = sorted(os.listdir(self.directory))
         except FileNotFoundError:
             return []
+        # A start that was killed may have left no more than a directory.
+        return [name for name in found if os.path.exists(f"{self.directory}/{name}/orders.json")]
 
     def status(self, name: str) -> State:
         """Return what is known of a worker; raises GridError if it was never started."""
@@ -82,7 +87,7 @@ class Control:
         except FileNotFoundError:
             raise GridError(f"no worker {name} was started on this host") from None
         pid, worker = _holder(f"{top}/lock")
-        return State(name, pid, worker, orders, f"{top}/log")
+        return State(name, pid, worker, orders, f"{top}/log", os.path.exists(f"{top}/stopped"))
 
     def start(self, name: str, orders: dict[str, Any]) -> State:
         """Start a worker that goes on when this process ends.
@@ -100,8 +105,9 @@ class Control:
         os.makedirs(top, mode=0o700, exist_ok=True)
         if _holder(f"{top}/lock")[0] or not _emptied(f"{top}/lock"):
             raise GridError(f"worker {name} runs already")
-        temp = f"{top}/orders.json"
-        fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{top}/stopped")
+        fd = os.open(f"{top}/orders.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             write_all(fd, json.dumps(orders).encode())
         finally:
@@ -128,6 +134,8 @@ class Control:
             GridError: it does not end.
         """
         state = self.status(name)
+        with open(f"{self.directory}/{name}/stopped", "wb"):
+            pass  # its being there says it
         if not state.alive:
             return False
         lock = f"{self.directory}/{name}/lock"
@@ -141,6 +149,12 @@ class Control:
             if not _wait(lambda: not _holder(lock)[0]):
                 raise GridError(f"worker {name} does not end")
         return True
+
+    def forget(self, name: str) -> None:
+        """Remove what is known of a worker that does not run, its log included; raises GridError."""
+        if self.status(name).alive:
+            raise GridError(f"worker {name} runs; stop it first")
+        shutil.rmtree(f"{self.directory}/{name}")
 
 
 def keep(top: str) -> int:

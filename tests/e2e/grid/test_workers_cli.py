@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 
 def status(shell: Shell, name: str = "w1") -> list[dict[str, Any]]:
-    # Of this one alone: other tests' workers, stopped by now, count as dead.
     return shell.run("--json", "workers", "status", name).objects
 
 
@@ -46,9 +45,21 @@ def test_a_worker_lives_through_its_life(shell: Shell) -> None:
     assert shell.run("workers", "stop", "w1").code == 0
     assert not is_running(keeper)
     assert not is_running(third)
-    dead = shell.run("--json", "workers", "status", "w1")
-    assert dead.objects[0]["state"] == "dead"
-    assert dead.code == 1
+    stopped = shell.run("--json", "workers", "status", "w1")
+    assert stopped.objects[0]["state"] == "stopped"
+    assert stopped.code == 0  # nobody misses it
+    assert shell.run("workers", "restart").out == b""
+    assert status(shell)[0]["state"] == "stopped"
+
+
+def test_what_is_known_of_a_worker_can_be_forgotten(shell: Shell) -> None:
+    for name in ("f1", "f2"):
+        assert shell.run("workers", "start", "--name", name, "--threads", "1").code == 0
+    assert shell.run("workers", "stop", "f1").code == 0
+    ran = shell.run("--json", "workers", "stop", "--forget", "f1", "f2")
+    assert [each["state"] for each in ran.objects] == ["did not run", "stopped"]
+    for name in ("f1", "f2"):
+        assert f"no worker {name}" in shell.run("workers", "status", name).err
 
 
 def test_a_killed_keeper_takes_its_worker_along_and_is_not_taken_for_alive(shell: Shell) -> None:
@@ -56,7 +67,9 @@ def test_a_killed_keeper_takes_its_worker_along_and_is_not_taken_for_alive(shell
     state = shell.run("--json", "workers", "status", "w2").objects[0]
     os.kill(state["keeper"], 9)
     until(lambda: not is_running(state["pid"]), "the worker to end")
-    assert shell.run("--json", "workers", "status", "w2").objects[0]["state"] == "dead"
+    dead = shell.run("--json", "workers", "status", "w2")
+    assert dead.objects[0]["state"] == "dead"
+    assert dead.code == 1
     assert shell.run("workers", "start", "--name", "w2").code == 0  # nothing stale is in the way
     assert shell.run("workers", "stop", "w2").code == 0
 
