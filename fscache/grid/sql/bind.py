@@ -48,15 +48,14 @@ class Binder:
         Raises:
             SQLError: DuckDB does not accept it.
         """
-        for name in query.tables:
-            if name in sources:
-                self._empty(name, sources[name].columns)
+        for name in sources:
+            self._empty(name, sources[name].columns)
         try:
             return self._describe(query.text)
         except duckdb.Error as exc:
             raise SQLError(reason(exc), query.source, position(exc, query)) from None
         finally:
-            self._forget(query.tables)
+            self._forget(sources)
 
     def plan(
         self, plan: Plan, sources: Mapping[str, Source], wanted: Columns

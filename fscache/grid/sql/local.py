@@ -6,10 +6,13 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from fscache.errors import UnknownTableError
+import duckdb
+
+from fscache.errors import SQLError, UnknownTableError
 from fscache.grid.engine import parquet
 from fscache.grid.mapreduce import Progress
 from fscache.grid.sql import catalog as facts
+from fscache.grid.sql.bind import reason
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.explain import explained
 from fscache.grid.sql.facts import Source
@@ -18,6 +21,7 @@ from fscache.grid.sql.prepare import prepare
 from fscache.grid.sql.sandbox import Setting, connect, directories, memory
 from fscache.grid.sql.stream import Stream
 from fscache.grid.table import Table
+from stager.urls import redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,7 +49,7 @@ class Files:
         self._found: dict[str, tuple[str, dict[str, str]]] = {}
 
     def source(self, url: str) -> Source:
-        """Return what is known of a URL; raises StageError."""
+        """Return what is known of a URL; raises StageError, and SQLError for what cannot be read."""
         path, columns = self._look(url)
         return facts.file_source(url, path, columns)
 
@@ -68,8 +72,14 @@ class Files:
         if found is None:
             self.cache.get(url)
             path = str(self._leases.enter_context(self.cache.lease(url)))
-            with connect(self.setting) as connection:
-                columns = facts.described(connection, facts.reader(url, path))
+            try:
+                with connect(self.setting) as connection:
+                    columns = facts.described(connection, facts.reader(url, path))
+            except duckdb.Error as exc:
+                # Where the bytes lie here says nothing to who asks, who may be a server's client.
+                shown = redact(url)
+                why = reason(exc).replace(path, shown)
+                raise SQLError(why if shown in why else f"{shown}: {why}") from None
             found = self._found[url] = (path, columns)
         return found
 

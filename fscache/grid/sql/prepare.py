@@ -114,6 +114,8 @@ def _prepared(
         source = catalog.source(name)
         if source is not None:
             sources[name] = source
+        elif name.lower() in words.views:  # they tell of this process, even under a name of WITH
+            raise UnknownTableError("there is none of this name", name)
     binder = Binder(query.parameters)
     try:
         try:

@@ -129,6 +129,16 @@ class Vocabulary:
         return self._names("function_type = 'aggregate'")
 
     @cached_property
+    def views(self) -> frozenset[str]:
+        """Names that are DuckDB's own views of itself, in small letters."""
+        with self._lock:
+            rows = self._connection.execute(
+                "SELECT view_name FROM duckdb_views()"
+                " WHERE internal AND schema_name <> 'information_schema'"  # these need their schema
+            ).fetchall()
+        return frozenset(name.lower() for (name,) in rows)
+
+    @cached_property
     def timezone(self) -> str:
         """What times without an offset mean on this host."""
         with self._lock:

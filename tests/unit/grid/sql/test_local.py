@@ -13,7 +13,13 @@ import pytest
 
 import fscache
 from fscache import Cache
-from fscache.errors import GatherTooLargeError, NotFoundError, SQLError, SQLRefusedError
+from fscache.errors import (
+    GatherTooLargeError,
+    NotFoundError,
+    SQLError,
+    SQLRefusedError,
+    UnknownTableError,
+)
 from fscache.grid.sql import Result, Stream
 from tests.support.origin import Origin, Page
 
@@ -83,6 +89,32 @@ def test_what_the_origin_lacks_is_an_error_of_staging(origin: Origin, cache: Cac
         fscache.sql(f"SELECT * FROM '{origin.url('/none.parquet')}'", cache=cache)
 
 
+@pytest.mark.parametrize("name", ["/x.txt", "/x.csv.gz", "/x.json"])
+def test_a_url_that_is_not_what_its_ending_says_is_named(
+    origin: Origin, cache: Cache, name: str
+) -> None:
+    url = origin.add(name, Page(b"{neither Parquet, JSON, nor packed"))
+    with pytest.raises(SQLError) as raised:
+        fscache.sql(f"SELECT * FROM '{url}'", cache=cache)
+    assert url in str(raised.value)
+    assert str(cache.root.path) not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM sqlite_master",
+        "SELECT table_name FROM DuckDB_Tables LIMIT 1",
+        "SELECT * FROM pg_type",
+        "SELECT * FROM pragma_database_list",
+        "WITH pg_type AS (FROM pg_type) FROM pg_type",
+    ],
+)
+def test_views_of_the_database_itself_are_no_tables(cache: Cache, query: str) -> None:
+    with pytest.raises(UnknownTableError):
+        fscache.sql(query, cache=cache)
+
+
 def test_shared_values(cache: Cache) -> None:
     query = "SELECT shared.a + 1, list_sum(shared.b), shared.c"
     result = fscache.sql(query, {"a": 41, "b": [1.5, 2.5], "c": "it's"}, cache=cache)
@@ -99,7 +131,7 @@ def test_nothing_but_the_tables_can_be_read(cache: Cache, tmp_path: pathlib.Path
         "SELECT * FROM frame",
         f"SELECT * FROM (SELECT content FROM read_text('{secret}'))",
     ):
-        with pytest.raises((SQLError, fscache.errors.UnknownTableError)):
+        with pytest.raises((SQLError, UnknownTableError)):
             fscache.sql(query, cache=cache)
     assert frame
     with pytest.raises(SQLRefusedError):
