@@ -145,7 +145,10 @@ def _sent(value: Any) -> Any:
     A datetime without one means this machine's time, not the server's.
     """
     if isinstance(value, datetime):
-        return to_datetime(to_instant(value))
+        try:
+            return to_datetime(to_instant(value))
+        except ValueError:
+            return repr(value)  # all that is kept of it; where a date belongs, it is refused there
     if isinstance(value, re.Pattern):
         return _text_of(value)
     if isinstance(value, Mapping):

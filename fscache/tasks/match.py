@@ -192,7 +192,10 @@ def _comparable(operator: str, value: object, *, is_date: bool) -> object:
         except ValueError:
             pass  # refused below
     if isinstance(value, datetime):
-        instant = model.to_instant(value)
+        try:
+            instant = model.to_instant(value)
+        except ValueError as exc:
+            raise InvalidQueryError(str(exc)) from exc
         return instant if is_date else model.to_datetime(instant)
     if is_date and value is not None:
         why = "a datetime, or its text by ISO 8601"

@@ -62,6 +62,8 @@ EMPTY: Record = dict.fromkeys(_ALWAYS)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 MAX_ID_BYTES = 0xFFFF
 
 
@@ -70,15 +72,26 @@ class NaiveDatetimeWarning(UserWarning):
 
 
 def to_instant(value: datetime) -> int:
-    """Return microseconds since the epoch; warns of a datetime without a zone."""
-    if value.tzinfo is None:
-        warnings.warn(
-            f"{value.isoformat()} has no time zone and is taken as local time",
-            NaiveDatetimeWarning,
-            stacklevel=2,
-        )
-        value = value.astimezone()
-    return (value - EPOCH) // MICROSECOND
+    """Return microseconds since the epoch; warns of a datetime without a zone.
+
+    Raises:
+        ValueError: in UTC it lies before the year 1 or after 9999, so `to_datetime` has none for it.
+    """
+    given = value
+    try:
+        if value.tzinfo is None:
+            warnings.warn(
+                f"{value.isoformat()} has no time zone and is taken as local time",
+                NaiveDatetimeWarning,
+                stacklevel=2,
+            )
+            value = value.astimezone()
+        instant = (value - EPOCH) // MICROSECOND
+        if _FIRST <= instant <= _LAST:
+            return instant
+    except (ValueError, OverflowError):  # what `astimezone` raises for them
+        pass
+    raise ValueError(f"{given.isoformat()} lies outside the years 1 to 9999 of UTC")
 
 
 def to_datetime(instant: int) -> datetime:
@@ -92,7 +105,10 @@ def date_instant(msg_id: str, field: str, value: object) -> int:
         return NULL
     if not isinstance(value, datetime):
         raise InvalidRecordError(msg_id, f"{field} must be None or a datetime, not {value!r}")
-    return to_instant(value)
+    try:
+        return to_instant(value)
+    except ValueError as exc:
+        raise InvalidRecordError(msg_id, f"{field}: {exc}") from exc
 
 
 def check_id(msg_id: object) -> bytes:

@@ -16,9 +16,9 @@ The shapes are part of the format: they may be added to, at the end.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
-from fscache.tasks.model import EPOCH, MICROSECOND, TEXTS, to_datetime
+from fscache.tasks.model import EPOCH, MICROSECOND, TEXTS, to_datetime, to_instant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -113,8 +113,13 @@ def _fold_inner(
     if date:
         value = cells[date]
         if value.__class__ is datetime:
-            if value.tzinfo is not None:
+            if value.tzinfo is UTC:  # as below, without a call
                 cells[date] = (value - EPOCH) // MICROSECOND
+            elif value.tzinfo is not None:
+                try:
+                    cells[date] = to_instant(value)
+                except ValueError:
+                    return None
         elif isinstance(value, int | float):
             return None
     return cells

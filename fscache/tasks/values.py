@@ -71,7 +71,10 @@ def decode(data: bytes) -> object:
 
 def _tag(value: object) -> object:
     if isinstance(value, datetime):
-        return {_TIME: to_instant(value)}
+        try:
+            return {_TIME: to_instant(value)}
+        except ValueError:  # before the year 1 of UTC, or after 9999
+            return repr(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return {_BYTES: b64encode(value).decode("ascii")}
     if isinstance(value, set | frozenset):

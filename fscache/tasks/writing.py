@@ -7,7 +7,7 @@ long for a log is moved into objects too, key by key.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 
 from fscache.errors import InvalidRecordError
@@ -120,7 +120,7 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
             else:
                 numbers[position] = (
                     (value - EPOCH) // MICROSECOND  # as below, without three calls
-                    if value.__class__ is datetime and value.tzinfo is not None
+                    if value.__class__ is datetime and value.tzinfo is UTC
                     else date_instant(msg_id, key, value)
                 )
         elif role == _TEXT:

@@ -168,6 +168,24 @@ def test_a_time_without_a_zone_is_this_machines_time(tasks: Tasks) -> None:
     assert tasks.get_record("a")["submitted"] == naive.astimezone(UTC)
 
 
+@pytest.mark.parametrize(
+    "far",
+    [
+        datetime.min.replace(tzinfo=timezone(timedelta(hours=5))),
+        datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))),
+    ],
+)
+def test_a_time_that_no_datetime_of_utc_can_hold_is_refused(tasks: Tasks, far: datetime) -> None:
+    with pytest.raises(errors.InvalidRecordError):
+        tasks.add_record("a", {"submitted": far})
+    with pytest.raises(errors.InvalidQueryError):
+        tasks.count({"submitted": {"$lt": far}})
+    tasks.add_record("b", {"header": {"date": far}, "submitted": datetime.max.replace(tzinfo=UTC)})
+    found = tasks.get_record("b")
+    assert found["header"] == {"date": repr(far)}
+    assert found["submitted"] == datetime.max.replace(tzinfo=UTC)
+
+
 def test_records_are_dropped_one_by_one_by_query_and_when_completed(tasks: Tasks) -> None:
     for number in range(6):
         tasks.add_record(f"t{number}", record(completed=NOON if number < 4 else None))
