@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fscache.errors import TableExistsError, UnknownTableError
+from fscache.errors import TableExistsError, TableSourceError, UnknownTableError
 from fscache.grid.copying import push
 from fscache.grid.manifests import Manifests
 from fscache.grid.placement import place
@@ -64,11 +64,12 @@ class Tables:
             columns: Which to keep; all by default.
 
         Raises:
-            TableSourceError: the source cannot be read as one table.
+            TableSourceError: the source cannot be read as one table, or a number is less than 1.
             TableExistsError: there is another table of this name.
         """
         from fscache.grid.deploy import Deploy
 
+        _check(replicas, name)
         by = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by or ())
         model = self.show(like) if isinstance(like, str) else like
         work = Deploy(
@@ -118,7 +119,9 @@ class Tables:
     def rebalance(self, name: str, replicas: int | None = None) -> Table:
         """Place a table's shards on the nodes that are there now, evenly; return it as it is then."""
         table = self.show(name)
-        return self._place(table, replicas or table.replicas)
+        count = table.replicas if replicas is None else replicas
+        _check(count, name)
+        return self._place(table, count)
 
     def verify(self, name: str) -> dict[str, dict[str, str]]:
         """Hash every copy of every shard again.
@@ -205,3 +208,8 @@ class Tables:
         self._manifests.unpin(unpin)
         if forget:
             self._manifests.remove(table.name)
+
+
+def _check(replicas: int, table: str) -> None:
+    if replicas < 1:  # no node would keep any of it
+        raise TableSourceError(f"replicas are 1 or more, not {replicas}", table)

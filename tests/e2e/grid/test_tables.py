@@ -208,6 +208,8 @@ def test_a_source_that_is_no_table_is_refused_by_name(
             two.tables.deploy(source, bad)
     with pytest.raises(TableSourceError, match="1 or more"):
         two.tables.deploy(source, name, shards=-1)
+    with pytest.raises(TableSourceError, match="1 or more"):
+        two.tables.deploy(source, name, replicas=0)
 
 
 def test_a_table_without_rows_can_be_mapped(two: Grid, name: str, tmp_path: Path) -> None:
