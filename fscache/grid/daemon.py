@@ -32,7 +32,7 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
         ready: Called with the own address.
         lifeline: End when standard input does.
     """
-    from fscache.grid import roles
+    from fscache.grid.cluster import roles
 
     pair = KeyPair(*orders["pair"]) if orders["pair"] else None
     scratch = tempfile.mkdtemp(prefix="fscache-worker-")

@@ -1,8 +1,8 @@
 """What a process is to the engine: a scheduler, of its own or within a program, or a worker.
 
-Beside `cluster`, the only module that imports Dask. Each role listens with the cluster's certificates
-and shows no pages; what the grid adds to it (`attach`) stands beside it, brought by plugins. A role ends
-when it is told to, a worker also when its scheduler is gone; signals and exit codes are `daemon`'s.
+Each role listens with the cluster's certificates and shows no pages; what the grid adds to it
+(`fscache.grid.attach`) stands beside it, brought by plugins. A role ends when it is told to, a worker
+also when its scheduler is gone; signals and exit codes are `daemon`'s.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The engine, Dask distributed, behind a thin interface: what a program that uses a cluster asks of it.
+"""What a program that uses a cluster asks of the engine.
 
 A `Cluster` is one client's view: submit near data, actor, scatter, gather, cancel, workers; and what
 the grid adds to the engine: questions to the head and to nodes (`ask…`), channels that keep order and
@@ -32,7 +32,7 @@ from fscache.grid import failure
 from fscache.grid.addresses import check_protection, host_of, in_full
 from fscache.grid.attach import opened
 from fscache.grid.channels import VANISHED, CommChannel
-from fscache.grid.roles import HeadPlugin, NodePlugin, embedded_head, security
+from fscache.grid.cluster.roles import HeadPlugin, NodePlugin, embedded_head, security
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
