@@ -210,7 +210,8 @@ class Tasks:
     def resubmit(self, msg_ids: str | Iterable[str], *, trust: bool = False) -> Any:
         """Run tasks again, in this process, under new ids.
 
-        The old record keeps its id; the new one's stands under its `resubmitted`.
+        The old record keeps its id; the new one's stands under its `resubmitted`. They wait for the
+        URLs and preconditions that they needed; futures that they needed count as met.
 
         Args:
             msg_ids: One id, or several.

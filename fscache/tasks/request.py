@@ -36,13 +36,17 @@ def _is_need(value: object) -> bool:
 
 
 def content_of(function: object, needs: Iterable[Need]) -> Record:
-    """Return a request's content: the function's name, and what it waits for."""
+    """Return a request's content: the function's name, what it waits for, and which futures."""
     module = getattr(function, "__module__", None)
     name = getattr(function, "__qualname__", None)
-    return {
+    given = list(needs)
+    content: Record = {
         "function": f"{module}:{name}" if module and name else repr(function),
-        "needs": [need_text(each) for each in needs],
+        "needs": [each for each in given if isinstance(each, str)],
     }
+    # Apart: who runs the task again can wait for a name or a URL, but not for these.
+    futures = [need_text(each) for each in given if not isinstance(each, str)]
+    return content | {"futures": futures} if futures else content
 
 
 def need_text(need: Need) -> str:

@@ -244,8 +244,10 @@ def test_a_task_may_need_another(tasks: TaskDatabase) -> None:
     first = tasks.submit(add, 1)
     second = tasks.submit(add, 10, needs=[first])
     assert second.result(20) == 11
-    (need,) = tasks.get_record(second.msg_id)["content"]["needs"]  # type: ignore[index]
+    content: Any = tasks.get_record(second.msg_id)["content"]
+    (need,) = content["futures"]
     assert first.msg_id in need
+    assert content["needs"] == []
 
 
 def test_a_need_may_be_a_url(cache: Cache, tmp_path: Path) -> None:
@@ -470,6 +472,26 @@ def test_resubmitting_makes_a_new_task_that_the_old_record_names(cache: Cache) -
     third, fourth = cache.tasks.resubmit([first.msg_id, msg_id])
     assert third.result(20) == fourth.result(20)
     assert len({first.msg_id, msg_id, third.msg_id, fourth.msg_id}) == 4
+
+
+def test_a_resubmitted_task_waits_for_names_and_for_no_future_of_another_process(
+    cache: Cache,
+) -> None:
+    path = cache.root.path
+    first = cache.tasks.submit(add, 1)
+    second = cache.tasks.submit(add, 10, needs=[first, "calibrated"])
+
+    def again() -> int:
+        with Cache(path) as other:
+            task = other.tasks.resubmit(second.msg_id)
+            with pytest.raises(TimeoutError):
+                task.result(0)
+            other.met("calibrated")
+            found: int = task.result(20)
+            return found
+
+    assert in_child(again) == 11
+    assert second.result(20) == 11
 
 
 def test_what_was_not_submitted_here_is_not_resubmitted(tasks: TaskDatabase) -> None:
