@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 PLANNING = Setting(threads=1)
 """Of the database that queries are read and bound in."""
-_PARAMETER = re.compile(r"\$(shared_\d+)\b")
+_PARAMETER = re.compile(r"\$(shared_(\d+))\b")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Binder:
         for name in sources:
             self._empty(name, sources[name].columns)
         try:
-            return self._describe(query.text)
+            return _as_written(self._describe(query.text), query)
         except duckdb.Error as exc:
             raise SQLError(reason(exc), query.source, position(exc, query)) from None
         finally:
@@ -108,7 +108,18 @@ class Binder:
 
 def parameters_of(text: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters that a text has; DuckDB takes no others."""
-    return {name: parameters[name] for name in set(_PARAMETER.findall(text)) if name in parameters}
+    names = {found.group(1) for found in _PARAMETER.finditer(text)}
+    return {name: parameters[name] for name in names if name in parameters}
+
+
+def _as_written(columns: Columns, query: Query) -> Columns:
+    """Return columns whose names have shared values as the user did, not as parameters."""
+
+    def written(found: re.Match[str]) -> str:
+        name, number = found.groups()
+        return f"shared.{query.shared[int(number)]}" if name in query.parameters else found.group()
+
+    return Columns(tuple(_PARAMETER.sub(written, name) for name in columns.names), columns.types)
 
 
 def reason(exc: BaseException) -> str:

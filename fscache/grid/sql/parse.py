@@ -32,6 +32,7 @@ DIALECT = "duckdb"
 PARAMETER = "shared_"
 """Before the name of a shared value, where the query has a parameter for it."""
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_SCHEMAS = {"information_schema", "main", "pg_catalog"}
 _READING = {"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"}
 
 
@@ -45,6 +46,7 @@ class Query:
         tree: The same as sqlglot has it; None if it cannot be trusted with this query.
         tables: The names that it reads, in no order; URLs among them.
         parameters: Values for the parameters.
+        shared: Names of the shared values; the parameters have their numbers.
         explain: Whether the plan is asked for.
     """
 
@@ -53,6 +55,7 @@ class Query:
     tree: exp.Query | None
     tables: tuple[str, ...]
     parameters: dict[str, Any]
+    shared: tuple[str, ...] = ()
     explain: bool = False
 
 
@@ -96,9 +99,12 @@ def parse(
     tree = read(text)
     statements = _statements(text, source, vocabulary)
     _check(statements[0], source, vocabulary)
-    if tree is not None and not same(tree, statements, vocabulary):
+    # Of `a.f()` for `f(a)` neither parser knows that `a` is a column, so it is not taken apart.
+    chained = any(node.get("schema") for node in nodes(statements) if "function_name" in node)
+    if tree is not None and (chained or not same(tree, statements, vocabulary)):
         tree = None
-    return Query(source, text, tree, tuple(_tables(statements[0])), parameters, explain)
+    tables = tuple(_tables(statements[0]))
+    return Query(source, text, tree, tables, parameters, tuple(values), explain)
 
 
 def _put_parameters(tree: exp.Expr, shared: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -186,7 +192,8 @@ def _statements(text: str, source: str, vocabulary: Vocabulary) -> list[dict[str
         statements = vocabulary.statements(text)
     except SQLError as exc:
         if "Only SELECT" in exc.why:
-            raise SQLRefusedError("only SELECT is allowed", source) from None
+            values = ", PIVOT with the values in IN" if "pivot" in text.lower() else ""
+            raise SQLRefusedError(f"only SELECT is allowed{values}", source) from None
         position = exc.position if text == source else None
         raise SQLError(exc.why, source, position) from None
     if len(statements) != 1:
@@ -201,7 +208,11 @@ def _check(statement: dict[str, Any], source: str, vocabulary: Vocabulary) -> No
         if isinstance(kind, str) and kind.endswith("_NODE") and kind not in _READING:
             raise SQLRefusedError("only SELECT is allowed", source)
         if kind == "SHOW_REF":
-            raise SQLRefusedError("SHOW, DESCRIBE and SUMMARIZE are not allowed", source)
+            raise SQLRefusedError(
+                "SHOW, DESCRIBE and SUMMARIZE are not allowed;"
+                " `fscache tables ls` lists the tables, and `fscache tables show` a table's columns",
+                source,
+            )
         if kind == "BASE_TABLE" and (node.get("schema_name") or node.get("catalog_name")):
             name = ".".join([node["catalog_name"], node["schema_name"], node["table_name"]])
             raise SQLRefusedError(f"tables have no schema: {name.strip('.')}", source, _at(node))
@@ -217,7 +228,7 @@ def _check(statement: dict[str, Any], source: str, vocabulary: Vocabulary) -> No
                 raise SQLRefusedError(f"the function {name} is not allowed", source, _at(node))
             if name not in vocabulary.functions and name not in TABLE_FUNCTIONS:
                 raise SQLError(f"No such function: {name}", source, _at(node))
-            if node.get("schema") or node.get("catalog"):
+            if node.get("schema", "").lower() in _SCHEMAS:
                 raise SQLRefusedError(f"functions have no schema: {name}", source, _at(node))
 
 

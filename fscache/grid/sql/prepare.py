@@ -121,9 +121,13 @@ def _prepared(
         try:
             wanted = binder.query(query, sources)
         except SQLError as exc:
-            for name in query.tables:
-                if name not in sources and f"name {name} does not exist" in exc.why:
+            for name in [each for each in query.tables if each not in sources]:
+                if f"name {name} does not exist" in exc.why:
                     raise UnknownTableError("there is none of this name", name) from None
+                if f'file "{name}"' in exc.why:
+                    raise UnknownTableError(
+                        "files are read by their URL, file:///…, or deployed as tables", name
+                    ) from None
             raise
         chosen = plan(query, sources, words, limits)
         known = binder.plan(chosen, sources, wanted)

@@ -119,6 +119,14 @@ def test_shared_values(cache: Cache) -> None:
     query = "SELECT shared.a + 1, list_sum(shared.b), shared.c"
     result = fscache.sql(query, {"a": 41, "b": [1.5, 2.5], "c": "it's"}, cache=cache)
     assert result.rows() == [(42, 4.0, "it's")]
+    assert result.columns == ["(shared.a + 1)", "list_sum(shared.b)", "shared.c"]
+    odd = 'SELECT shared.a, "$shared_1" FROM (SELECT 2 AS "$shared_1")'
+    assert fscache.sql(odd, {"a": 1}, cache=cache).columns == ["shared.a", "$shared_1"]
+
+
+def test_a_file_is_no_table(cache: Cache) -> None:
+    with pytest.raises(UnknownTableError, match="file://"):
+        fscache.sql("SELECT * FROM 'some.csv'", cache=cache)
 
 
 def test_nothing_but_the_tables_can_be_read(cache: Cache, tmp_path: pathlib.Path) -> None:

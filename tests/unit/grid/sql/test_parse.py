@@ -51,6 +51,9 @@ def read(text: str, **shared: object) -> Query:
         "SELECT * FROM pg_catalog.pg_tables",
         "SELECT * FROM information_schema.tables",
         "SELECT * FROM main.t",
+        "SELECT main.abs(1)",
+        "SELECT a.current_setting() FROM t",
+        "PIVOT t ON a USING sum(b)",
         "SELECT (SELECT content FROM read_text('/etc/passwd'))",
         "SELECT * FROM t WHERE a IN (SELECT content FROM read_text('/etc/passwd'))",
         "SELECT current_setting('temp_directory')",
@@ -84,6 +87,19 @@ def test_what_cannot_be_read_says_where(query: str, position: int | None) -> Non
 def test_what_is_nested_too_deeply_is_an_error_of_the_query(deep: int) -> None:
     with pytest.raises(SQLError, match=r"deep|depth"):
         read(f"SELECT {' + '.join(['a'] * deep)} FROM t")
+
+
+@pytest.mark.parametrize(
+    ("query", "hint"),
+    [
+        ("SHOW TABLES", "fscache tables ls"),
+        ("DESCRIBE t", "fscache tables show"),
+        ("SELECT * FROM (PIVOT t ON a USING sum(b))", "with the values in IN"),
+    ],
+)
+def test_what_is_refused_says_what_to_do(query: str, hint: str) -> None:
+    with pytest.raises(SQLRefusedError, match=hint):
+        read(query)
 
 
 def test_long_lists_are_not_deep() -> None:

@@ -171,6 +171,21 @@ def test_all_that_duckdb_reads_is_answered(tables: Shards, query: str) -> None:
     assert same_rows(found.rows(), rows, ordered="ORDER BY" in query)
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT k, s.upper() FROM orders",
+        "SELECT orders.s.upper().lower(), x.sum() FROM orders GROUP BY ALL",
+        "FROM (FROM orders SELECT s, k, x) PIVOT (sum(x) FOR s IN ('n1', 'n2'))",
+    ],
+)
+def test_what_stands_after_its_argument_is_answered(tables: Shards, query: str) -> None:
+    names, types, rows = tables.alone(query)
+    found = tables.sql(query)
+    assert (found.columns, found.types) == (names, types)
+    assert same_rows(found.rows(), rows, ordered=False)
+
+
 def test_an_unknown_table_is_named(tables: Shards) -> None:
     with pytest.raises(UnknownTableError) as raised:
         tables.prepare("SELECT * FROM orders, nosuch")
