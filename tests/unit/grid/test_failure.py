@@ -7,13 +7,6 @@ from fscache.grid import failure
 from fscache.grid.pickles import dumps, loads
 
 
-class AwkwardError(Exception):
-    """Pickles, and cannot be made again."""
-
-    def __init__(self, first: int, second: int) -> None:
-        super().__init__(f"{first} and {second}")
-
-
 def raised(exc: BaseException) -> BaseException:
     try:
         raise exc  # noqa: TRY301
@@ -36,9 +29,15 @@ def test_our_own_errors_come_as_they_are() -> None:
 
 
 def test_an_exception_that_cannot_be_made_again_comes_in_words() -> None:
+    # Of a class made here: the engine, once imported, helps those that it finds to be made again.
+    class AwkwardError(Exception):
+        def __init__(self, first: int, second: int) -> None:
+            super().__init__(f"{first} and {second}")
+
     there = failure.unpack(failure.pack(raised(AwkwardError(1, 2)), "node"))
     assert isinstance(there, RemoteFailureError)
-    assert (there.kind, there.host, there.why) == ("AwkwardError", "node", "1 and 2")
+    assert there.kind.endswith("AwkwardError")
+    assert (there.host, there.why) == ("node", "1 and 2")
 
 
 def test_an_exception_that_cannot_be_pickled_comes_in_words() -> None:
