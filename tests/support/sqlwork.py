@@ -72,6 +72,9 @@ class Shards:
         spans = Spans(self._shards[name], self._columns[name])
         return Source(name, self._columns[name], rows, size, len(paths), self.keys[name], spans)
 
+    def own_name(self, name: str) -> str | None:
+        return name if name in self.paths else None
+
     def file(self, name: str) -> str:
         raise LookupError(name)
 

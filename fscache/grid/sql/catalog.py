@@ -12,6 +12,8 @@ from fscache.grid.sql.spans import Spans
 from fscache.grid.values import from_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import duckdb
 
     from fscache.grid.table import Table
@@ -34,6 +36,12 @@ def source_of(name: str, table: Table, columns: dict[str, str]) -> Source:
         _key(table, columns),
         Spans(table.shards, columns),
     )
+
+
+def folded(name: str, names: Iterable[str]) -> str | None:
+    """Return the only one of the tables' names that differs from a name in case alone, if any."""
+    found = [each for each in names if each.lower() == name.lower()]
+    return found[0] if len(found) == 1 else None
 
 
 def file_source(name: str, path: str, columns: dict[str, str]) -> Source:

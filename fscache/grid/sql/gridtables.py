@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fscache.errors import ClusterError, UnknownTableError
-from fscache.grid.sql.catalog import source_of
+from fscache.grid.sql.catalog import folded, source_of
 from fscache.grid.sql.local import Files
 from fscache.grid.sql.parse import is_url
 
@@ -50,17 +50,27 @@ class GridTables:
         table = self._table(name)
         return None if table is None else source_of(name, table, self._columns(table))
 
+    def own_name(self, name: str) -> str | None:
+        """Return what a table is called itself, None if it is not there."""
+        table = self._table(name)
+        return None if table is None else table.name
+
     def file(self, name: str) -> str:
         """Return what reads a URL, as SQL has it."""
         return self.files.file(name)
 
     def _table(self, name: str) -> Table | None:
         if name not in self.found:
-            try:
-                self.found[name] = None if is_url(name) else self._tables.show(name)
-            except UnknownTableError:
-                self.found[name] = None
+            self.found[name] = None if is_url(name) else self._look(name)
         return self.found[name]
+
+    def _look(self, name: str) -> Table | None:
+        try:
+            return self._tables.show(name)
+        except UnknownTableError:
+            known = {table.name: table for table in self._tables.ls()}
+        other = folded(name, known)
+        return None if other is None else known[other]
 
     def _columns(self, table: Table) -> dict[str, str]:
         """Return the types that DuckDB sees in a table's files: what it says of one of them."""

@@ -115,6 +115,10 @@ class _Here:
         # Of no shards, as a URL: everything lies here.
         return Source(name, columns, table.rows, table.size)
 
+    def own_name(self, name: str) -> str | None:
+        table = self._table(name)
+        return None if table is None else table.name
+
     def file(self, name: str) -> str:
         if is_url(name):
             return self.files.file(name)
@@ -125,9 +129,16 @@ class _Here:
 
     def _table(self, name: str) -> Table | None:
         if name not in self._tables:
-            data = None if is_url(name) else self._manifests.read(name)
+            data = None if is_url(name) else self._read(name)
             self._tables[name] = None if data is None else Table.decode(data)
         return self._tables[name]
+
+    def _read(self, name: str) -> bytes | None:
+        data = self._manifests.read(name)
+        if data is None:
+            other = facts.folded(name, self._manifests.names())
+            data = None if other is None else self._manifests.read(other)
+        return data
 
     def _paths(self, table: Table) -> list[str]:
         return [str(self._cache.path(address)) for address in table.addresses]

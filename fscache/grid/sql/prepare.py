@@ -30,13 +30,16 @@ _kept: dict[tuple[str, Limits | None], tuple[Query, Bound, list[Source]]] = {}
 
 
 class Catalog(Protocol):
-    """The tables that a query may read."""
+    """The tables that a query may read; where there is none of a name, one that differs in case alone."""
 
     def schemas(self, names: Iterable[str]) -> Mapping[str, pa.Schema]:
         """Return the Arrow schemas of tables and URLs; those that are not there are left out."""
 
     def source(self, name: str) -> Source | None:
         """Return what is known of a table or URL; None if it is not there."""
+
+    def own_name(self, name: str) -> str | None:
+        """Return what a table is called itself; None of a URL, and of what is not there."""
 
     def file(self, name: str) -> str:
         """Return what reads a source without shards, as SQL has it."""
@@ -90,6 +93,16 @@ def prepare_without_keys(
     return _keep((text, limits), shared, _prepared(text, shared, catalog, careful))[1]
 
 
+def _spelled_once(names: Iterable[str], catalog: Catalog) -> list[str]:
+    """Return a name for each table, its own if that is used: DuckDB itself minds no case."""
+    found: dict[str, str] = {}
+    for name in names:
+        own = catalog.own_name(name) or name
+        if own not in found or name == own:
+            found[own] = name
+    return list(found.values())
+
+
 def _keep(
     key: tuple[str, Limits | None],
     shared: Mapping[str, Any] | None,
@@ -110,7 +123,7 @@ def _prepared(
     words = vocabulary()
     query = parse(text, shared, words, catalog.schemas)
     sources: dict[str, Source] = {}
-    for name in query.tables:
+    for name in _spelled_once(query.tables, catalog):
         source = catalog.source(name)
         if source is not None:
             sources[name] = source

@@ -90,6 +90,7 @@ def _deploy(grid: Grid, files: dict[str, str], replicas: int = 1) -> None:
         "WITH w AS (FROM orders SELECT s, sum(x) t GROUP BY s) FROM w WHERE t > (SELECT avg(t) FROM w)",
         "SELECT o.k, l.id FROM orders o FULL JOIN lines l ON o.a = l.id",
         "SELECT a AS x, x FROM orders",
+        "SELECT Orders.s, count(*) FROM ORDERS GROUP BY s",
     ],
 )
 def test_answers_are_those_of_duckdb_alone(

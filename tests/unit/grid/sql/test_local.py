@@ -21,6 +21,7 @@ from fscache.errors import (
     UnknownTableError,
 )
 from fscache.grid.sql import Result, Stream
+from tests.support.catalogue import deploy, make
 from tests.support.origin import Origin, Page
 
 if TYPE_CHECKING:
@@ -178,6 +179,23 @@ def test_streams_give_batches_and_end(cache: Cache) -> None:
     assert sum(batch.num_rows for batch in stream) == 300_000
     with fscache.sql("SELECT 1", cache=cache, streaming=True):
         pass
+
+
+def test_tables_are_found_in_upper_and_lower_case(cache: Cache, tmp_path: pathlib.Path) -> None:
+    deploy(cache, make(50).table(), "Sky", tmp_path / "a", shards=2)
+    for query in (
+        "SELECT count(*), max(sky.id) FROM SKY",
+        "SELECT count(*), max(id) FROM (SELECT a.id FROM sky a JOIN SKY b USING (id))",
+        "WITH sky AS (FROM Sky) SELECT count(*), max(id) FROM sky",
+        "WITH w AS (FROM sky) SELECT count(*), max(id) FROM W JOIN Sky USING (id)",
+        "SELECT count(*), max(best.i.psf_mag) FROM sky",
+    ):
+        assert fscache.sql(query, cache=cache).rows()[0][0] == 50, query
+    deploy(cache, make(60).table(), "sky", tmp_path / "b", shards=2)
+    assert fscache.sql("SELECT count(*) FROM Sky", cache=cache).rows() == [(50,)]
+    assert fscache.sql("SELECT count(*) FROM sky", cache=cache).rows() == [(60,)]
+    with pytest.raises(UnknownTableError):
+        fscache.sql("SELECT count(*) FROM SKY", cache=cache)
 
 
 def test_close_waits_for_the_end_of_the_query(cache: Cache) -> None:
