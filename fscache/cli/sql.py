@@ -21,7 +21,15 @@ if TYPE_CHECKING:
 
 _PATIENCE = 20.0  # s for the grid to answer: somebody waits
 _FORMATS = ("table", "csv", "json", "parquet", "arrow")
-_SUFFIXES = {".csv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
+_ENDINGS = {
+    ".arrow": "arrow",
+    ".csv": "csv",
+    ".json": "json",
+    ".jsonl": "json",
+    ".parquet": "parquet",
+    ".txt": "table",
+    "": "table",
+}
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -99,9 +107,12 @@ def _runner(session: Session, arguments: Namespace, stack: ExitStack) -> Callabl
 def _format(session: Session, arguments: Namespace) -> str:
     kind: str | None = arguments.format
     if kind is None:
-        kind = _SUFFIXES.get(os.path.splitext(arguments.output)[1].lower())
-    if kind is None:
-        kind = "json" if session.json else "table"
+        ending = os.path.splitext(arguments.output)[1].lower()
+        kind = _ENDINGS.get(ending)
+        if session.json and kind in (None, "table"):
+            kind = "json"
+        if kind is None:
+            raise _usage(f"{ending} says no format; use --format")
     if kind in ("parquet", "arrow") and arguments.output == "-" and sys.stdout.isatty():
         raise _usage(f"{kind} is not for a terminal; use -o FILE or a pipe")
     return kind

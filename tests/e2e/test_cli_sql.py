@@ -83,12 +83,18 @@ def test_arrow_and_parquet_keep_types(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_the_name_of_the_file_says_what_it_is(shell: Shell, tmp_path: Path) -> None:
-    for name in ("a.csv", "a.json", "a.jsonl", "a.txt"):
+    for name in ("a.csv", "a.json", "a.jsonl", "a.txt", "a.arrow"):
         assert shell.run("sql", "SELECT 1 AS one, 2 AS one", "-o", name).code == 0
     assert (tmp_path / "a.csv").read_text() == "one,one\n1,2\n"
     assert (tmp_path / "a.json").read_text() == '{"one": 1, "one_1": 2}\n'
     assert (tmp_path / "a.jsonl").read_text() == '{"one": 1, "one_1": 2}\n'
     assert (tmp_path / "a.txt").read_text().split() == ["one", "one", "1", "2"]
+    assert pa.ipc.open_stream((tmp_path / "a.arrow").read_bytes()).read_all().num_rows == 1
+    done = shell.run("sql", "SELECT 1 AS one", "-o", "a.foo")
+    assert (done.code, "--format" in done.err) == (2, True)
+    assert not (tmp_path / "a.foo").exists()
+    assert shell.run("sql", "SELECT 1 AS one", "-o", "a.foo", "--json").code == 0
+    assert (tmp_path / "a.foo").read_text() == '{"one": 1}\n'
 
 
 def test_a_query_that_fails_leaves_the_file_as_it_was(shell: Shell, tmp_path: Path) -> None:
