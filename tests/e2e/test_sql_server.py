@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.support.origin import Origin
+
 SKY = make(3000)
 ARROW = "application/vnd.apache.arrow.stream"
 ENDLESS = "SELECT sum(a.range % b.range) FROM range(1, 1000000000) a, range(1, 1000000000) b"
@@ -84,6 +86,7 @@ def test_no_rows_are_no_error(served: Serving, accept: str) -> None:
     [
         ("SELECT nosuch FROM sky", 400, "sql"),
         ("SELECT * FROM nosuch", 404, "unknown-table"),
+        ("SELECT * FROM sqlite_master", 404, "unknown-table"),
         ("DROP TABLE sky", 400, "sql-refused"),
         ("SELECT * FROM read_text('/etc/passwd')", 400, "sql-refused"),
     ],
@@ -93,6 +96,15 @@ def test_what_is_wrong_with_a_query_is_told(
 ) -> None:
     answer, body = ask(served, "POST", "/sql", {"query": query})
     assert (answer.status, json.loads(body)["code"]) == (status, code)
+
+
+def test_a_url_that_cannot_be_read_is_the_querys_fault(tmp_path: Path, origin: Origin) -> None:
+    url = origin.add("/x.txt", b"no Parquet")
+    with serving(tmp_path / "root", run=Queries) as fetching:
+        answer, body = ask(fetching, "POST", "/sql", {"query": f"SELECT * FROM '{url}'"})
+    assert (answer.status, json.loads(body)["code"]) == (400, "sql")
+    assert url.encode() in body
+    assert b"objects" not in body
 
 
 def _described(served: Serving, name: str) -> dict[str, Any]:
@@ -136,7 +148,8 @@ def test_a_query_does_not_reach_into_the_servers_network(tmp_path: Path) -> None
 def test_the_stager_itself_answers_queries(tmp_path: Path) -> None:
     root = tmp_path / "root"
     command = [sys.executable, "-m", "fscache.cli.stager", "--root", str(root), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as process:
         assert process.stdout is not None
         try:
             address = process.stdout.readline().strip().partition("://")[2]
@@ -147,7 +160,12 @@ def test_the_stager_itself_answers_queries(tmp_path: Path) -> None:
             }
             connection.request("POST", "/sql", json.dumps({"query": "SELECT 42 AS x"}), headers)
             assert json.loads(connection.getresponse().read()) == {"x": 42}
+            late = {"query": ENDLESS, "deferred": True}  # still runs when the server ends
+            connection.request("POST", "/sql", json.dumps(late), headers)
+            assert connection.getresponse().status == 202
             connection.close()
         finally:
             process.terminate()
         assert process.wait(DEADLINE) == 0
+        assert process.stderr is not None
+        assert "nanobind" not in process.stderr.read()
