@@ -31,7 +31,8 @@ class DirectoryClaim:
         self.kept = 0
         self.validator: Validator | None = None
         size = os.fstat(fd).st_size
-        with contextlib.suppress(FileNotFoundError), open(self._note) as note:
+        # A note that its writer was killed over is none.
+        with contextlib.suppress(FileNotFoundError, ValueError), open(self._note) as note:
             self.kept, self.validator = size, Validator(**json.load(note))
             os.lseek(fd, size, os.SEEK_SET)
         if size and self.validator is None:
