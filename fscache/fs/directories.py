@@ -63,8 +63,14 @@ class Directories:
                 break
             except FileNotFoundError:
                 parent = parent_of(path)
-                at_landmark = self.landmark and parent_of(self.landmark) in {path, parent}
-                if not left or parent == path or at_landmark:
+                # Of threads that make a root together, one may have it made, and its landmark set, since
+                # another one looked: then it is there, and nothing was unmounted.
+                unmounted = (
+                    self.landmark
+                    and parent_of(self.landmark) in {path, parent}
+                    and not os.path.exists(self.landmark)
+                )
+                if not left or parent == path or unmounted:
                     raise
                 self.make_directories(parent)
         if self.durable:  # also where it is there: who made it may not have got so far

@@ -338,6 +338,27 @@ def test_where_no_directory_can_be_made_it_is_not_tried_for_ever(
         writer.make_directories(path)
 
 
+def test_a_root_that_another_thread_makes_between_two_looks_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = tmp_path / "root"
+    writer = atomic.Writer(str(top / "partial"), atomic.Modes())
+    real = os.mkdir
+
+    def late(path: str, *args: int) -> None:
+        monkeypatch.undo()
+        try:
+            real(path, *args)
+        finally:
+            top.mkdir()
+            (top / "FORMAT").touch()
+            writer.landmark = str(top / "FORMAT")
+
+    monkeypatch.setattr(os, "mkdir", late)
+    writer.make_directories(writer.temp_dir)
+    assert (top / "partial").is_dir()
+
+
 def test_a_parent_that_a_purge_removes_is_made_again(
     writer: atomic.Writer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
