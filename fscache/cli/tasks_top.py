@@ -151,8 +151,9 @@ class Screen:
         """Columns and lines; where there is no terminal, room for `_LINES` tasks."""
         if not self.drawn:
             return _UNLIMITED, _LINES + _HEAD
-        width, height = os.get_terminal_size(sys.stdout.fileno())
-        return width or 80, height or 24  # a terminal that does not know them says 0
+        from fscache.urls.progress import terminal_size
+
+        return terminal_size(sys.stdout)
 
     def __enter__(self) -> Self:
         if self._keys:

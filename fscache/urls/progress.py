@@ -132,7 +132,7 @@ class _Terminal:
 
     def show(self, tally: Tally, now: float, /) -> None:
         """Draw what runs, and the sum."""
-        width, height = _size(self._stream)
+        width, height = terminal_size(self._stream)
         # The last column stays free: a terminal that has been written to its edge may have wrapped.
         room = max(1, width - 1)
         running = tally.running()
@@ -159,7 +159,7 @@ class _Terminal:
 
     def close(self, tally: Tally, now: float, /) -> None:
         """Put the summary in place of the frame."""
-        width, _ = _size(self._stream)
+        width, _ = terminal_size(self._stream)
         self._stream.write(f"{self._back(width)}{tally.summary(now)}\n")
         self._stream.flush()
 
@@ -186,9 +186,8 @@ class _Plain:
         if request.state == "done":
             size, total, rate = request.progress
             url = bars.printable(request.urls[0])
-            if (
-                not size and total is None
-            ):  # no body came: it has not changed, or another brought it
+            if not size and total is None:
+                # No body came: it has not changed, or another process has brought it.
                 self._write(f"up to date {url}")
                 return
             speed = f", {format_size(rate)}/s" if rate else ""
@@ -257,7 +256,7 @@ def follow(
         view.close(tally, now())
 
 
-def _size(stream: TextIO) -> tuple[int, int]:
+def terminal_size(stream: TextIO) -> tuple[int, int]:
     """Return the columns and lines of a terminal; one that does not know them says 0 of each."""
     width, height = os.get_terminal_size(stream.fileno())
     return width or 80, height or 24

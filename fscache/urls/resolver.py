@@ -87,11 +87,7 @@ class Resolver:
 
         Options and errors are those of `Cache.get`.
         """
-        given = (
-            [url] if isinstance(url, str) else list(url) if isinstance(url, list | tuple) else []
-        )
-        if not given or not all(isinstance(each, str) for each in given):
-            raise TypeError(f"a URL, or a list of mirrors, is wanted, not {url!r}")
+        given = [url] if isinstance(url, str) else _mirrors(url)
         if max_age is not None and not isinstance(max_age, int | float):
             raise TypeError(f"max_age is a number of seconds, not {max_age!r}")
         wanted = None
@@ -120,11 +116,12 @@ class Resolver:
         from fscache.errors import ChecksumError, OfflineError
         from stager.urls import redact
 
-        name = redact(plain(given[0]))
+        url = plain(given[0])
+        name = redact(url)
         if wanted is not None:
             algorithm, expected = wanted
             for index in self.indexes:
-                hit = index.find(plain(given[0]))
+                hit = index.find(url)
                 actual = None if hit is None else index.checksum(hit, algorithm)
                 if actual is not None:
                     raise ChecksumError(name, algorithm, expected, actual)
@@ -160,3 +157,10 @@ class Resolver:
             self._memory.clear()
         self._memory[url] = _Remembered(hit, path, self._now())
         return path
+
+
+def _mirrors(given: object) -> list[str]:
+    mirrors = list(given) if isinstance(given, list | tuple) else []
+    if not mirrors or not all(isinstance(each, str) for each in mirrors):
+        raise TypeError(f"a URL, or a list of mirrors, is wanted, not {given!r}")
+    return mirrors

@@ -47,7 +47,7 @@ def required(select: exp.Expr, name: str) -> list[exp.Expr]:
     if block is None:
         return []
     joins = block.args.get("joins") or []
-    kinds = {join.this.alias_or_name: join_kind(join) for join in joins}
+    kinds = _kinds(joins)
     own = kinds.get(name, "inner")
     if any(kind in ("right", "full") for kind in kinds.values()):
         return []
@@ -71,7 +71,7 @@ def decides(tree: exp.Expr, name: str, vocabulary: Vocabulary) -> bool:
     """Whether a SELECT has no rows, or only those that aggregates make of none, if a source has none."""
     block = block_of(tree, name)
     while block is not None:
-        kinds = {join.this.alias_or_name: join_kind(join) for join in block.args.get("joins") or []}
+        kinds = _kinds(block.args.get("joins") or [])
         if kinds.get(name, "inner") != "inner" or {"right", "full"} & set(kinds.values()):
             return False
         if block is tree:
@@ -98,3 +98,8 @@ def join_kind(node: exp.Expr) -> str:
     if side == "" and kind in ("", "INNER", "CROSS"):
         return "inner"
     return {"LEFT": "left", "RIGHT": "right"}.get(side, "full")
+
+
+def _kinds(joins: list[exp.Expr]) -> dict[str, str]:
+    """Return how each source that is joined is, by its name."""
+    return {join.this.alias_or_name: join_kind(join) for join in joins}

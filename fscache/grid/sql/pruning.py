@@ -102,7 +102,7 @@ class _Judged:
                 return self._span(column, number).values
             case exp.Is(this=exp.Column() as column, expression=exp.Null()):
                 return self._span(column, number).nulls
-            case exp.Between() if _given(condition) == {"this", "low", "high"}:
+            case exp.Between() if set(shape.given(condition)) == {"this", "low", "high"}:
                 return self._between(condition, number)
             case exp.In() if condition.expressions and set(condition.args) <= {
                 "this",
@@ -155,10 +155,6 @@ class _Judged:
         if key not in self._values:
             self._values[key] = self._value(node, self._source.columns[column])
         return self._values[key]
-
-
-def _given(node: exp.Expr) -> set[str]:
-    return {name for name, value in node.args.items() if value}
 
 
 def _chosen(numbers: set[int], count: int) -> Chosen | None:

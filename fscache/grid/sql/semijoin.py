@@ -249,8 +249,7 @@ def _of_steps(select: exp.Select, name: str, tables: Mapping[str, Source]) -> li
         for condition in required(select, name)
         if shape.queries(condition)
         and not shape.relations(condition) & set(tables)
-        and name in (met := shape.sources(condition) - shape.read(condition))
-        and met == {name}
+        and shape.sources(condition) - shape.read(condition) == {name}
     ]
 
 
@@ -259,8 +258,7 @@ def _only_asked_for(select: exp.Select, name: str) -> bool:
     block = block_of(select, name)
     if block is None or not isinstance(block.parent, exp.Exists):
         return False
-    given = {clause for clause, value in block.args.items() if value}
-    return given <= {"expressions", "from_", "where"} and all(
+    return set(shape.given(block)) <= {"expressions", "from_", "where"} and all(
         isinstance(each.unalias(), exp.Literal) for each in block.expressions
     )
 

@@ -94,9 +94,8 @@ def lighten(tree: exp.Expr) -> None:
         block = exists.this.unnest() if isinstance(exists.this, exp.Subquery) else exists.this
         if not isinstance(block, exp.Select):
             continue
-        given = {clause for clause, value in block.args.items() if value}
         plain = all(isinstance(each.unalias(), exp.Column) for each in block.expressions)
-        if plain and given <= {"expressions", "from_", "joins", "where"}:
+        if plain and set(given(block)) <= {"expressions", "from_", "joins", "where"}:
             one = exp.Alias(this=exp.Literal.number(1), alias=exp.to_identifier("one"))
             block.set("expressions", [one])
 
