@@ -357,10 +357,13 @@ def deploy(rounds):
                     "(FORMAT parquet, FILE_SIZE_BYTES '64MB')"
                 )
 
+        def ours(partition_by=None):
+            grid.tables.deploy(source, "t", partition_by)
+
         cases = [
             Case("cp, rewrite by DuckDB", peer, clean),
-            Case("deploy", lambda: grid.tables.deploy(source, "t"), clean),
-            Case("deploy, sorted", lambda: grid.tables.deploy(source, "t", "id"), clean),
+            Case("deploy", ours, clean),
+            Case("deploy, sorted", lambda: ours("id"), clean),
         ]
         return compare(
             "Deploy of Parquet",

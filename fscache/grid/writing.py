@@ -21,7 +21,13 @@ def written(table: pa.Table) -> pa.Buffer:
     import pyarrow.parquet as pq
 
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, row_group_size=ROW_GROUP, compression="snappy")
+    pq.write_table(
+        table,
+        sink,
+        row_group_size=ROW_GROUP,
+        compression="snappy",
+        use_dictionary=_repeating(table),
+    )
     return sink.getvalue()
 
 
@@ -69,6 +75,36 @@ def footer_stats(
             low = high = None
         found[name] = ColumnStats(low, high, nulls if known else None, (nan or {}).get(name))
     return found
+
+
+def _repeating(table: pa.Table) -> list[str]:
+    """Return the columns, as Parquet's paths, that a dictionary makes smaller.
+
+    pyarrow begins one for every column and gives it up when it exceeds 1 MiB, which the values of one of
+    our row groups hardly do: with columns of measurements all kept theirs, writing took eight times as
+    long as without, and the file was a quarter larger. Whether the values of the first row group repeat
+    is known in a few milliseconds.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.slice(0, 0), sink)
+    schema = pq.ParquetFile(pa.BufferReader(sink.getvalue())).schema
+    plain = set(table.column_names)
+    first = table.slice(0, ROW_GROUP)
+    paths = [schema.column(number).path for number in range(len(schema))]
+    return [path for path in paths if path not in plain or _repeats(first.column(path))]
+
+
+def _repeats(column: pa.ChunkedArray) -> bool:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    try:
+        return bool(pc.count_distinct(column).as_py() <= len(column) / 2)
+    except pa.ArrowNotImplementedError:
+        return True  # of a type that is not compared
 
 
 def _has_nan(column: Any) -> bool:
