@@ -180,9 +180,8 @@ class Connection:
             self._stream.send(data)
             self._send_chunks(response.body.parts)
         else:
-            self._stream.send(data)
             part = response.body
-            self._stream.send_file(part.fd, part.offset, part.count)
+            self._stream.send_file(data, part.fd, part.offset, part.count)
 
     def _send_chunks(self, parts: Iterator[bytes]) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import os
 import sys
@@ -53,6 +54,10 @@ def run(
     except FscacheError as exc:
         sys.stderr.write(f"fscache-stager: {exc}\n")
         return 2
+    # A batch of requests is a million small objects, hardly any of them a cycle. With Python's own
+    # thresholds looking for those took a tenth of the time in which 5,000 files are staged.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
     server.start()
     sys.stdout.write(f"{server.url}\n")
     sys.stdout.flush()

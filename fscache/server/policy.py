@@ -14,7 +14,7 @@ named explicitly.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _SCHEMES = frozenset({"http", "https", "ftp"})
+_REMEMBERED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class TargetPolicy:
     """Loopback and private addresses, for a laboratory's own servers."""
     allow_networks: tuple[Network, ...] = ()
     """Networks that are asked whatever they are."""
+    _allowed: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
+    """Hosts that were found to be allowed: a batch has thousands of URLs of one."""
 
     def check_url(self, url: str) -> None:
         """Refuse a URL by its scheme and host.
@@ -57,6 +60,14 @@ class TargetPolicy:
         if target.scheme not in self.schemes:
             raise TargetRefusedError(redact(url), f"scheme {target.scheme} is not fetched here")
         host = target.host.rstrip(".")
+        if host in self._allowed:
+            return
+        self._check_host(url, host)
+        if len(self._allowed) >= _REMEMBERED:
+            self._allowed.clear()
+        self._allowed.add(host)
+
+    def _check_host(self, url: str, host: str) -> None:
         if any(fnmatchcase(host, pattern) for pattern in self.deny_hosts):
             raise TargetRefusedError(redact(url), f"host {host} is on the deny list")
         if self.allow_hosts and not any(fnmatchcase(host, p) for p in self.allow_hosts):

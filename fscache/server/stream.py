@@ -27,6 +27,8 @@ GRACE = 30.0
 _TLS_HANDSHAKE = 0x16  # the first byte of whoever speaks TLS
 _RECV = 64 * 1024
 _SENDFILE = 1 << 30
+_CORK = 256 * 1024
+"""Bytes of a file from which on the kernel is to send whole segments only."""
 _COPY = 256 * 1024
 
 
@@ -187,19 +189,27 @@ class Stream:
         except OSError as exc:
             raise ConnectionClosedError from exc
 
-    def send_file(self, fd: int, offset: int, count: int) -> None:
-        """Send `count` bytes of a file from `offset` on."""
-        if not self._plain:
+    def send_file(self, head: bytes, fd: int, offset: int, count: int) -> None:
+        """Send `head`, then `count` bytes of a file from `offset` on."""
+        if not self._plain or not count:
+            self.send(head)
             self._copy_file(fd, offset, count)
             return
         end = offset + count
         out = self.socket.fileno()
         try:
+            # Without it each time that there is room again ends in half a segment: over loopback one
+            # client then gets 0.7 of what nginx sends, with it as much.
+            if count >= _CORK:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+            self.socket.sendall(head, socket.MSG_MORE)
             while offset < end:
                 sent = os.sendfile(out, fd, offset, min(end - offset, _SENDFILE))
                 if not sent:
                     raise ConnectionClosedError  # the file became shorter: never pretend otherwise
                 offset += sent
+            if count >= _CORK:
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
         except OSError as exc:
             raise ConnectionClosedError from exc
 
