@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+_EACH = 32  # files of two tables take 25 ms more to plan; 200 take 0.4 s, 1000 six
+
 
 def connect(threads: int | None = None, temp: str | None = None) -> duckdb.DuckDBPyConnection:
     """Return a new in-memory database.
@@ -69,6 +71,17 @@ def parquet(paths: Iterable[str]) -> str:
     """
     listed = ", ".join(literal(os.path.realpath(path)) for path in paths)
     return f"read_parquet([{listed}], can_have_nan = true)"
+
+
+def parquet_each(paths: Sequence[str]) -> str:
+    """Return what reads Parquet files of the same columns, each as a relation of its own if they are few.
+
+    DuckDB knows the statistics of one file, not of many: without them it takes a key for one that may be
+    NULL, and then for one that mostly is, and chooses the wrong side of a semi-join to be kept in memory.
+    """
+    if len(paths) > _EACH:
+        return parquet(paths)
+    return f"({' UNION ALL '.join(f'FROM {parquet([path])}' for path in paths)})"
 
 
 def quoted(name: str) -> str:

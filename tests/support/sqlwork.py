@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from fscache.grid.engine import parquet
+from fscache.grid.engine import parquet, parquet_each
 from fscache.grid.sql import catalog as facts
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.facts import Key, Limits, Source
@@ -98,7 +98,10 @@ class Shards:
                 view: [self.paths[name][index] for index in chosen]
                 for view, (name, chosen) in read.items()
             }
-            relations = {view: parquet(paths) for view, paths in files.items()}
+            relations = {
+                view: parquet_each(paths) if step.each and view in step.parts else parquet(paths)
+                for view, paths in files.items()
+            }
             with Fragment(relations, inputs, self._parameters, self.setting) as fragment:
                 yield fragment.table(step.sql)
 

@@ -134,6 +134,7 @@ class Portions:
             hosts[worker.host] if alone else worker.threads,
             _MEMORY / max(hosts.values()),
             self._limit,
+            step.each,
         )
 
     def _items(self, step: Step) -> list[Item]:

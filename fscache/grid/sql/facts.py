@@ -71,6 +71,7 @@ class Step:
         portions: The shards that are needed of `parts`; None if all are.
         chosen: The shards that are needed of `wholes`, by relation, of those of which not all are.
         most: Rows beyond which the plan is not worth it; None if it is in any case.
+        each: Whether the shards of a portion are read as relations of their own.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Step:
     most: int | None = None
     portions: Chosen | None = None
     chosen: dict[str, Chosen] = field(default_factory=dict)
+    each: bool = False
 
     @property
     def whole_shards(self) -> list[tuple[str, str, Chosen | None]]:

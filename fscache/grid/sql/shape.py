@@ -100,6 +100,15 @@ def lighten(tree: exp.Expr) -> None:
             block.set("expressions", [one])
 
 
+def tests_rows(tree: exp.Expr) -> bool:
+    """Whether a query asks if rows exist: DuckDB makes semi-joins of that."""
+    return (
+        tree.find(exp.Exists) is not None
+        or any(node.args.get("query") is not None for node in tree.find_all(exp.In))
+        or any(join.kind in ("SEMI", "ANTI") for join in tree.find_all(exp.Join))
+    )
+
+
 def is_heavy(query: exp.Expr) -> bool:
     """Whether a query may be worth computing once where it is read twice."""
     kinds = (exp.Group, exp.Limit, exp.Distinct, exp.Window, exp.SetOperation, exp.Func)

@@ -84,6 +84,7 @@ class Steps:
             most,
             self._pruner.portions(tree, cuts),
             {source: chosen for source, chosen in wholes.items() if chosen is not None},
+            len(cuts) > 1 and shape.tests_rows(tree),
         )
         self.listed.append(step)
         return step.name

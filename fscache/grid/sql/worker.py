@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fscache.grid.engine import parquet
+from fscache.grid.engine import parquet, parquet_each
 from fscache.grid.pickles import loads
 from fscache.grid.sql.fragment import Fragment
 from fscache.grid.sql.sandbox import Setting, directories, memory
@@ -31,6 +31,7 @@ class Task(NamedTuple):
         threads: How many a portion may use.
         share: Part of the host's memory for each of them.
         gather: Bytes that a portion's rows may have.
+        each: As `Step.each`.
     """
 
     run: str
@@ -43,6 +44,7 @@ class Task(NamedTuple):
     threads: int
     share: float
     gather: int
+    each: bool
 
 
 def run_portion(blob: bytes, parts: Files) -> bytes:
@@ -72,7 +74,10 @@ def compute(node: Node, task: Task, parts: Files) -> bytes:
         directories(node.cache),
     )
     fragment = Fragment(
-        {relation: parquet(paths) for relation, paths in files.items()},
+        {
+            relation: parquet_each(paths) if task.each and relation in parts else parquet(paths)
+            for relation, paths in files.items()
+        },
         {name: (unpacked(data), types) for name, (data, types) in task.inputs.items()},
         task.parameters,
         setting,

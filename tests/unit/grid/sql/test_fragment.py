@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from fscache.errors import GatherTooLargeError, SQLError
-from fscache.grid.engine import parquet
+from fscache.grid.engine import parquet, parquet_each
 from fscache.grid.sql.fragment import Fragment
 from fscache.grid.sql.sandbox import Setting, connect
 
@@ -44,6 +44,34 @@ def test_it_reads_its_relations_and_parameters(inside: str) -> None:
         found = fragment.table("SELECT count(*) AS n FROM t, u WHERE t.a < u.c0 + $shared_0")
         assert found.to_pydict() == {"n": [7]}
         assert fragment.types("u") == ["HUGEINT"]
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_files_are_the_same_rows_as_relations_of_their_own(
+    tmp_path: pathlib.Path, count: int
+) -> None:
+    """With NaN, and with what a file has none of; above some number they are one relation again."""
+    paths = [str(tmp_path / f"it's {number}.parquet") for number in range(count)]
+    for number, path in enumerate(paths):
+        values = (
+            f"if(i % 3 = {number % 3}, 'nan', i / 7)::FLOAT AS x, if({number} = 1, NULL, [i]) AS y"
+        )
+        name = path.replace("'", "''")
+        duckdb.sql(
+            f"COPY (SELECT i AS k, {values} FROM range(9) r(i)) TO '{name}' (FORMAT parquet)"
+        )
+    setting = Setting(threads=1, directories=(f"{tmp_path}/",))
+    query = (
+        "SELECT * FROM t WHERE isnan(x) AND EXISTS (FROM t AS u WHERE u.k = t.k + 1) ORDER BY ALL"
+    )
+    found = []
+    for reads in (parquet(paths), parquet_each(paths)):
+        with Fragment({"t": reads}, {}, {}, setting) as fragment:
+            found.append(str(fragment.table(query).to_pydict()))
+            assert fragment.types("t") == ["BIGINT", "FLOAT", "BIGINT[]"]
+            assert fragment.table("SELECT count(*) AS n FROM t").to_pydict() == {"n": [9 * count]}
+    assert found[0] == found[1]
+    assert ("UNION ALL" in parquet_each(paths)) == (count == 3)
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,27 @@ def test_tables_dealt_alike_are_cut_together_others_are_read_whole(tables: Shard
         assert len(step.parts) == len(step.wholes) == 1
 
 
+@pytest.mark.parametrize(
+    ("each", "rest"),
+    [
+        (True, "orders o WHERE EXISTS (FROM lines l WHERE l.k = o.k AND l.a > 2)"),
+        (True, "orders o WHERE NOT EXISTS (FROM lines l WHERE l.k = o.k AND l.a > 2)"),
+        (True, "orders WHERE k IN (SELECT k FROM lines WHERE a > 2)"),
+        (True, "orders o SEMI JOIN lines l ON l.k = o.k AND l.a > 2"),
+        (True, "orders o ANTI JOIN lines l ON l.k = o.k AND l.a > 2"),
+        (False, "orders o JOIN lines l USING (k) WHERE o.a IN (1, 2)"),
+        (False, "orders o WHERE EXISTS (FROM lines l WHERE l.a = o.a)"),
+        (False, "orders WHERE a IN (SELECT a FROM kinds)"),
+    ],
+)
+def test_shards_are_read_each_where_tables_cut_alike_are_asked_for_rows(
+    tables: Shards, each: bool, rest: str
+) -> None:
+    query = f"SELECT count(*), sum(k) FROM {rest}"
+    assert [step.each for step in planned(tables, query).steps] == [each]
+    assert same_rows(tables.sql(query).rows(), tables.alone(query)[2], ordered=False)
+
+
 def test_what_an_outer_join_keeps_must_be_cut(tables: Shards) -> None:
     (step,) = planned(
         tables, "SELECT count(*) FROM kinds LEFT JOIN lines ON kinds.a = lines.a"
