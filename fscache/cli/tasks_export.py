@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from fscache.cli import tasks
 from fscache.cli.outputs import STDOUT, write
 
@@ -9,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from fscache.cli.exits import UsageError
     from fscache.cli.session import Session
 
 _FORMATS = {"csv": "comma-separated, with a heading (the default)", "parquet": "needs pyarrow"}
@@ -30,26 +34,25 @@ def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
     import io
 
-    from fscache.cli.exits import UsageError
     from fscache.tasks import table
+    from fscache.tasks.model import asked_keys
 
     output: str = arguments.output
-    ending = output.rpartition(".")[2].lower()
-    form = arguments.form or (ending if ending in _FORMATS else "csv")
-    records = tasks.tasks_of(session).db_query(
-        tasks.query_of(arguments), tasks.keys_of(arguments.keys)
-    )
+    form = arguments.form or _form_of(output)
+    if form == "parquet" and output == STDOUT and sys.stdout.isatty():
+        raise _usage("Parquet is not for a terminal: use -o FILE or a pipe")
+    keys = asked_keys(tasks.keys_of(arguments.keys))
+    records = tasks.tasks_of(session).db_query(tasks.query_of(arguments), keys)
     if form == "csv":
         text = io.StringIO(newline="")
-        table.write_csv(records, text)
+        table.write_csv(records, text, keys)
         data = text.getvalue().encode("utf-8", "surrogateescape")
     else:
         target = io.BytesIO()
         try:
-            table.write_parquet(records, target)
+            table.write_parquet(records, target, keys)
         except ModuleNotFoundError as exc:
-            why = f"Parquet needs {exc.name}: install it"
-            raise UsageError("fscache tasks export", why) from exc
+            raise _usage(f"Parquet needs {exc.name}: install it") from exc
         data = target.getvalue()
     write([data], output)
     if output == STDOUT:
@@ -58,3 +61,17 @@ def execute(session: Session, arguments: Namespace) -> int:
         f"{len(records)} tasks in {output}", {"file": output, "format": form, "tasks": len(records)}
     )
     return 0
+
+
+def _form_of(output: str) -> str:
+    """Return the format that a file's name says, CSV where it has no ending."""
+    ending = os.path.splitext(output)[1].lower()
+    if ending and ending[1:] not in _FORMATS:
+        raise _usage(f"{ending} says no format: .csv and .parquet do, or give --csv or --parquet")
+    return ending[1:] or "csv"
+
+
+def _usage(why: str) -> UsageError:
+    from fscache.cli.exits import UsageError
+
+    return UsageError("fscache tasks export", why)

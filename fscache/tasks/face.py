@@ -231,10 +231,17 @@ class Tasks:
     # -- the rest ----------------------------------------------------------------------------------
 
     def to_dataframe(self, query: Query | None = None, keys: Keys = None) -> Any:
-        """Return records as a pandas DataFrame; see `fscache.tasks.table.to_dataframe`."""
+        """Return records as a pandas DataFrame; see `fscache.tasks.table.to_dataframe`.
+
+        Args:
+            query: As for `db_query`; by default all records.
+            keys: As for `db_query`; the columns, those without any record too.
+        """
+        from fscache.tasks.model import asked_keys
         from fscache.tasks.table import to_dataframe
 
-        return to_dataframe(self.db_query({} if query is None else query, keys))
+        wanted = asked_keys(keys)
+        return to_dataframe(self.db_query({} if query is None else query, wanted), wanted)
 
     def close(self) -> None:
         """Cancel tasks that have not begun, and wait for those that have.

@@ -136,16 +136,19 @@ def check_keys(keys: Iterable[str] | str | None, known: Collection[str]) -> list
     Raises:
         UnknownFieldError: no record has such a key.
     """
-    if keys is None:
-        return None
-    wanted = [keys] if isinstance(keys, str) else list(keys)
-    if not wanted:
-        return None
-    names = dict.fromkeys(("msg_id", *(ALIASES.get(key, key) for key in wanted)))
-    for name in names:
+    names = asked_keys(keys)
+    for name in names or ():
         if name not in known:
             raise unknown_field(name, known)
-    return list(names)
+    return names
+
+
+def asked_keys(keys: Iterable[str] | str | None) -> list[str] | None:
+    """Return the keys that a record has when `keys` are asked for, `msg_id` first; None for all."""
+    wanted = [keys] if isinstance(keys, str) else list(keys or ())
+    if not wanted:
+        return None
+    return list(dict.fromkeys(("msg_id", *(ALIASES.get(key, key) for key in wanted))))
 
 
 def unknown_field(name: str, known: Iterable[str]) -> UnknownFieldError:

@@ -1,8 +1,11 @@
 """Records as a table: for notebooks (pandas) and for files (Parquet, CSV).
 
-One row a record, one column a key, in the order of the record's keys. Dates are timestamps in UTC;
-`duration` is the seconds from `started` to `completed`. Mappings stay mappings in a DataFrame, and
-become JSON in files. Buffers appear as the number of their bytes.
+One row a record, one column a key, in the order of the record's keys; without a record there are the
+columns all the same. Dates are timestamps in UTC; `duration` is the seconds from `started` to
+`completed`. Mappings stay mappings in a DataFrame, and become JSON in files. Buffers appear as the
+number of their bytes.
+
+`keys` are those that were asked for, by default those of `db_query`.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from fscache.tasks.buffers import Buffers
-from fscache.tasks.model import BUFFERS, DATES
+from fscache.tasks.model import BUFFERS, DATES, EMPTY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,45 +26,51 @@ if TYPE_CHECKING:
     from fscache.tasks.model import Record
 
 
-def to_dataframe(records: Sequence[Record]) -> Any:
+def to_dataframe(records: Sequence[Record], keys: Sequence[str] | None = None) -> Any:
     """Return records as a pandas DataFrame, indexed by `msg_id`."""
     import pandas as pd
 
-    keys = columns_of(records)
-    data = {key: [_cell(record, key) for record in records] for key in keys}
-    frame = pd.DataFrame(data, columns=keys)
-    for key in keys:
-        if key in DATES:
-            frame[key] = pd.to_datetime(frame[key], utc=True)
-    return frame.set_index("msg_id") if "msg_id" in keys else frame
+    columns = {
+        key: pd.Series([_cell(record, key) for record in records], dtype=_TYPES.get(key))
+        for key in columns_of(records, keys)
+    }
+    return pd.DataFrame(columns).set_index("msg_id")
 
 
-def write_csv(records: Sequence[Record], file: TextIO) -> None:
+def write_csv(records: Sequence[Record], file: TextIO, keys: Sequence[str] | None = None) -> None:
     """Write records as CSV, with a line of column names."""
-    keys = columns_of(records)
+    columns = columns_of(records, keys)
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(keys)
-    writer.writerows([_text(_cell(record, key)) for key in keys] for record in records)
+    writer.writerow(columns)
+    writer.writerows([_text(_cell(record, key)) for key in columns] for record in records)
 
 
-def write_parquet(records: Sequence[Record], file: str | BinaryIO) -> None:
+def write_parquet(
+    records: Sequence[Record], file: str | BinaryIO, keys: Sequence[str] | None = None
+) -> None:
     """Write records as a Parquet file, to a path or an open file; needs pyarrow."""
     import pyarrow as pa
     from pyarrow import parquet
 
     columns = {
         key: _arrow(pa, key, [_cell(record, key) for record in records])
-        for key in columns_of(records)
+        for key in columns_of(records, keys)
     }
     parquet.write_table(pa.table(columns), file, compression="zstd")
 
 
-def columns_of(records: Sequence[Record]) -> list[str]:
+def columns_of(records: Sequence[Record], keys: Sequence[str] | None = None) -> list[str]:
     """Return the columns of a table of these records."""
-    keys = dict.fromkeys(key for record in records for key in record)
-    if "started" in keys and "completed" in keys:
-        keys["duration"] = None
-    return list(keys)
+    found = dict.fromkeys(key for record in records for key in record)
+    if not found:
+        found = dict.fromkeys(keys or (key for key in EMPTY if key not in BUFFERS))
+    if "started" in found and "completed" in found:
+        found["duration"] = None
+    return list(found)
+
+
+_TYPES = dict.fromkeys(DATES, "datetime64[us, UTC]") | {"duration": "float64"}
+"""What pandas would take for something else where no record has a value."""
 
 
 def _cell(record: Record, key: str) -> Any:

@@ -271,6 +271,39 @@ def test_export_writes_tables(shell: Shell, tasks: Tasks, tmp_path: Path) -> Non
     assert done.code == 3
 
 
+def test_export_without_a_match_has_a_heading(shell: Shell, tasks: Tasks) -> None:
+    done = shell.run("tasks", "export", "--filter", "label=none", "--keys", "label,buffers")
+    assert done.lines == ["msg_id,label,buffers"]
+
+
+def test_export_refuses_an_ending_that_says_no_format(
+    shell: Shell, tasks: Tasks, tmp_path: Path
+) -> None:
+    done = shell.run("tasks", "export", "-o", str(tmp_path / "all.xlsx"))
+    assert done.code == 2
+    assert ".xlsx says no format: .csv and .parquet do" in done.err
+    assert os.listdir(tmp_path) == [".cache"]
+    for name, options in (("all.xlsx", ("--csv",)), ("v1.2/all", ()), ("all.CSV", ())):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        assert shell.run("tasks", "export", "-o", str(path), *options).code == 0
+        assert path.read_text().startswith("msg_id,")
+
+
+def test_parquet_is_not_written_to_a_terminal(shell: Shell, tasks: Tasks) -> None:
+    reader, user = pty.openpty()
+    try:
+        done = subprocess.run(
+            [PROGRAM, "tasks", "export", "--parquet"],
+            stdout=user, stderr=subprocess.PIPE, env=shell.environ, cwd=shell.home, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(user)
+        os.close(reader)
+    assert done.returncode == 2
+    assert b"not for a terminal" in done.stderr
+
+
 def test_with_a_server_the_commands_go_to_it(shell: Shell, tmp_path: Path) -> None:
     with serving(tmp_path / "served") as server:
         environ = {"FSCACHE_SERVER": server.address, "FSCACHE_TOKEN": server.token()}

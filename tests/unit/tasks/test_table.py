@@ -87,9 +87,23 @@ def test_parquet_has_types(records: list[dict[str, Any]], tmp_path: Path) -> Non
     assert pq.read_table(io.BytesIO(file.getvalue())) == read
 
 
-def test_no_records_are_an_empty_table(tmp_path: Path) -> None:
-    assert len(table.to_dataframe([])) == 0
+def test_without_records_there_are_the_columns_all_the_same(
+    records: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    tasks = backends.in_memory(lambda: 0.0)
+    frame = tasks.to_dataframe({"label": "none"})
+    assert len(frame) == 0
+    assert frame.index.name == "msg_id"
+    assert not frame.columns.intersection(["buffers", "result_buffers"]).size
+    some = table.to_dataframe(records)
+    for key in ("submitted", "completed", "received", "duration"):
+        assert frame[key].dtype == some[key].dtype
+    frame = tasks.to_dataframe(keys=iter(["label", "complete"]))
+    assert list(frame.columns) == ["label", "completed"]
     file = io.StringIO()
     table.write_csv([], file)
-    table.write_parquet([], str(tmp_path / "none.parquet"))
-    assert pq.read_table(tmp_path / "none.parquet").num_rows == 0
+    assert file.getvalue().startswith("msg_id,header,")
+    table.write_parquet([], str(tmp_path / "none.parquet"), ["msg_id", "started", "completed"])
+    empty = pq.read_table(tmp_path / "none.parquet")
+    assert empty.num_rows == 0
+    assert empty.column_names == ["msg_id", "started", "completed", "duration"]
