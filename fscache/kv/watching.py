@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import time
+from abc import ABC, abstractmethod
 
 from fscache.kv.names import leaves
 
@@ -51,8 +52,31 @@ class _Directory:
         return found + [name for name in before if name not in self.files]
 
 
-class DirectoryWatch:
-    """The changes of the keys of one store; an iterator over the keys."""
+class Watching(ABC):
+    """The changes of keys: an iterator over the keys, which `wait` brings several at a time."""
+
+    def __init__(self, timeout: float | None) -> None:
+        """End the iterator after `timeout` seconds without a change; None waits for ever."""
+        self._timeout = timeout
+        self._pending: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        if not self._pending:
+            self._pending = self.wait(self._timeout)[::-1]
+            if not self._pending:
+                raise StopIteration
+        return self._pending.pop()
+
+    @abstractmethod
+    def wait(self, timeout: float | None = None) -> list[str]:
+        """Wait for changes; return their keys, none if nothing changed for `timeout` seconds."""
+
+
+class DirectoryWatch(Watching):
+    """The changes of the keys of one store, seen in its directories."""
 
     def __init__(
         self,
@@ -75,25 +99,14 @@ class DirectoryWatch:
         self._parts = parts
         self._key_of = key_of
         self._prefix = prefix
-        self._timeout = timeout
+        super().__init__(timeout)
         self._directories: dict[str, _Directory] = {}
-        self._pending: list[str] = []
         for _, path in leaves(top, parts):
             directory = self._directories[path] = _Directory()
             directory.changed(path)
 
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if not self._pending:
-            self._pending = self.wait(self._timeout)[::-1]
-            if not self._pending:
-                raise StopIteration
-        return self._pending.pop()
-
     def wait(self, timeout: float | None = None) -> list[str]:
-        """Wait for changes; return their keys, none if nothing changed for `timeout` seconds."""
+        """Wait for changes; see `Watching.wait`."""
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _SOON
         while True:

@@ -5,36 +5,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from fscache.kv.watching import Watching
 
+if TYPE_CHECKING:
     from fscache.remote.rpc import RPC
 
 _PARK = 30.0
 
 
-class RemoteWatch:
+class RemoteWatch(Watching):
     """The changes to a server's keys, as they happen; see `KeyValues.watch`."""
 
     def __init__(self, rpc: RPC, name: str, timeout: float | None) -> None:
         """Ask `rpc` for the changes of the watch that it calls `name`."""
+        super().__init__(timeout)
         self._rpc = rpc
         self._name = name
-        self._timeout = timeout
-        self._pending: list[str] = []
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        if not self._pending:
-            self._pending = self.wait(self._timeout)[::-1]
-            if not self._pending:
-                raise StopIteration
-        return self._pending.pop()
 
     def wait(self, timeout: float | None = None) -> list[str]:
-        """Wait for changes; return their keys, none if nothing changed for `timeout` seconds.
+        """Wait for changes; see `Watching.wait`.
 
         Raises:
             UnknownRequestError: the server has restarted; watch anew, and look at what there is.

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from fscache import errors
 from fscache.server.auth import ADMIN
-from fscache.server.calls import checked_timeout
 from fscache.server.rpc import SERVER, Method
 from fscache.server.status import describe
 
@@ -108,7 +107,7 @@ class AdminCalls:
 
     def result(self, _caller: Caller, name: str, timeout: float = 30.0) -> Any:
         """Wait for what was begun; return what came of it, null while it goes on."""
-        return self._jobs.result(name, checked_timeout(timeout))
+        return self._jobs.result(name, timeout)
 
     def _begin(self, method: Callable[..., Any], options: dict[str, Any] | None) -> str:
         given = _options(method, options)

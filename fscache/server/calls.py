@@ -1,6 +1,6 @@
 """What can be called: `url.*`, `precondition.*`, `server.*`; their docstrings are the help.
 
-Each function's first parameter is the caller. Times are seconds; a timeout is cut to `MAX_PARK`, and
+Each function's first parameter is the caller. Times are seconds; a timeout is cut to a minute, and
 who waits longer calls again.
 """
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscache import __version__, errors
 from fscache.server.options import checked_urls
+from fscache.server.parking import checked_timeout
 from fscache.server.rpc import SERVER, Method
 from fscache.server.spool import Asked
 from fscache.server.status import lookup
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from fscache.server.preconditions import Preconditions
     from fscache.server.rpc import Caller
 
-MAX_PARK = 60.0
 _MAX_IDS = 20_000
 
 
@@ -122,10 +122,3 @@ def _checked_ids(ids: object) -> list[str]:
     if isinstance(ids, list) and short and all(isinstance(each, str) for each in ids):
         return ids
     raise errors.RefusedRequestError(SERVER, f"expected a list of at most {_MAX_IDS} names")
-
-
-def checked_timeout(timeout: object) -> float:
-    """Return the seconds that a call may park."""
-    if not isinstance(timeout, int | float) or not timeout >= 0:
-        raise errors.RefusedRequestError(SERVER, "timeout is a number of seconds")
-    return min(float(timeout), MAX_PARK)

@@ -11,10 +11,12 @@ import secrets
 import threading
 from collections import OrderedDict
 from concurrent.futures import Future
+from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING, Any
 
 from fscache import errors
 from fscache.remote import faults
+from fscache.server.parking import park
 from fscache.server.rpc import SERVER
 
 if TYPE_CHECKING:
@@ -56,19 +58,14 @@ class Jobs:
 
         Raises:
             UnknownRequestError: there is none of this name; the server may have restarted.
+            TryAgainError: the server is stopping.
         """
         with self._mutex:
             job = self._jobs.get(name)
         if job is None:
             raise errors.UnknownRequestError(SERVER, "no such long call; it ended with the server")
-        try:
-            return job.result(timeout)
-        except TimeoutError:
-            if job.done():
-                raise
-        if self._stopping():
-            raise errors.TryAgainError(SERVER, "stopping")
-        return None
+        ended = park(lambda seconds: wait_for([job], seconds).done, timeout, self._stopping)
+        return job.result() if ended else None
 
 
 def _run(work: Callable[[], Any], job: Future[Any]) -> None:

@@ -143,7 +143,7 @@ class Server:
             AdminCalls(self.cache, self.board, Jobs(stopping)),
             Metastore(stores),
             KVCalls(stores),
-            Watches(stores),
+            Watches(stores, stopping),
             TaskCalls(self.cache, stopping),
         )
         self._queries = None if run is None else Queries(run(self.cache), settings.limits)

@@ -6,12 +6,11 @@ taken as UTC, which is what XML-RPC's own type leaves open.
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from fscache import errors
-from fscache.server.calls import checked_timeout
+from fscache.server.parking import park
 from fscache.server.rpc import SERVER, Method
 from fscache.tasks.model import BUFFERS
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from fscache.server.rpc import Caller
     from fscache.tasks.face import Tasks
 
-_STEP = 1.0  # seconds after which a waiting call looks whether the server is about to stop
 _LIMITS = frozenset({"records", "size", "age"})
 
 
@@ -96,13 +94,7 @@ class TaskCalls:
 
     def wait(self, _caller: Caller, ids: list[str], timeout: float = 30.0) -> bool:
         """Wait until these tasks have completed; false where one has not after `timeout` seconds."""
-        until = time.monotonic() + checked_timeout(timeout)
-        while True:
-            left = max(0.0, until - time.monotonic())
-            if self._tasks.wait(ids, min(left, _STEP)):
-                return True
-            if left <= _STEP:
-                return False
+        return park(lambda seconds: self._tasks.wait(ids, seconds), timeout, self._stopping)
 
     def purge(
         self,

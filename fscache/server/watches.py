@@ -11,11 +11,13 @@ import time
 from typing import TYPE_CHECKING
 
 from fscache import errors
-from fscache.server.calls import checked_timeout
 from fscache.server.kv import DEFAULT
+from fscache.server.parking import park
 from fscache.server.rpc import SERVER, Method
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fscache.kv.face import Watch
     from fscache.server.kv import Stores
     from fscache.server.rpc import Caller
@@ -24,14 +26,25 @@ _MOST = 1000
 _IDLE = 600.0  # seconds
 
 
+class _Watched:
+    """A watch, and when it was asked last."""
+
+    __slots__ = ("used", "watch")
+
+    def __init__(self, watch: Watch, now: float) -> None:
+        self.watch = watch
+        self.used = now
+
+
 class Watches:
     """The watches of all clients."""
 
-    def __init__(self, stores: Stores) -> None:
-        """Watch `stores`."""
+    def __init__(self, stores: Stores, stopping: Callable[[], bool]) -> None:
+        """Watch `stores`; `stopping` says whether the server is about to stop."""
         self._store = stores
+        self._stopping = stopping
         self._mutex = threading.Lock()
-        self._watches: dict[str, tuple[Watch, float]] = {}
+        self._watches: dict[str, _Watched] = {}
 
     def methods(self) -> list[Method]:
         """Return the table."""
@@ -43,21 +56,19 @@ class Watches:
         now = time.monotonic()
         name = secrets.token_hex(8)
         with self._mutex:
-            for old, (_, used) in list(self._watches.items()):
-                if now - used > _IDLE:
+            for old, watched in list(self._watches.items()):
+                if now - watched.used > _IDLE:
                     del self._watches[old]
             if len(self._watches) >= _MOST:
                 raise errors.TryAgainError(SERVER, f"{_MOST} watches already")
-            self._watches[name] = (watch, now)
+            self._watches[name] = _Watched(watch, now)
         return name
 
     def changes(self, _caller: Caller, name: str, timeout: float = 30.0) -> list[str]:
         """Wait for changes to what is watched; return their keys, none after `timeout` seconds."""
         with self._mutex:
-            found = self._watches.get(name)
-        if found is None:
+            watched = self._watches.get(name)
+        if watched is None:
             raise errors.UnknownRequestError(SERVER, "no such watch")
-        changed = found[0].wait(checked_timeout(timeout))
-        with self._mutex:
-            self._watches[name] = (found[0], time.monotonic())
-        return changed
+        watched.used = time.monotonic()
+        return park(watched.watch.wait, timeout, self._stopping)

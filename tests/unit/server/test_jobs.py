@@ -64,3 +64,14 @@ def test_what_it_raised_is_raised_and_faults_of_ours_are_not_told(
 def test_a_stopping_server_begins_nothing() -> None:
     with pytest.raises(errors.TryAgainError):
         Jobs(lambda: True).begin(lambda: None)
+
+
+def test_a_stop_ends_the_waiting_for_a_result_at_once() -> None:
+    stopping = threading.Event()
+    gate = threading.Event()
+    jobs = Jobs(stopping.is_set)
+    name = jobs.begin(lambda: gate.wait(20))
+    threading.Timer(0.1, stopping.set).start()
+    with pytest.raises(errors.TryAgainError):
+        jobs.result(name, 60)  # what came of it, had it waited for that
+    gate.set()

@@ -17,6 +17,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fscache import errors
+from fscache.remote.address import parse
+from fscache.remote.client import Client
+from fscache.remote.rpc import RPC
 from fscache.server.settings import Settings
 from tests.support.origin import Origin, Page, redirect
 from tests.support.servers import Serving, serving
@@ -498,6 +501,39 @@ def test_a_root_that_vanishes_is_told_and_survived(served: Serving, tmp_path: Pa
     assert not Path(served.root).exists()
     os.rename(tmp_path / "away", served.root)
     assert ask(served, "GET", f"/objects/{address}", token=token).body == b"abc"
+
+
+def test_a_stop_tells_who_waits_to_try_again(tmp_path: Path, until: Callable[..., None]) -> None:
+    told: list[type[BaseException]] = []
+    with serving(tmp_path / "root", grace=30.0) as served:
+        client = Client(parse(f"{served.token()}@{served.address}"), patience=0.0)
+        rpc = RPC(client)
+        rpc("task.add", "a", {"submitted": None})
+        watch = rpc("kv.watch", "x")
+
+        def wait(*call: object) -> None:
+            try:
+                rpc(*call, repeatable=False)
+            except errors.FscacheError as exc:
+                told.append(type(exc))
+            finally:
+                client.close()
+
+        calls = (
+            ("kv.changes", watch, 60.0),
+            ("task.wait", ["a"], 60.0),
+            ("precondition.wait", ["never"], 60.0),
+        )
+        before = served.server._app.answered
+        threads = [threading.Thread(target=wait, args=call) for call in calls]
+        for thread in threads:
+            thread.start()
+        until(lambda: served.server._app.answered == before + len(calls), "the calls")
+        served.server.stop()
+        for thread in threads:
+            thread.join(30)
+        client.close()
+    assert told == [errors.TryAgainError] * len(calls)
 
 
 def test_a_clock_that_jumps_neither_ends_requests_nor_tokens(
