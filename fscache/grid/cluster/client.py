@@ -32,6 +32,7 @@ from fscache.grid import failure
 from fscache.grid.addresses import check_protection, host_of, in_full
 from fscache.grid.attach import opened
 from fscache.grid.channels import VANISHED, CommChannel
+from fscache.grid.cluster.connecting import Client
 from fscache.grid.cluster.roles import HeadPlugin, NodePlugin, embedded_head, security
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Cluster:
         self._closed = False
         self._listeners: dict[str, Callable[[Message], None]] = {}
         try:
-            self._engine = distributed.Client(
+            self._engine = Client(
                 embedded or address,
                 security=security(pair),
                 timeout=timeout,
@@ -88,7 +89,7 @@ class Cluster:
             self._loop: asyncio.AbstractEventLoop = self._engine.loop.asyncio_loop
             self._engine.register_plugin(HeadPlugin())
             self._engine.register_plugin(NodePlugin())
-        except (OSError, TimeoutError) as exc:
+        except OSError as exc:
             raise ClusterError(f"no scheduler answers at {address}: {exc}") from exc
 
     @classmethod

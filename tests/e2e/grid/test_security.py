@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import socketserver
 import ssl
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +48,38 @@ def test_who_does_not_answer_at_an_address_is_said(cache: Cache) -> None:
         port = silent.getsockname()[1]
         with pytest.raises(ClusterError, match=f"127.0.0.1:{port}"):
             Grid(f"127.0.0.1:{port}", tls=tls.temporary(), cache=cache, timeout=0.5)
+
+
+def test_who_accepts_and_is_silent_is_waited_for_no_longer_than_told(cache: Cache) -> None:
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(ClusterError, match=f"127.0.0.1:{port}: no answer within 0.5 s"):
+            Grid(f"tcp://127.0.0.1:{port}", cache=cache, timeout=0.5)
+    assert set(threading.enumerate()) == before
+
+
+@pytest.mark.parametrize("certificates", [None, tls.temporary()])
+def test_who_answers_and_is_no_scheduler_is_said(
+    cache: Cache, certificates: tls.KeyPair | None
+) -> None:
+    class Web(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Web) as web:
+        thread = threading.Thread(target=web.serve_forever)
+        thread.start()
+        before = set(threading.enumerate())
+        scheme = "tls" if certificates else "tcp"
+        address = f"{scheme}://127.0.0.1:{web.server_address[1]}"
+        try:
+            with pytest.raises(ClusterError, match=address):
+                Grid(address, tls=certificates, cache=cache, timeout=2)
+            assert "IO loop" not in {made.name for made in set(threading.enumerate()) - before}
+        finally:
+            web.shutdown()
+            thread.join()
 
 
 def test_tls_without_certificates_says_which_are_missing(cache: Cache, tmp_path: Path) -> None:
