@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
+from fscache.kv import values
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 
 TYPE_CHECKING = False
@@ -54,6 +55,7 @@ __all__ = [
     "tagged",
     "tags",
     "ttl",
+    "values",
     "version",
     "watch",
 ]

@@ -11,7 +11,11 @@ def tag_words(tags: Iterable[str]) -> tuple[str, ...]:
     """Return tags as they are kept: each once, sorted; raises TypeError."""
     if isinstance(tags, str):
         raise TypeError("tags are a list of words, not one word")
-    return tuple(sorted(set(tags)))
+    words = set(tags)
+    for word in words:
+        if not isinstance(word, str):
+            raise TypeError(f"a tag is text, not {type(word).__name__}: {word!r:.100}")
+    return tuple(sorted(words))
 
 
 def plain_number(value: object) -> float | None:

@@ -52,10 +52,13 @@ def memoize(
         `__wrapped__`, which is the function as it was.
 
     Raises:
-        TypeError (when called): an argument or a result is no value for a store.
+        TypeError: the function is a coroutine or a generator: what its call returns is no result yet.
+            When called: an argument or a result is no value for a store.
     """
     if function is None:
         return lambda given: memoize(store, given, ttl=ttl, version=version, name=name)
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{function.__qualname__} returns no value that could be kept")
     called = name or f"{function.__module__}.{function.__qualname__}"
     signature = inspect.signature(function)
 

@@ -615,6 +615,9 @@ def test_keys_are_found_by_tag(kv_store: KeyValues, other: KeyValues, clock: Clo
 def test_tags_are_a_list_of_words(kv_store: KeyValues) -> None:
     with pytest.raises(TypeError, match="not one word"):
         kv_store.put("a", 1, tags="red")
+    one: Any = 1
+    with pytest.raises(TypeError, match="a tag is text, not int: 1"):
+        kv_store.put("a", 1, tags=[one])
 
 
 # -- stores -----------------------------------------------------------------------------------
@@ -727,6 +730,18 @@ def test_memoize_returns_a_result_that_is_gone_as_soon_as_it_is_kept(kv_store: K
 
     assert (slow(1), slow(1)) == (2, 2)
     assert calls == [1, 1]
+
+
+def test_memoize_refuses_a_function_whose_call_returns_no_result(kv_store: KeyValues) -> None:
+    async def later() -> int:
+        return 1
+
+    def many() -> Iterator[int]:
+        yield 1
+
+    for function in (later, many):
+        with pytest.raises(TypeError, match="returns no value that could be kept"):
+            kv_store.memoize(function)
 
 
 def test_memoize_keeps_none_and_no_exception(kv_store: KeyValues) -> None:
