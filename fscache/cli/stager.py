@@ -1,7 +1,7 @@
 """`fscache-stager`: the data server, with the SQL of the grid handed in.
 
 The server knows neither the grid nor DuckDB, and needs neither: without them it answers all but
-queries. A grid that is configured is joined with the first query.
+queries. A grid that is configured is joined with the first query, and left when the server stops.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import threading
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from fscache.errors import TryAgainError
 from fscache.server import main
+from fscache.server.rpc import SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,6 +36,7 @@ class Queries:
         self._cache = cache
         self._grid: Grid | None = None
         self._lock = threading.Lock()
+        self._closed = False
 
     def __call__(
         self,
@@ -44,11 +47,25 @@ class Queries:
         kind: str,
         progress: Callable[[Any], None],
     ) -> _Rows:
-        """Start a query."""
+        """Start a query.
+
+        Raises:
+            TryAgainError: the server is stopping.
+        """
         stream = self._sql()(
             query, shared, streaming=True, progress=progress, max_gather=max_gather
         )
         return _Rows(stream, kind)
+
+    def close(self) -> None:
+        """Leave the grid."""
+        self._closed = True  # not under the lock: to join a grid takes up to a minute
+        self._leave()
+
+    def _leave(self) -> None:
+        grid, self._grid = self._grid, None
+        if grid is not None:
+            grid.close()
 
     def _sql(self) -> Callable[..., Any]:
         address = self._cache.config.grid
@@ -61,11 +78,14 @@ class Queries:
         from fscache.grid.grid import Grid
 
         with self._lock:
-            if self._grid is None or self._grid.ishalted():
-                self._grid = Grid(address, cache=self._cache)
-            grid: Any = self._grid
-        run: Callable[..., Any] = grid.sql
-        return run
+            grid = self._grid
+            if grid is None or grid.ishalted():
+                self._leave()
+                grid = self._grid = Grid(address, cache=self._cache)
+            if self._closed:
+                self._leave()
+                raise TryAgainError(SERVER, "stopping")
+        return grid.sql
 
 
 class _Rows:

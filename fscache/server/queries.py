@@ -46,6 +46,9 @@ class Run(Protocol):
     ) -> Rows:
         """Start a query; `kind` is `arrow` or `json`."""
 
+    def close(self) -> None:
+        """Let go of what queries run on; none will be started any more."""
+
 
 class Query:
     """One query, its progress and its end."""

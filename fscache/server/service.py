@@ -67,7 +67,7 @@ RELOADED = frozenset(
         *("ca_file", "http_proxy", "https_proxy", "no_proxy"),
         *("grace", "low_water", "max_size", "min_free"),
         *("credentials_directory", "keyring_hosts", "netrc"),
-        *("grid", "grid_tls", "server", "token", "token_file"),  # not the daemon's own at all
+        *("server", "token", "token_file"),  # not the daemon's own at all
     }
 )
 """The settings that a reload takes over."""

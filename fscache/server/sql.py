@@ -132,13 +132,14 @@ class Queries:
         return json_reply(query.describe())
 
     def close(self) -> None:
-        """Cancel all."""
+        """Cancel all, and let go of what they run on."""
         with self._lock:
             queries = list(self._known.values())
             self._known.clear()
         for query in queries:
             query.cancel()
             query.forget()
+        self._run.close()
 
     def _admit(self, kind: str, by: str) -> Query:
         with self._lock:

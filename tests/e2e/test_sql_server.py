@@ -14,6 +14,7 @@ import pytest
 
 from fscache.cache import Cache
 from fscache.cli.stager import Queries
+from fscache.grid import Grid, tls
 from tests.support.catalogue import deploy, make
 from tests.support.servers import DEADLINE, Serving, serving, token_of
 
@@ -143,6 +144,30 @@ def test_a_query_does_not_reach_into_the_servers_network(tmp_path: Path) -> None
         query = "SELECT * FROM 'http://127.0.0.1:1/x.parquet'"
         answer, body = ask(guarded, "POST", "/sql", {"query": query})
         assert (answer.status, json.loads(body)["code"]) == (403, "target-refused")
+
+
+def test_a_grid_is_joined_by_the_first_query_joined_anew_and_left_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls.create(str(tmp_path / "tls"), "head")
+    joined: list[Grid] = []
+    join = Grid.__init__
+
+    def noted(self: Grid, *given: Any, **named: Any) -> None:
+        joined.append(self)
+        join(self, *given, **named)
+
+    with Grid(workers=1, tls=str(tmp_path / "tls"), cache=Cache(tmp_path / "head")) as head:
+        monkeypatch.setattr(Grid, "__init__", noted)
+        config = {"grid": head.cluster.address, "grid_tls": str(tmp_path / "tls")}
+        with serving(tmp_path / "root", config=config, run=Queries) as served:
+            for asked in range(3):
+                answer, body = ask(served, "POST", "/sql", {"query": "SELECT 42 AS x"})
+                assert (answer.status, json.loads(body)) == (200, {"x": 42})
+                if asked == 1:
+                    joined[0].cluster.close()  # as when its scheduler is gone
+            assert [grid.ishalted() for grid in joined] == [True, False]
+        assert [grid._halted for grid in joined] == [True, True]
 
 
 def test_the_stager_itself_answers_queries(tmp_path: Path) -> None:

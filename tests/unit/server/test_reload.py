@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FIXED = {
     *("root", "tiers", "offline", "group", "world_readable", "durability", "split"),
     *("tasks", "tasks_max_records", "tasks_max_size", "tasks_max_age"),
+    *("grid", "grid_tls"),
 }
 
 

@@ -51,6 +51,7 @@ class Runner:
 
     def __init__(self) -> None:
         self.begun: list[Rows] = []
+        self.closed = False
         self.prepare = lambda _rows: None
 
     def __call__(self, query: str, **options: Any) -> Rows:
@@ -60,6 +61,9 @@ class Runner:
         self.begun.append(rows)
         return rows
 
+    def close(self) -> None:
+        self.closed = True
+
 
 @contextmanager
 def asking(tmp_path: Path, **settings: Any) -> Iterator[tuple[Serving, Runner]]:
@@ -68,6 +72,7 @@ def asking(tmp_path: Path, **settings: Any) -> Iterator[tuple[Serving, Runner]]:
         yield served, runner
         for rows in runner.begun:
             rows.going.set()
+    assert runner.closed
 
 
 @pytest.fixture(autouse=True)
