@@ -60,6 +60,9 @@ class Keeper:
         """Return what `question` reads from the catalog, which is up to date.
 
         A catalog that turns out damaged is made anew, once.
+
+        Raises:
+            StoreError: it cannot be read.
         """
         for again in (True, False):
             catalog = self.open()
@@ -67,7 +70,7 @@ class Keeper:
                 return question(catalog)
             except schema.Error as exc:
                 if catalog.private or not again or not schema.is_damage(exc):
-                    raise
+                    raise self._opener.refused(exc) from exc
                 catalog.close()
                 self._opener.set_aside(str(exc))
             finally:

@@ -36,37 +36,50 @@ def find(keeper: Keeper, catalog: Catalog, query: Query, limit: int | None) -> I
     """
     if limit is None and not _is_large(catalog):
         limit = LOOKED_AT
-    now = keeper.root.now()
     pinned = keeper.pins.names()
     if limit is None or limit > LOOKED_AT:
-        for row in rows(catalog.db, query, now, limit=limit):
+        for row in rows(catalog.db, query, keeper.root.now(), limit=limit):
             row.pinned = row.name in pinned or row.address in pinned
             yield row
         return
-    objects = keeper.root.objects()
-    ghosts: list[Row] = []
-    seen: list[Row] = []
-    offset = 0
-    while len(seen) < limit:
-        batch = list(rows(catalog.db, query, now, limit=limit, offset=offset))
-        for row in batch:
-            row.pinned = row.name in pinned or row.address in pinned
-            if not _is_there(keeper, objects, row):
-                if now - row.accessed > GHOST_AGE:
-                    ghosts.append(row)
-            elif len(seen) < limit:
-                seen.append(row)
-        if len(batch) < limit:
-            break
-        offset += limit
+    seen, gone = _look_for(keeper, catalog, query, limit)
+    for row in seen:
+        row.pinned = row.name in pinned or row.address in pinned
     if query.order == "atime":
         seen.sort(key=lambda row: row.accessed, reverse=not query.reverse)
     yield from seen
-    if ghosts and not catalog.private and os.access(f"{keeper.root.path}/catalog.sqlite", os.W_OK):
+    if gone and not catalog.private and os.access(f"{keeper.root.path}/catalog.sqlite", os.W_OK):
         catalog.look_at(
-            [row.address for row in ghosts if row.address],
-            [(row.kind, row.name) for row in ghosts if row.kind == KV],
+            [address for _, _, address in gone if address],
+            [(kind, name) for kind, name, _ in gone if kind == KV],
         )
+
+
+def _look_for(
+    keeper: Keeper, catalog: Catalog, query: Query, limit: int
+) -> tuple[list[Row], list[tuple[str, str, str]]]:
+    """Return the first `limit` rows that are there; kind, name and address of what is long gone."""
+    objects = keeper.root.objects()
+    now = keeper.root.now()
+    seen: list[Row] = []
+    gone: list[tuple[str, str, str]] = []
+    offset, size, more = 0, limit, limit > 0
+    while more:
+        count = 0
+        for row in rows(catalog.db, query, now, limit=size, offset=offset):
+            count += 1
+            if _is_there(keeper, objects, row):
+                seen.append(row)
+                if len(seen) == limit:
+                    return seen, gone
+            elif now - row.accessed > GHOST_AGE:
+                gone.append((row.kind, row.name, row.address))
+        more = count == size
+        offset += size
+        # Each query passes what the ones before it have passed: in steps of 20, 30,000 objects that
+        # had gone took 30 s.
+        size *= 2
+    return seen, gone
 
 
 def _is_large(catalog: Catalog) -> bool:

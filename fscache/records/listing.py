@@ -7,6 +7,7 @@ two rows. Entries whose object is gone are no rows: `admin verify` reports them.
 from __future__ import annotations
 
 from fscache.records.filters import where
+from fscache.records.schema import Error, cannot_write
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from fscache.records.schema import Connection
 
 _FEW = 10_000  # entries that are sorted in some 20 ms
+_AT_ONCE = 1000  # rows that are read before anybody could be slow with them
 KINDS = ("object", "url", "kv", "task")
 ORDERS = {
     # column, whether the greatest comes first
@@ -160,12 +162,30 @@ class Query:
 def rows(
     db: Connection, query: Query, now: float, *, limit: int | None = None, offset: int = 0
 ) -> Iterator[Row]:
-    """Yield the rows of a query."""
+    """Yield the rows of a query; who takes many of them slowly keeps nobody from the catalog."""
     text, values = query.sql(now, few=_has_few(db, query.kind))
     # With a limit SQLite keeps the best few instead of sorting a million.
-    cursor = db.execute(f"{text} LIMIT {-1 if limit is None else limit} OFFSET {offset}", values)
-    for values_of_row in cursor:
+    text = f"{text} LIMIT {-1 if limit is None else limit} OFFSET {offset}"
+    if (limit is None or limit > _AT_ONCE) and _copied(db, text, values):
+        text, values = "SELECT * FROM temp.listed", []
+    for values_of_row in db.execute(text, values):
         yield Row(*values_of_row)
+
+
+def _copied(db: Connection, text: str, values: list[float | str]) -> bool:
+    """Put rows into a table of this connection's own; False where there is no room for it.
+
+    An open statement is a lock that every fold waits for: for as long as `less` shows its first page.
+    The copy of a million rows takes 0.6 s of 5.
+    """
+    db.execute("DROP TABLE IF EXISTS temp.listed")
+    try:
+        db.execute(f"CREATE TEMP TABLE listed AS {text}", values)
+    except Error as exc:
+        if not cannot_write(exc):
+            raise
+        return False
+    return True
 
 
 def _has_few(db: Connection, kind: str | None) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
+    from fscache.errors import StoreError
     from fscache.records.rebuild import Progress, Survey
     from fscache.records.root import Root
     from fscache.records.sources import Source
@@ -58,6 +59,7 @@ class Opener:
         self._say = say
         self._progress = progress
         self._timeout = timeout
+        self._patience = min(timeout, schema.BUSY_SECONDS)
         self._path = f"{root.path}/catalog.sqlite"
         self._journal = f"{root.path}/journal"
 
@@ -66,12 +68,12 @@ class Opener:
 
         Raises:
             LockTimeoutError: another process was at it for longer than the timeout.
-            StoreError: the root cannot be read.
+            StoreError: the root or the catalog cannot be read.
         """
-        current = self._open_current()
-        if current is not None:
-            return current
         try:
+            current = self._open_current()
+            if current is not None:
+                return current
             with self._lock():
                 return self._refresh()
         except OSError as exc:
@@ -81,7 +83,7 @@ class Opener:
                 raise translate(exc, self._root.path) from exc
         except schema.Error as exc:
             if not schema.cannot_write(exc):
-                raise
+                raise self.refused(exc) from exc
         with translated(self._root.path):
             return self._open_private()
 
@@ -100,7 +102,16 @@ class Opener:
                 raise
             raise translate(exc, self._path) from exc
         except schema.Error as exc:
-            raise translate(schema.as_os_error(exc), self._path) from exc
+            raise self.refused(exc) from exc
+
+    def refused(self, error: schema.Error) -> StoreError:
+        """Return our error for what SQLite said about the catalog."""
+        if schema.is_busy(error):
+            from fscache.errors import LockTimeoutError
+
+            why = f"locked by another process for {self._patience:g} s"
+            return LockTimeoutError(path=self._path, why=why)
+        return translate(schema.as_os_error(error), self._path)
 
     def set_aside(self, why: str) -> None:
         """Move a catalog that turned out damaged out of the way; the next `open` makes it anew."""
@@ -112,7 +123,7 @@ class Opener:
         return guard(path, timeout=self._timeout, mode=self._root.modes.partial)
 
     def _existing(self, *, writable: bool) -> Catalog:
-        db = schema.open_existing(self._path, writable=writable)
+        db = schema.open_existing(self._path, writable=writable, timeout=self._patience)
         return Catalog(db, self._root, self._sources)
 
     def _open_current(self) -> Catalog | None:

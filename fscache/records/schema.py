@@ -130,8 +130,13 @@ def attach(db: Connection, path: str, name: str) -> None:
     db.execute(f"ATTACH ? AS {name}", (f"file:{_quoted(path)}?mode=ro",))
 
 
-def open_existing(path: str, *, writable: bool) -> Connection:
+def open_existing(path: str, *, writable: bool, timeout: float = BUSY_SECONDS) -> Connection:
     """Open a catalog.
+
+    Args:
+        path: The file.
+        writable: Whether it will be changed.
+        timeout: The longest wait for another process's lock on it, in seconds.
 
     Raises:
         FileNotFoundError: there is none.
@@ -144,7 +149,7 @@ def open_existing(path: str, *, writable: bool) -> Connection:
         db = sqlite3.connect(
             f"file:{_quoted(path)}?mode={mode}",
             uri=True,
-            timeout=BUSY_SECONDS,
+            timeout=timeout,
             isolation_level=None,
             check_same_thread=False,
         )
@@ -158,7 +163,7 @@ def open_existing(path: str, *, writable: bool) -> Connection:
         db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     except sqlite3.DatabaseError as exc:
         db.close()
-        if _primary(exc) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        if is_busy(exc):
             raise
         raise UnusableError(str(exc)) from exc
     if why:
@@ -188,6 +193,11 @@ def is_damage(exc: Error) -> bool:
 def cannot_write(exc: Error) -> bool:
     """Whether an error means that this process, now, cannot write the file."""
     return _primary(exc) in _ERRNO
+
+
+def is_busy(exc: Error) -> bool:
+    """Whether an error means that another process kept the file locked."""
+    return _primary(exc) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def as_os_error(exc: Error) -> OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from tests.support.processes import ALICE, in_child
 
 if TYPE_CHECKING:
     from fscache.objects.store import Stored
+    from fscache.records.catalog import Catalog
     from fscache.records.listing import Row
 
 
@@ -73,6 +75,25 @@ def test_what_is_gone_is_not_shown_and_others_take_its_place(
     # The catalog has learnt it: an old record of what is not there.
     assert keeper_of(live).ask(objects_of).keys() == {stored[n].address for n in (0, 1, 2, 4)}
     assert [row.size for row in shown(live)] == [1004, 1002, 1001, 1000]
+
+
+def test_many_that_are_gone_are_passed_in_a_few_queries(live: Root, stored: list[Stored]) -> None:
+    shown(live)
+    with sqlite3.connect(f"{live.path}/catalog.sqlite") as db:
+        db.executemany(
+            "INSERT INTO objects VALUES (?, 1, 4096, 1.0, 1.0, 0, 0.0)",
+            [(f"{number:020x}",) for number in range(2000)],
+        )
+    db.close()
+    asked: list[str] = []
+
+    def oldest(catalog: Catalog) -> list[Row]:
+        catalog.db.set_trace_callback(lambda text: "OFFSET" in text and asked.append(text))
+        return list(look.find(keeper_of(live), catalog, Query(order="age"), 2))
+
+    assert {row.address for row in keeper_of(live).ask(oldest)} < {each.address for each in stored}
+    assert len(asked) < 20
+    assert len(keeper_of(live).ask(objects_of)) == len(stored)
 
 
 def test_a_record_that_is_ahead_of_its_file_stays_in_the_catalog(live: Root) -> None:

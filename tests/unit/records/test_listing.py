@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fscache.admin.sources import sources
 from fscache.objects.layout import Split
 from fscache.records.filters import parse_filter
 from fscache.records.journal import KV, PUT, TOUCH, URL
 from fscache.records.listing import KINDS, ORDERS, Query, rows
+from fscache.records.opener import Opener
 from fscache.records.usage import AGES, DAY, directories, usage
 from tests.support.catalogs import keep, keeper_of
 
@@ -73,6 +75,25 @@ def test_rows_come_in_the_order_asked_for(
     assert {row.kind for row in listed} <= ({"object", "url", "kv"} if kind is None else {kind})
     cut = list(rows(catalog.db, query, catalog.root.now(), limit=3, offset=1))
     assert [getattr(row, column) for row in cut] == values[1:4]
+
+
+def test_who_reads_a_listing_slowly_keeps_nobody_from_the_catalog(
+    catalog: Catalog, root: Root, clock: Clock
+) -> None:
+    slow = rows(catalog.db, Query(order="size"), clock())
+    first = next(slow)
+    keep(root, b"meanwhile", "https://host/meanwhile")
+    Opener(root, sources(root), say=print, timeout=0.05).open().close()
+    sizes = [row.size for row in (first, *slow)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert 9 not in sizes
+
+
+def test_without_room_for_a_copy_a_listing_is_read_from_the_catalog(
+    catalog: Catalog, clock: Clock
+) -> None:
+    catalog.db.execute("PRAGMA temp.max_page_count = 1")
+    assert len(list(rows(catalog.db, Query(kind="object"), clock()))) == 12
 
 
 def test_a_row_says_all_that_is_known(catalog: Catalog, clock: Clock) -> None:

@@ -30,6 +30,7 @@ from tests.support.processes import ALICE, in_child
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fscache.records.catalog import Catalog
     from tests.conftest import Clock
 
 URLS = [f"https://host/{number}" for number in range(5)]
@@ -289,6 +290,31 @@ def test_another_process_at_work_is_waited_for(filled: Root) -> None:
 
     with guard(f"{filled.path}/locks/catalog", timeout=1), pytest.raises(LockTimeoutError):
         Opener(filled, sources(filled), say=print, timeout=0.05).open()
+
+
+def test_a_catalog_that_somebody_keeps_locked_is_an_error_that_names_it(filled: Root) -> None:
+    opened(filled)
+    keep(filled, b"later", "https://host/later")
+    holder = sqlite3.connect(catalog_path(filled), isolation_level=None)
+    try:
+        for lock in ("IMMEDIATE", "EXCLUSIVE"):  # nobody else writes; nobody else reads either
+            holder.execute(f"BEGIN {lock}")
+            with pytest.raises(
+                LockTimeoutError, match=r"catalog\.sqlite.*locked by another process"
+            ):
+                Opener(filled, sources(filled), say=print, timeout=0.05).open()
+            holder.execute("ROLLBACK")
+    finally:
+        holder.close()
+
+
+def test_an_error_of_sqlite_in_an_answer_is_one_of_the_store(filled: Root) -> None:
+    def without_room(catalog: Catalog) -> None:
+        catalog.db.execute("PRAGMA temp.max_page_count = 1")
+        catalog.db.execute("CREATE TEMP TABLE filler AS SELECT zeroblob(10000)")
+
+    with pytest.raises(StoreFullError, match=r"catalog\.sqlite"):
+        keeper_of(filled).ask(without_room)
 
 
 def test_a_current_catalog_is_read_whoever_works_on_it(filled: Root) -> None:
