@@ -6,11 +6,11 @@ told where they do not come.
 
 from __future__ import annotations
 
-import tempfile
 from typing import TYPE_CHECKING
 
 from fscache.errors import ClusterError
 from fscache.grid.launch import Child
+from fscache.grid.scratch import Scratch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,7 @@ class Crew:
             ClusterError: not all came within `timeout` s; with the last words of those that did not.
         """
         self._children: list[Child] = []
-        self._logs = tempfile.TemporaryDirectory(prefix="fscache-grid-")
+        self._logs = Scratch()
         try:
             for number, host in enumerate(hosts):
                 orders = {
@@ -44,7 +44,7 @@ class Crew:
                     "root": host.root,
                     "temp": host.temp_path,
                 }
-                log = f"{self._logs.name}/{number}.log"
+                log = f"{self._logs.path}/{number}.log"
                 self._children.append(Child(host.command(), orders, log))
             try:
                 cluster.wait_for(len(hosts), timeout)
@@ -52,13 +52,13 @@ class Crew:
                 raise ClusterError(f"{exc.why}{self._last_words()}") from exc
         except BaseException:
             self.stop()
-            self._logs.cleanup()
+            self._logs.remove()
             raise
 
     @property
     def logs(self) -> list[str]:
         """The files with what each worker has said, in the order of the hosts."""
-        return [f"{self._logs.name}/{number}.log" for number in range(len(self._children))]
+        return [f"{self._logs.path}/{number}.log" for number in range(len(self._children))]
 
     def stop(self) -> None:
         """Ask all to end; `join` waits for that."""
@@ -71,7 +71,7 @@ class Crew:
             for child in self._children:
                 child.join()
         finally:
-            self._logs.cleanup()
+            self._logs.remove()
 
     def _last_words(self) -> str:
         words = ""

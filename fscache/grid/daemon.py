@@ -10,13 +10,12 @@ import asyncio
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 from typing import TYPE_CHECKING, Any
 
+from fscache.grid.scratch import Scratch
 from fscache.grid.tls import KeyPair
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
     from fscache.grid.cluster import roles
 
     pair = KeyPair(*orders["pair"]) if orders["pair"] else None
-    scratch = tempfile.mkdtemp(prefix="fscache-worker-")
+    scratch = Scratch()
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
@@ -54,7 +53,7 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
                 threads=orders["threads"],
                 root=orders["root"],
                 temp=orders["temp"],
-                scratch=scratch,
+                scratch=scratch.path,
                 ready=ready,
             )
         task = loop.create_task(work)
@@ -73,7 +72,7 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
         sys.stderr.write(f"{exc}\n")
         code = 1
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.remove()
     return code
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from fscache.errors import FscacheError, NotCachedError, TableSourceError
 from fscache.grid.cuts import Cut, cuts_of, kept_whole
 from fscache.grid.dealing import Dealing
+from fscache.grid.scratch import Scratch
 from fscache.grid.sources import Source
 from fscache.grid.table import Partitioning, ShardInfo, Table, shard_of
 from fscache.grid.writing import shard_stats, written
@@ -161,10 +161,7 @@ class Deploy:
     def _deal(self) -> tuple[pa.Schema, Partitioning]:
         from fscache.grid.engine import connect
 
-        with (
-            tempfile.TemporaryDirectory(prefix="fscache-deploy-") as temp,
-            connect(temp=temp) as connection,
-        ):
+        with Scratch() as temp, connect(temp=temp) as connection:
             dealing = Dealing(
                 connection,
                 self._source,
