@@ -80,7 +80,7 @@ class Response:
 class Connection:
     """Serves one socket in the calling thread."""
 
-    __slots__ = ("_client", "_handler", "_idle", "_stopping", "_stream", "busy")
+    __slots__ = ("_client", "_clock", "_handler", "_idle", "_stopping", "_stream", "busy", "since")
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class Connection:
         *,
         idle: float,
         stopping: Callable[[], bool],
+        clock: Callable[[], float],
     ) -> None:
         """Serve a stream.
 
@@ -99,6 +100,7 @@ class Connection:
             handler: Serves each request.
             idle: How long a kept connection may stay silent, in seconds.
             stopping: Asked after each answer whether to close.
+            clock: Monotonic seconds.
         """
         self._stream = stream
         self._client = client
@@ -107,6 +109,9 @@ class Connection:
         self._stopping = stopping
         self.busy = False
         """Whether a request is being served; an idle connection may be closed at any time."""
+        self._clock = clock
+        self.since = clock()
+        """When the last answer was sent, or the connection made."""
 
     def serve(self) -> None:
         """Answer requests until the connection ends; raises nothing that a client can cause."""
@@ -154,6 +159,7 @@ class Connection:
                 os.close(response.body.fd)
             elif isinstance(response.body, Flow):
                 response.body.close()
+        self.since = self._clock()
         self.busy = False
         return keep
 

@@ -2,7 +2,9 @@
 
 A thread per connection, because a waiting call parks in one (a Condition costs nothing while it
 waits) and sendfile blocks in one; 1,000 idle connections cost 1,000 stacks of some 20 KiB resident.
-More than `limit` connections are told to come back later, at once.
+More than `limit` connections are told to come back later, at once; unless one of those that are open
+has been silent for `SPARED` seconds, which then makes room. Else whoever opens connections and says
+nothing, or a large cluster that keeps its own, would shut all others out for as long as `idle` lasts.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from fscache.server.stream import Stream
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Callable
 
     from fscache.server.connection import Handler, Request, Response
 
@@ -29,6 +32,8 @@ _BUSY = (
     b"Connection: close\r\n\r\n"
 )
 _HANDSHAKE = 10.0  # seconds
+SPARED = 5.0
+"""Seconds of silence for which nobody is closed to make room; clients ask again for longer."""
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
@@ -54,6 +59,31 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+class _Guest:
+    """One client's connection, from its acceptance on."""
+
+    __slots__ = ("_since", "connection", "sock")
+
+    def __init__(self, sock: socket.socket, now: float) -> None:
+        self.sock = sock
+        self.connection: Connection | None = None
+        self._since = now
+
+    def silent_since(self) -> float | None:
+        """Return when it was last heard or answered; None while a request is being served."""
+        connection = self.connection
+        if connection is None:
+            return self._since
+        return None if connection.busy else connection.since
+
+    def abort(self) -> None:
+        """Wake whoever reads or writes here: they see a closed connection."""
+        try:
+            self.sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
 class Listener:
     """Serves one listening socket until `stop`."""
 
@@ -66,6 +96,7 @@ class Listener:
         limit: int = 1024,
         idle: float = 300.0,
         stall: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Serve `sock`.
 
@@ -76,6 +107,7 @@ class Listener:
             limit: The most connections at once.
             idle: How long a kept connection may stay silent, in seconds.
             stall: The longest silence within a request, in seconds.
+            clock: Monotonic seconds.
         """
         self._socket = sock
         self._handler = handler
@@ -83,9 +115,10 @@ class Listener:
         self._limit = limit
         self._idle = idle
         self._stall = stall
+        self._clock = clock
         self._stopping = False
         self._changed = threading.Condition()
-        self._open: dict[Stream, Connection] = {}
+        self._open: set[_Guest] = set()
         self._thread = threading.Thread(target=self._accept, name="accept", daemon=True)
         host, port = sock.getsockname()[:2]
         self.address: tuple[str, int] = (host, port)
@@ -118,12 +151,12 @@ class Listener:
         self._thread.join()
         self._socket.close()
         with self._changed:
-            for stream, connection in self._open.items():
-                if not connection.busy:
-                    stream.abort()
+            for guest in self._open:
+                if guest.silent_since() is not None:
+                    guest.abort()
             self._changed.wait_for(lambda: not self._open, grace)
-            for stream in self._open:
-                stream.abort()
+            for guest in self._open:
+                guest.abort()
             self._changed.wait_for(lambda: not self._open, 1.0)
 
     def _accept(self) -> None:
@@ -142,16 +175,39 @@ class Listener:
                     return
                 continue  # this one connection broke before it began
             self.accepted += 1
-            if len(self._open) >= self._limit:
+            guest = self._admit(sock)
+            if guest is None:
                 self._refuse(sock)
                 continue
             thread = threading.Thread(
-                target=self._serve, args=(sock, str(address[0])), name="connection", daemon=True
+                target=self._serve, args=(guest, str(address[0])), name="connection", daemon=True
             )
             try:
                 thread.start()
             except RuntimeError:  # no more threads
+                self._part(guest)
                 self._refuse(sock)
+
+    def _admit(self, sock: socket.socket) -> _Guest | None:
+        """Return a place for a connection, None where there is none."""
+        now = self._clock()
+        guest = _Guest(sock, now)
+        with self._changed:
+            if len(self._open) >= self._limit:
+                silent = [(each.silent_since(), each) for each in self._open]
+                known = [(since, each) for since, each in silent if since is not None]
+                since, oldest = min(known, key=lambda pair: pair[0], default=(now, guest))
+                if now - since < SPARED:
+                    return None
+                self._open.discard(oldest)
+                oldest.abort()
+            self._open.add(guest)
+        return guest
+
+    def _part(self, guest: _Guest) -> None:
+        with self._changed:
+            self._open.discard(guest)
+            self._changed.notify_all()
 
     def _refuse(self, sock: socket.socket) -> None:
         try:
@@ -162,32 +218,38 @@ class Listener:
             pass
         sock.close()
 
-    def _serve(self, sock: socket.socket, client: str) -> None:
+    def _serve(self, guest: _Guest, client: str) -> None:
         try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            handler = self._handler
-            if self._tls is not None:
-                sock.settimeout(_HANDSHAKE)
-                if sock.recv(1, socket.MSG_PEEK).isalpha():  # a handshake begins with 0x16
-                    handler = _plain
-                else:
-                    sock = self._tls.wrap_socket(sock, server_side=True)
+            handler = self._greet(guest)
+            stream = Stream(guest.sock, stall=self._stall)
+            connection = guest.connection = Connection(
+                stream,
+                client,
+                handler,
+                idle=self._idle,
+                stopping=lambda: self._stopping,
+                clock=self._clock,
+            )
+            connection.serve()
         except OSError as exc:
             _log.debug("no handshake with %s: %s", client, exc)
-            sock.close()
-            return
-        stream = Stream(sock, stall=self._stall)
-        connection = Connection(
-            stream, client, handler, idle=self._idle, stopping=lambda: self._stopping
-        )
-        with self._changed:
-            self._open[stream] = connection
-        try:
-            connection.serve()
+            guest.sock.close()
         finally:
-            with self._changed:
-                del self._open[stream]
-                self._changed.notify_all()
+            self._part(guest)
+
+    def _greet(self, guest: _Guest) -> Handler:
+        """Agree on TLS, if it is spoken here; return what serves the connection. Raises OSError."""
+        sock = guest.sock
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is None:
+            return self._handler
+        sock.settimeout(_HANDSHAKE)
+        if sock.recv(1, socket.MSG_PEEK).isalpha():  # a handshake begins with 0x16
+            return _plain
+        secure = self._tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        guest.sock = secure  # what is wrapped cannot be shut down any more
+        secure.do_handshake()
+        return self._handler
 
 
 def _plain(_request: Request) -> Response:

@@ -252,13 +252,6 @@ class Stream:
             pass
         self.socket.close()
 
-    def abort(self) -> None:
-        """Wake whoever reads or writes here: they see a closed connection."""
-        try:
-            self.socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
-
 
 def _timeval(seconds: float) -> bytes:
     return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fscache.server.connection import FilePart, Request, Response
-from fscache.server.listener import Listener, bind
+from fscache.server.listener import SPARED, Listener, bind
 
 
 def echo(request: Request) -> Response:
@@ -19,7 +20,7 @@ def echo(request: Request) -> Response:
 
 @contextmanager
 def listening(
-    handler: Callable[[Request], Response] = echo, **options: float
+    handler: Callable[[Request], Response] = echo, **options: object
 ) -> Iterator[Listener]:
     listener = Listener(bind("127.0.0.1", 0), handler, **options)  # type: ignore[arg-type]
     listener.start()
@@ -46,6 +47,12 @@ def talk(listener: Listener, data: bytes) -> bytes:
         sock.sendall(data)
         sock.shutdown(socket.SHUT_WR)
         return everything(sock)
+
+
+def refused(listener: Listener) -> bool:
+    """Whether a new connection is told to come back."""
+    with closing(connect(listener)) as sock:
+        return everything(sock).startswith(b"HTTP/1.1 503")
 
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
@@ -202,12 +209,56 @@ def test_too_many_connections_are_told_to_come_back(until: Callable[..., None]) 
     with listening(limit=2) as listener:
         first, second = connect(listener), connect(listener)
         until(lambda: listener.connections == 2)
-        with closing(connect(listener)) as third:
-            assert b"503" in everything(third)
+        assert refused(listener)
         first.close()
         second.close()
         until(lambda: listener.connections == 0)
         assert talk(listener, GET).startswith(b"HTTP/1.1 200")
+
+
+def test_where_it_is_full_the_connection_that_was_silent_longest_makes_room(
+    until: Callable[..., None],
+) -> None:
+    now = [0.0]
+    held = threading.Event()
+
+    def handler(request: Request) -> Response:
+        if request.head.path == "/held":
+            held.wait(20)
+        return echo(request)
+
+    with (
+        listening(handler, limit=3, clock=lambda: now[0]) as listener,
+        closing(connect(listener)) as busy,
+        closing(connect(listener)) as kept,
+        closing(connect(listener)) as silent,
+    ):
+        busy.sendall(b"GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
+        until(lambda: [guest.silent_since() for guest in listener._open].count(None) == 1)
+        now[0] = SPARED - 1
+        assert refused(listener)
+        kept.sendall(GET)
+        assert kept.recv(4096).endswith(b"GET:")
+        now[0] = SPARED
+        with closing(connect(listener)) as next_one:
+            next_one.sendall(GET)
+            assert next_one.recv(4096).endswith(b"GET:")
+            assert everything(silent) == b""
+            assert refused(listener)  # the others have been silent for less
+        kept.sendall(GET)
+        assert kept.recv(4096).endswith(b"GET:")
+        held.set()
+        assert busy.recv(4096).endswith(b"GET:")
+
+
+def test_who_says_nothing_to_a_tls_port_has_a_place_too(until: Callable[..., None]) -> None:
+    with (
+        listening(limit=1, tls=ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)) as listener,
+        closing(connect(listener)),
+    ):
+        until(lambda: listener.connections == 1)
+        with closing(connect(listener)) as second:
+            assert everything(second) == b""
 
 
 def test_stop_lets_the_request_under_way_end_and_drops_idle_connections() -> None:
