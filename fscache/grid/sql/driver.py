@@ -183,13 +183,13 @@ def start(
             log.begin(run.id, f"sql {' '.join(query.split())[:_TITLE]}", run.progress.total)
             unplanned.pop_all()
         if not streaming:
-            result: Result = run.watch(execution.result)
+            result: Result = run.watch(catalog.files.naming()(execution.result))
             return result
         later = stack.pop_all()
 
     def produce(put: Callable[[pa.RecordBatch], None]) -> None:
         with later:
-            run.watch(lambda: execution.stream(put))
+            run.watch(lambda: catalog.files.naming()(execution.stream)(put))
 
     return Stream(produce, run.cancel)
 

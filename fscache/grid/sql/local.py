@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -63,6 +63,17 @@ class Files:
         with connect(self.setting) as connection:
             return connection.sql(f"SELECT * FROM {self.file(url)} LIMIT 0").to_arrow_table().schema  # noqa: S608
 
+    @contextmanager
+    def naming(self) -> Iterator[None]:
+        """Have an error in the bytes of a URL, such as in its last rows, name the URL."""
+        try:
+            yield
+        except SQLError as exc:
+            for url, (path, _columns) in self._found.items():
+                if path in exc.why:
+                    raise _told(exc.why, url, path) from None
+            raise
+
     def close(self) -> None:
         """Give back the leases."""
         self._leases.close()
@@ -76,12 +87,20 @@ class Files:
                 with connect(self.setting) as connection:
                     columns = facts.described(connection, facts.reader(url, path))
             except duckdb.Error as exc:
-                # Where the bytes lie here says nothing to who asks, who may be a server's client.
-                shown = redact(url)
-                why = reason(exc).replace(path, shown)
-                raise SQLError(why if shown in why else f"{shown}: {why}") from None
+                raise _told(reason(exc), url, path) from None
             found = self._found[url] = (path, columns)
         return found
+
+
+def _told(why: str, url: str, path: str) -> SQLError:
+    """Return an error of reading a URL.
+
+    Where the bytes lie here says nothing to who asks, who may be a server's client; nor do DuckDB's
+    options of reading CSV, which it goes on about for many lines.
+    """
+    shown = redact(url)
+    what = " ".join(why.split("\n\n", maxsplit=1)[0].replace(path, shown).split("\n"))
+    return SQLError(what if what.startswith(shown) else f"{shown}: {what}")
 
 
 class _Here:
@@ -178,7 +197,8 @@ def run(
         if not streaming:
             begun = time.monotonic()
             try:
-                result = execution.result()
+                with catalog.files.naming():
+                    result = execution.result()
             except KeyboardInterrupt:
                 execution.stop()
                 raise
@@ -187,7 +207,7 @@ def run(
         later = stack.pop_all()
 
     def produce(put: Callable[[pa.RecordBatch], None]) -> None:
-        with later:
+        with later, catalog.files.naming():
             execution.stream(put)
 
     return Stream(produce, execution.stop)

@@ -2,9 +2,9 @@
 
 Rows are written batch by batch, so a result of any size passes through a few batches of memory.
 
-JSON has no NaN and no decimals: what is not finite becomes null, decimals with digits after the point
-and all times become text, bytes become hexadecimal. CSV has only text: a null is empty, nested values
-are JSON. Arrow and Parquet keep every type.
+JSON has no NaN and no decimals: what is not finite becomes null, decimals with digits after the point,
+all times and intervals become text, bytes become hexadecimal. CSV has only text: a null is empty, nested
+values are JSON. Arrow and Parquet keep every type.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from decimal import Decimal
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from fscache.grid.sql.result import values
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    import pyarrow as pa
 
 ARROW = "arrow"
 CSV = "csv"
@@ -53,11 +55,20 @@ def plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value).hex()
+    if isinstance(value, pa.MonthDayNano):
+        return _interval(value)
     if isinstance(value, dict):
         return {str(name): plain(each) for name, each in value.items()}
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     return str(value)
+
+
+def _interval(value: pa.MonthDayNano) -> str:
+    """Return an interval as DuckDB reads it."""
+    seconds = f"{Decimal(value.nanoseconds).scaleb(-9).normalize():f}"
+    parts = (("months", str(value.months)), ("days", str(value.days)), ("seconds", seconds))
+    return " ".join(f"{number} {unit}" for unit, number in parts if number != "0") or "0 seconds"
 
 
 def distinct(names: Sequence[str]) -> list[str]:
@@ -74,7 +85,7 @@ def distinct(names: Sequence[str]) -> list[str]:
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[tuple[Any, ...]]:
-    return zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    return zip(*map(values, batch.columns), strict=True)
 
 
 def _json(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
@@ -112,8 +123,6 @@ def _cell(value: Any) -> Any:
 
 
 def _arrow(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
-    import pyarrow as pa
-
     return _written(batches, pa.ipc.new_stream)
 
 

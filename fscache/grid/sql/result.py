@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20  # rows that a printed result has at the most
 _WIDEST = 40  # characters of one printed value
+_ZONED = "TIMESTAMP WITH TIME ZONE"
 
 
 class Result:
@@ -37,28 +38,45 @@ class Result:
 
     def arrow(self) -> pa.Table:
         """Return the rows as DuckDB alone exports them."""
-        return self._exported(lambda relation: relation.to_arrow_table()).rename_columns(
-            self.columns
-        )
+        exported: pa.Table = _exported(self._table, lambda relation: relation.to_arrow_table())
+        return exported.rename_columns(self.columns)
 
     def df(self) -> pd.DataFrame:
         """Return the rows as a pandas data frame."""
-        frame = self._exported(lambda relation: relation.df())
+        frame: pd.DataFrame = _exported(self._table, lambda relation: relation.df())
         frame.columns = self.columns
         return frame
 
     def rows(self) -> list[tuple[Any, ...]]:
-        """Return the rows as Python values."""
-        found: list[tuple[Any, ...]] = self._exported(lambda relation: relation.fetchall())
-        return found
+        """Return the rows as Python values; a time with a zone that Python has none of is text."""
+        import pyarrow as pa
+
+        # DuckDB makes them with pytz alone, which need not be there.
+        zoned = {
+            number: values(self._table.column(number))
+            for number, kind in enumerate(self.types)
+            if _ZONED in kind
+        }
+        rest = self._table
+        for number in zoned:
+            rest = rest.set_column(number, f"c{number}", pa.nulls(rest.num_rows))
+        found: list[tuple[Any, ...]] = _exported(rest, lambda relation: relation.fetchall())
+        if not zoned:
+            return found
+        columns = [
+            zoned.get(number, column) for number, column in enumerate(zip(*found, strict=True))
+        ]
+        return list(zip(*columns, strict=True))
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Yield the rows, as `arrow` has them, in portions; one at least, which may have no rows."""
         import pyarrow as pa
 
         table = self.arrow()
-        nothing = [pa.array([], kind) for kind in table.schema.types]
-        yield from table.to_batches() or [pa.record_batch(nothing, schema=table.schema)]
+        yield from table.to_batches()
+        if not table.num_rows:
+            nothing = [pa.array([], kind) for kind in table.schema.types]
+            yield pa.record_batch(nothing, schema=table.schema)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
@@ -94,11 +112,35 @@ class Result:
         rows = f"{len(self)} row{'' if len(self) == 1 else 's'}"
         return rows if len(self) <= _SHOWN else f"{rows}, the first {_SHOWN} of which are shown"
 
-    def _exported(self, export: Callable[[Any], Any]) -> Any:
-        # Names of their own: those of the query may be equal to each other.
-        plain = self._table.rename_columns([f"c{n}" for n in range(len(self.columns))])
-        with _database().cursor() as connection:
-            return export(connection.from_arrow(plain))
+
+def values(column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """Return a column as Python values; DuckDB's text of what Python has not, as the date infinity."""
+    import pyarrow as pa
+
+    try:
+        found: list[Any] = column.to_pylist()
+    except (OverflowError, ValueError, pa.ArrowNotImplementedError):
+        texts = _exported(
+            pa.table({"c0": column}), lambda each: each.project("CAST(c0 AS VARCHAR)").fetchall()
+        )
+        return [_value(scalar, text) for scalar, (text,) in zip(column, texts, strict=True)]
+    return found
+
+
+def _value(scalar: pa.Scalar, text: str | None) -> Any:
+    import pyarrow as pa
+
+    try:
+        return scalar.as_py()
+    except (OverflowError, ValueError, pa.ArrowNotImplementedError):
+        return text
+
+
+def _exported(table: pa.Table, export: Callable[[Any], Any]) -> Any:
+    # Names of their own: those of the query may be equal to each other.
+    plain = table.rename_columns([f"c{number}" for number in range(table.num_columns)])
+    with _database().cursor() as connection:
+        return export(connection.from_arrow(plain))
 
 
 @cache

@@ -219,6 +219,17 @@ def test_what_is_wrong_is_said(deployed: Grid) -> None:
     assert raised.value.limit == 10_000 < raised.value.asked
 
 
+def test_a_url_whose_last_rows_are_wrong_is_named(deployed: Grid, origin: Origin) -> None:
+    rows = "".join(f"{number},1\n" for number in range(60_000))
+    url = origin.add("/late.csv", Page(f"k,n\n{rows}x,1\n".encode()))
+    query = f"SELECT sum(n), 'late' FROM orders JOIN '{url}' USING (k)"
+    for streaming in (False, True):
+        with pytest.raises(SQLError) as raised:
+            list(deployed.sql(query, streaming=streaming))
+        assert str(raised.value).startswith(f"{url}: Conversion Error: CSV Error on Line: 60002")
+        assert "objects" not in str(raised.value)
+
+
 def test_cancel_ends_it_on_the_workers_too(deployed: Grid) -> None:
     failed: list[BaseException] = []
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import json
 import subprocess
 import sys
 import threading
+import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -21,6 +24,7 @@ from fscache.errors import (
     UnknownTableError,
 )
 from fscache.grid.sql import Result, Stream
+from fscache.grid.sql.output import encode
 from tests.support.catalogue import deploy, make
 from tests.support.origin import Origin, Page
 
@@ -101,6 +105,27 @@ def test_a_url_that_is_not_what_its_ending_says_is_named(
     assert str(cache.root.path) not in str(raised.value)
 
 
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize(
+    ("name", "row", "last"),
+    [("/x.csv", "{0},{0}", "x,3"), ("/x.json", '{{"a": {0}}}', '{"a": }')],
+)
+def test_a_url_whose_last_rows_are_wrong_is_named(
+    origin: Origin, cache: Cache, name: str, row: str, last: str, *, streaming: bool
+) -> None:
+    """With what is wrong of them, and nothing of what only DuckDB's own users could do about it."""
+    rows = [row.format(number) for number in range(60_000)]
+    url = origin.add(name, Page("\n".join([*rows, last, ""]).encode()))
+    with pytest.raises(SQLError, match=r"[Ll]ine:? 6000\d") as raised:
+        for _ in fscache.sql(f"SELECT * FROM '{url}'", cache=cache, streaming=streaming):
+            pass
+    said = str(raised.value)
+    assert said.startswith(url)
+    assert str(cache.root.path) not in said
+    assert "\n" not in said
+    assert "sample_size" not in said
+
+
 @pytest.mark.parametrize(
     "query",
     [
@@ -165,6 +190,48 @@ def test_results_have_many_forms(cache: Cache) -> None:
     assert "2020-02-03" in repr(result)
     assert "(1 row)" in repr(result)
     assert "<td>2020-02-03</td>" in result._repr_html_()
+
+
+def test_times_with_a_zone_are_values_without_pytz(cache: Cache) -> None:
+    """Which DuckDB makes them with; text where Python has none such."""
+    query = (
+        "SELECT 1 AS a, t, [t] AS many, uuid() AS u FROM (VALUES (TIMESTAMPTZ '2020-01-01 02:00:00+02'),"
+        " (NULL), (TIMESTAMPTZ 'infinity')) v(t) ORDER BY t NULLS LAST"
+    )
+    result = fscache.sql(query, cache=cache)
+    (_, when, many, name), (_, last, *_), (*_, never, _, _) = result.rows()
+    assert [when] == many == [datetime(2020, 1, 1, tzinfo=UTC)]
+    assert isinstance(name, uuid.UUID)
+    assert (last, never) == ("infinity", None)
+    assert "2020-01-01 00:00:00" in repr(result)
+    assert fscache.sql("SELECT now() AS t WHERE false", cache=cache).rows() == []
+
+
+def test_what_python_has_no_value_for_is_text_in_json_and_csv(cache: Cache) -> None:
+    query = (
+        "SELECT DATE 'infinity' AS d, TIMESTAMP '0044-03-15 (BC) 10:00:00' AS t,"
+        " union_value(k := 7) AS u, INTERVAL '1 year 2 days 3.5 seconds' AS i, INTERVAL 0 DAY AS z,"
+        " [INTERVAL '-1 us'] AS l"
+    )
+    result = fscache.sql(query, cache=cache)
+    (line,) = b"".join(encode(result.batches(), "json")).splitlines()
+    interval = "12 months 2 days 3.5 seconds"
+    assert json.loads(line) == {
+        "d": "infinity",
+        "t": "0044-03-15 (BC) 10:00:00",
+        "u": 7,
+        "i": interval,
+        "z": "0 seconds",
+        "l": ["-0.000001 seconds"],
+    }
+    assert (
+        fscache.sql(f"SELECT INTERVAL '{interval}'", cache=cache).rows()[0][0]
+        == (fscache.sql("SELECT INTERVAL '1 year 2 days 3.5 seconds'", cache=cache).rows()[0][0])
+    )
+    text = b"".join(encode(result.batches(), "csv")).decode()
+    assert text.splitlines()[1].startswith(f"infinity,0044-03-15 (BC) 10:00:00,7,{interval},")
+    both = fscache.sql("SELECT * FROM (VALUES (DATE '2020-01-01'), ('infinity'))", cache=cache)
+    assert b"".join(encode(both.batches(), "csv")).splitlines()[1:] == [b"2020-01-01", b"infinity"]
 
 
 def test_a_long_result_is_shown_in_part(cache: Cache) -> None:
