@@ -15,6 +15,8 @@ import threading
 from concurrent.futures import Future, InvalidStateError
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from stager.urls import redact
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -117,6 +119,16 @@ class FetchRequest(Future[Any]):
         """Tell whether bytes are on their way."""
         return self.state == "running"
 
+    def result(self, timeout: float | None = None) -> Any:
+        """Return the path; raise what the transfer failed with, or TimeoutError after `timeout` s."""
+        try:
+            return super().result(timeout)
+        except TimeoutError:
+            if self.done():
+                raise  # it may be the outcome
+            why = f"{redact(self.urls[0])}: still {self.state} after {timeout} s"
+            raise TimeoutError(why) from None
+
     def cancel(self) -> bool:
         """Give up waiting, also while running; False when it has already ended otherwise."""
         if not super().cancel():
@@ -172,6 +184,4 @@ class FetchRequest(Future[Any]):
             pass
 
     def __repr__(self) -> str:
-        from stager.urls import redact
-
         return f"<FetchRequest {self.state} {redact(self.urls[0])}>"

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 
 def plain(url: str) -> str:
-    """Return the name of a URL's entry; raises InvalidURLError for what cannot be one."""
+    """Return the name of a URL's entry.
+
+    Raises:
+        InvalidURLError: it cannot be one.
+        TypeError: it is no text.
+    """
+    if not isinstance(url, str):
+        raise TypeError(f"a URL is text, not {type(url).__name__}: {url!r:.100}")
     host_end = url.find("/", 8)
     host = url[:host_end] if host_end > 0 else url
     if (

@@ -8,6 +8,7 @@ The lines are made by `fscache.urls.bars`; here is what needs a clock, a stream 
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import sys
@@ -76,6 +77,8 @@ class Tally:
         size = self.size(())
         failed = f", {self.failed} failed" if self.failed else ""
         files = "1 file" if self.files == 1 else f"{self.files} files"
+        if self.pending:  # interrupted, or the wait was not to last longer
+            files = f"{self.ended} of {files}"
         rate = f" ({format_size(size / seconds)}/s)" if size else ""
         return f"{files}{failed}, {format_size(size)} in {format_duration(seconds)}{rate}"
 
@@ -214,6 +217,7 @@ def follow(
     requests: Iterable[FetchRequest],
     call: Callable[[list[FetchRequest]], None] | None = None,
     *,
+    timeout: float | None = None,
     stream: TextIO | None = None,
     now: Callable[[], float] = time.monotonic,
 ) -> None:
@@ -222,6 +226,7 @@ def follow(
     Args:
         requests: What to wait for; those that have ended already are not shown.
         call: Called with all requests instead of drawing, ten times a second and at the end.
+        timeout: The longest wait, in s.
         stream: Where to write; standard error by default.
         now: A clock in seconds that only runs forward.
     """
@@ -243,12 +248,13 @@ def follow(
     else:
         view = _Terminal(out) if out.isatty() else _Plain(out)
     due = now() + view.first
+    until = math.inf if timeout is None else now() + timeout
     try:
-        while tally.pending:
+        while tally.pending and now() < until:
             if now() >= due:
                 view.show(tally, now())
                 due = now() + view.wake
-            over = _next(ended, due - now())
+            over = _next(ended, min(due, until) - now())
             if over is not None:
                 tally.end(over)
                 view.ended(over)

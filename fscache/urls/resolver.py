@@ -87,7 +87,7 @@ class Resolver:
 
         Options and errors are those of `Cache.get`.
         """
-        given = [url] if isinstance(url, str) else _mirrors(url)
+        given = urls_of(url)
         if max_age is not None and not isinstance(max_age, int | float):
             raise TypeError(f"max_age is a number of seconds, not {max_age!r}")
         wanted = None
@@ -159,8 +159,11 @@ class Resolver:
         return path
 
 
-def _mirrors(given: object) -> list[str]:
-    mirrors = list(given) if isinstance(given, list | tuple) else []
-    if not mirrors or not all(isinstance(each, str) for each in mirrors):
-        raise TypeError(f"a URL, or a list of mirrors, is wanted, not {given!r}")
-    return mirrors
+def urls_of(source: object) -> list[str]:
+    """Return a URL and its mirrors; raises TypeError for what is neither a URL nor such a list."""
+    if isinstance(source, str):
+        return [source]
+    urls = list(source) if isinstance(source, list | tuple) else []
+    if not urls or not all(isinstance(each, str) for each in urls):
+        raise TypeError(f"a URL, or a list of mirrors, is wanted, not {source!r}")
+    return urls

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import pickle
+import threading
 from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,16 @@ def test_what_is_of_another_type_is_said_to_be(cache: Cache, origin: Origin) -> 
     for wrong in (b"http://h/", 3, [], ["http://h/", None]):
         with pytest.raises(TypeError, match="URL"):
             cache.get(wrong)
+    for wrong in (b"http://h/", None, [url]):
+        for call in (cache.lookup, cache.forget, cache.path):
+            with pytest.raises(TypeError, match="is text, not"):
+                call(wrong)
+    wrong = [url, []]
+    with pytest.raises(TypeError, match=r"a list of mirrors, is wanted, not \[\]"):
+        cache.prefetch(wrong)
+    wrong = {"checksun": "sha256:00"}
+    with pytest.raises(TypeError, match="unexpected keyword argument 'checksun'"):
+        cache.prefetch([url], **wrong)
     for wrong in ("1h", timedelta(hours=1)):
         with pytest.raises(TypeError, match="max_age is a number of seconds"):
             cache.get(url, max_age=wrong)
@@ -222,6 +233,24 @@ def test_a_prefetch_returns_requests_that_end(cache: Cache, origin: Origin) -> N
         bad.result(30)
     with pytest.raises(errors.InvalidURLError):
         wrong.result(30)
+
+
+def test_a_wait_that_is_over_says_what_is_not_here_and_the_fetch_goes_on(
+    cache: Cache, origin: Origin
+) -> None:
+    good = origin.add("/a", b"abc")
+    cache.get(good)
+    go_on = threading.Event()
+    slow = origin.add("/slow", Page(b"x" * 100_000, gate=go_on.wait))
+    with pytest.raises(TimeoutError, match=r"/slow: still \w+ after 0.1 s"):
+        cache.get(slow, timeout=0.1)
+    seen: list[int] = []
+    for progress in (False, lambda requests: seen.append(len(requests))):
+        with pytest.raises(TimeoutError, match="1 of 2 URLs are not here yet"):
+            cache.get_many([good, slow], timeout=0.1, progress=progress)
+    assert set(seen) == {2}
+    go_on.set()
+    assert cache.get(slow).read_bytes() == b"x" * 100_000
 
 
 def test_a_prefetch_can_be_cancelled(cache: Cache, origin: Origin) -> None:
