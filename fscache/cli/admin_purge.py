@@ -89,20 +89,21 @@ def execute(session: Session, arguments: Namespace) -> int:
         )
         return 0
     shown = 0
+    human = sys.stdout.isatty()
 
     def each(candidate: Candidate, name: Callable[[str], str]) -> None:
         nonlocal shown
         shown += 1
         if session.json:
             session.emit("", forms.candidate(candidate, name(candidate.address)))
-        elif arguments.dry_run and (shown <= _SHOWN or not sys.stdout.isatty()):
-            size = format_size(candidate.size) if sys.stdout.isatty() else str(candidate.size)
+        elif arguments.dry_run and (shown <= _SHOWN or not human):
+            size = format_size(candidate.size) if human else candidate.size
             named = printable(name(candidate.address))
             sys.stdout.write(f"{candidate.address}  {size:>9}  {named}\n")
 
     work = Purge(hand, policy, match=arguments.match, each=each)
     done = work.plan() if arguments.dry_run else work.run()
-    if arguments.dry_run and not session.json and sys.stdout.isatty() and shown > _SHOWN:
+    if arguments.dry_run and not session.json and human and shown > _SHOWN:
         sys.stdout.write(f"… and {shown - _SHOWN} more\n")
     verb = "would free" if arguments.dry_run else "freed"
     spared = "".join(

@@ -129,11 +129,11 @@ def test_ls_works_while_the_cache_is_in_use_and_by_its_readers(shell: Shell, roo
         assert len(admin(shell, "ls", "--json").objects) == 6
 
 
-def test_a_listing_imports_little(shell: Shell, root: Root) -> None:
-    admin(shell, "ls")  # makes the catalog
-    code = """if True:
+def imports(shell: Shell, *arguments: str) -> tuple[bytes, set[str]]:
+    """Run an admin command; return what it prints, and the modules that it has imported."""
+    code = f"""if True:
         import sys
-        sys.argv = ["fscache", "admin", "ls", "--limit", "2"]
+        sys.argv = ["fscache", "admin", *{arguments!r}]
         from fscache.cli.main import run
         try:
             run()
@@ -143,9 +143,22 @@ def test_a_listing_imports_little(shell: Shell, root: Root) -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], env=shell.environ, capture_output=True, check=False
     )
+    return done.stdout, set(done.stderr.decode().split())
+
+
+def test_a_listing_imports_little(shell: Shell, root: Root) -> None:
+    admin(shell, "ls")  # makes the catalog
     heavy = {"dataclasses", "inspect", "filelock", "requests", "fscache.errors", "fscache.tasks"}
-    assert done.stdout.count(b"\n") == 3
-    assert heavy & set(done.stderr.decode().split()) == set()
+    out, imported = imports(shell, "ls", "--limit", "2")
+    assert out.count(b"\n") == 3
+    assert heavy & imported == set()
+
+
+def test_a_plan_imports_no_kinds_of_which_there_are_none(shell: Shell, root: Root) -> None:
+    admin(shell, "ls")
+    out, imported = imports(shell, "purge", "--dry-run", "--older-than", "7d")
+    assert out.count(b"\n") == 5
+    assert {"fscache.errors", "fscache.tasks", "fscache.kv"} & imported == set()
 
 
 # -- du, snapshot -----------------------------------------------------------------------------
