@@ -28,6 +28,7 @@ from fscache.tasks.face import WORKERS, Tasks
 from fscache.tasks.match import compile_query
 from fscache.tasks.model import BUFFERS
 from fscache.tasks.select import select
+from fscache.tasks.tidying import Tidier
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,8 +70,9 @@ class TaskDatabase(Tasks):
         self._upkeep = upkeep
         self._bell = bell
         self._lock = threading.RLock()
+        self._tidier = Tidier(upkeep, self._lock)
         _databases.add(self)
-        weakref.finalize(self, _close, core, upkeep)
+        weakref.finalize(self, _close, core, upkeep, self._tidier)
 
     @property
     def limits(self) -> Limits:
@@ -132,6 +134,7 @@ class TaskDatabase(Tasks):
             core.refresh()
             core.drop([core.row(msg_id)])
             self._upkeep.step()
+            self._tidier.begin(self)
         self._bell()
 
     def drop_matching_records(self, check: Query) -> int:
@@ -142,6 +145,7 @@ class TaskDatabase(Tasks):
             rows = core.still(lambda: self._select(check))
             core.drop(rows)
             self._upkeep.step()
+            self._tidier.begin(self)
         self._bell()
         return len(rows)
 
@@ -165,8 +169,7 @@ class TaskDatabase(Tasks):
     def close(self) -> None:
         """End what runs here, and finish the own segment."""
         super().close()
-        with self._lock:
-            _close(self._core, self._upkeep)
+        _close(self._core, self._upkeep, self._tidier)
 
     # -- more -----------------------------------------------------------------------------------
 
@@ -225,8 +228,8 @@ class TaskDatabase(Tasks):
                 dropped += len(rows)
             if limits.any:
                 dropped += self._culler.cull(limits)
-            self._upkeep.compact()
         self._bell()
+        self.compact()
         return dropped
 
     def is_own(self, msg_id: str) -> bool:
@@ -237,9 +240,8 @@ class TaskDatabase(Tasks):
             return core.is_own(core.row(msg_id))
 
     def compact(self) -> None:
-        """Free now what nobody needs any more; this may take a while."""
-        with self._lock:
-            self._upkeep.compact()
+        """Free now what nobody needs any more; this may take a while, in which others are answered."""
+        self._tidier.compact()
 
     def __len__(self) -> int:
         with self._lock:
@@ -249,6 +251,7 @@ class TaskDatabase(Tasks):
     def forked(self) -> None:
         """Go on as the child of a process that had this open."""
         self._lock = threading.RLock()
+        self._tidier.forked(self._lock)
         self._core.log.forked()
         self._upkeep.forked()
 
@@ -276,9 +279,10 @@ class TaskDatabase(Tasks):
 _databases: weakref.WeakSet[TaskDatabase] = weakref.WeakSet()
 
 
-def _close(core: Core, upkeep: Upkeep) -> None:
-    upkeep.finish()
-    core.log.close()
+def _close(core: Core, upkeep: Upkeep, tidier: Tidier) -> None:
+    with tidier.ended():
+        upkeep.finish()
+        core.log.close()
 
 
 def _after_fork() -> None:

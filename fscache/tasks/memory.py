@@ -6,7 +6,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from fscache.tasks.core import Core
     from fscache.tasks.index import Seen
@@ -88,9 +88,18 @@ class MemoryUpkeep:
         if index.unreaped:
             self._core.give_up(index.reap(len(index.unreaped)))
 
-    def compact(self) -> None:
+    @property
+    def is_due(self) -> bool:
+        """Whether anything is left: `step` leaves nothing."""
+        return False
+
+    def compact(self) -> Generator[None]:
         """Give back everything."""
         self.step()
+        yield
+
+    def discard(self) -> None:
+        """Nothing is left."""
 
     def finish(self) -> None:
         """Nothing is left behind."""

@@ -6,7 +6,7 @@ from typing import Protocol
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable, Iterator
 
     from fscache.tasks.index import Seen
 
@@ -89,8 +89,15 @@ class Upkeep(Protocol):
     def step(self) -> None:
         """Do a part of it."""
 
-    def compact(self) -> None:
-        """Free now what nobody needs any more."""
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to do."""
+
+    def compact(self) -> Generator[None]:
+        """Free what nobody needs any more; each step of the iterator does a part of it."""
+
+    def discard(self) -> None:
+        """Have the objects removed that no record names any more; the lock need not be held."""
 
     def finish(self) -> None:
         """Do what an orderly end leaves behind."""

@@ -24,7 +24,7 @@ from fscache.tasks.segment import Segment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from fscache.tasks.core import Core
     from fscache.tasks.keep import RootKeeper
@@ -69,7 +69,8 @@ class Upkeep:
         self._log = log
         self._keeper = keeper
         self._remove_objects = remove_objects
-        self._job: Iterator[None] | None = None
+        self._job: Generator[None] | None = None
+        self._compacting = False
         self._snapshot_was_last = False
         self._discard_at = 0.0
         self._discarding: threading.Thread | None = None
@@ -82,12 +83,20 @@ class Upkeep:
             core.give_up(core.index.reap(REAPED_AT_ONCE))
             if not core.index.unreaped:
                 core.changes += _CHECK_FRAMES
+        if self._compacting:
+            return
         if self._job is not None:
             self._advance()
         elif core.changes >= _CHECK_FRAMES:
             core.changes = 0
             self._job = self._next_job()
             self._discard_soon()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to do."""
+        core = self._core
+        return bool(core.index.unreaped or self._job is not None or core.changes >= _CHECK_FRAMES)
 
     def finish(self) -> None:
         """Do at once what an orderly end leaves: no objects of nobody, a snapshot if it is due."""
@@ -97,25 +106,39 @@ class Upkeep:
         if self._snapshot_due() and self._log.has_written:
             for _ in self._snapshot():
                 pass
-        self._discard()
+        self.discard()
 
-    def compact(self) -> None:
-        """Rewrite at once every segment that holds anything dead; what is dead is freed."""
+    def compact(self) -> Generator[None]:
+        """Rewrite every segment that holds anything dead, in parts; until its end no other job begins."""
         core = self._core
         core.refresh()
-        while core.index.unreaped:
-            core.give_up(core.index.reap(REAPED_AT_ONCE))
         if self._job is not None:
-            self._job.close()  # type: ignore[attr-defined]
+            self._job.close()
             self._job = None
-        with translated(self._log.directory):
-            for _ in self._compact(everything=True):
-                pass
-        self._discard()
+        self._compacting = True
+        try:
+            while core.index.unreaped:
+                core.give_up(core.index.reap(REAPED_AT_ONCE))
+                yield
+            with translated(self._log.directory):
+                yield from self._compact(everything=True)
+        finally:
+            self._compacting = False
+
+    def discard(self) -> None:
+        """Have the objects removed that no record names any more; the lock need not be held."""
+        discarding, self._discarding = self._discarding, None
+        if discarding is not None:
+            self._hurry.set()
+            discarding.join()
+            self._hurry.clear()
+        if self._remove_objects is not None and self._keeper.discarded:
+            _quietly(self._remove_objects, self._keeper.take_discarded())
 
     def forked(self) -> None:
         """Leave what is under way to the parent process."""
         self._job = None
+        self._compacting = False
         self._discarding = None
         self._hurry = threading.Event()
 
@@ -135,7 +158,7 @@ class Upkeep:
             self._job = None
             _warn("upkeep of the task log is put off: %s", exc)
 
-    def _next_job(self) -> Iterator[None] | None:
+    def _next_job(self) -> Generator[None] | None:
         # In turn, where both are due: neither must wait for ever for the other.
         if self._snapshot_due() and not (self._snapshot_was_last and self._victims()):
             self._snapshot_was_last = True
@@ -150,7 +173,7 @@ class Upkeep:
         due = max(SNAPSHOT_FRAMES, len(index.fragments) // 16)
         return self._core.since_snapshot >= due and not index.limbo.has_orphans
 
-    def _snapshot(self) -> Iterator[None]:
+    def _snapshot(self) -> Generator[None]:
         self._core.since_snapshot = 0
         yield from snapshot.write(self._core.index, self._log)
 
@@ -178,14 +201,14 @@ class Upkeep:
         # Drops last: with the other segments gone that they tell of, most need not be said again.
         return sorted(found, key=lambda each: each.drops)
 
-    def _compact(self, *, everything: bool = False) -> Iterator[None]:
+    def _compact(self, *, everything: bool = False) -> Generator[None]:
         root = self._log.root
         fd = os.open(
             f"{root.path}/locks/tasks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, root.modes.partial
         )
         try:
-            if not try_flock(fd):
-                return
+            if not try_flock(fd) and not everything:
+                return  # everything is asked for by a purge: who has the lock may be idle for hours
             for segment in self._victims(everything=everything):
                 if self._log.is_own(segment.number):
                     self._log.finish()
@@ -254,16 +277,6 @@ class Upkeep:
             self._hurry.wait(wait)
             _quietly(self._remove_objects, self._keeper.take_discarded())
             wait = DISCARD_SECONDS
-
-    def _discard(self) -> None:
-        """Have them removed now."""
-        discarding, self._discarding = self._discarding, None
-        if discarding is not None:
-            self._hurry.set()
-            discarding.join()
-            self._hurry.clear()
-        if self._remove_objects is not None and self._keeper.discarded:
-            _quietly(self._remove_objects, self._keeper.take_discarded())
 
 
 def _quietly(remove_objects: Callable[[Sequence[str]], object], addresses: Sequence[str]) -> None:
