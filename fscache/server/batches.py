@@ -56,11 +56,6 @@ class Batches:
         with self._mutex:
             self._running[batch.name] = batch
 
-    def drop(self, batch: Batch) -> None:
-        """Remember nothing of a batch."""
-        with self._mutex:
-            self._running.pop(batch.name, None)
-
     def one_ended(self, batch: Batch) -> bool:
         """Count a request of a batch down; return whether it was the last."""
         with self._mutex:

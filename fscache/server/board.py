@@ -11,6 +11,7 @@ whoever asks for the URL again finds it there.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from concurrent.futures import FIRST_COMPLETED
@@ -18,6 +19,7 @@ from concurrent.futures import wait as wait_for
 from typing import TYPE_CHECKING, Any
 
 from fscache import errors
+from fscache.remote import faults
 from fscache.server import status
 from fscache.server.batches import Batch, Batches
 from fscache.server.options import checked_options, checked_urls, without_secrets
@@ -26,11 +28,13 @@ from stager.request import FetchRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from fscache.cache import Cache
     from fscache.server.batches import Kept
     from fscache.server.spool import Asked, Spool
 
+_log = logging.getLogger("fscache.server")
 _HIT = "hit-"
 _MOST_DIGITS = 9
 _MANY = 16  # requests waited for at once from which a moment is spent on gathering
@@ -63,27 +67,22 @@ class Board:
 
     # -- asking -------------------------------------------------------------------------------
 
-    def stage(self, asked: Asked, name: str | None = None) -> list[str]:
+    def stage(self, asked: Asked) -> list[str]:
         """Start staging; return an id for each URL, in order.
-
-        Args:
-            asked: What is wanted.
-            name: Of the batch, where it has one already.
 
         Raises:
             RefusedRequestError: the call makes no sense.
+            StoreError: it cannot be written down; nothing of it goes on.
             TryAgainError: the server is stopping.
         """
         if self._stopping():
             raise errors.TryAgainError(SERVER, "stopping")
-        batch = self._start(name or secrets.token_hex(8), asked)
-        if all(request.state == "done" for request in batch.requests):
+        batch = self._start(secrets.token_hex(8), asked)
+        if batch.good:
             # Ids that say all there is to say: a hit leaves nothing in memory or in the spool.
-            self._batches.drop(batch)
             return [f"{_HIT}{secrets.token_hex(4)}:{each.urls[0]}" for each in batch.requests]
         if not all(request.done() for request in batch.requests):
-            batch.spooled = True
-            self._spool.accept(batch.name, batch.asked)
+            self._accept(batch)
         self._follow(batch)
         return [f"{batch.name}.{number}" for number in range(len(batch.requests))]
 
@@ -92,14 +91,14 @@ class Board:
         return sum(len(self._revive(name) or ()) for name in self._spool.accepted())
 
     def take_dropped(self, name: str, asked: Asked) -> None:
-        """Start a batch that a node dropped as a file; its answer becomes a file."""
+        """Start a batch that a node dropped as a file; its answer becomes a file.
+
+        One of a name that is under way is left to go on: an earlier server, or turn, took the file and
+        could not remove it.
+        """
         batch = self._start(name, asked)
-        batch.spooled = True
-        if not self._spool.accept(name, batch.asked):
-            for request in batch.requests:
-                request.cancel()
-            return
-        self._follow(batch)
+        if self._accept(batch):
+            self._follow(batch)
 
     def request(self, identity: str) -> FetchRequest:
         """Return the request of an id.
@@ -204,15 +203,28 @@ class Board:
         missing = sum(not request.done() for request in requests)
         self.misses += missing
         self.hits += len(requests) - missing
-        self._batches.add(batch)
         return batch
+
+    def _accept(self, batch: Batch) -> bool:
+        """Write a batch down; where that fails, or its name is taken, its requests are given up."""
+        try:
+            batch.spooled = self._spool.accept(batch.name, batch.asked)
+        finally:
+            if not batch.spooled:
+                for request in batch.requests:
+                    request.cancel()
+        return batch.spooled
 
     def _follow(self, batch: Batch) -> None:
         """Count the batch's requests down; in the caller's thread for those that have ended."""
+        self._batches.add(batch)
         for request in batch.requests:
-            request.add_done_callback(lambda _request: self._count(batch))
+            request.add_done_callback(lambda request: self._count(batch, request))
 
-    def _count(self, batch: Batch) -> None:
+    def _count(self, batch: Batch, request: Future[Any]) -> None:
+        error = None if request.cancelled() else request.exception()
+        if error is not None and not faults.is_ours(error):
+            _log.error("a request of batch %s failed", batch.name, exc_info=error)
         if not self._batches.one_ended(batch) or self._stopping():
             return  # cancelled by `close`, it is gone on with by the next server
         self._batches.end(batch)
@@ -226,14 +238,11 @@ class Board:
             self._finish(batch, answers)
 
     def _finish(self, batch: Batch, answers: list[dict[str, Any]] | None) -> None:
-        import logging
-
         try:
             self._spool.finish(batch.name, batch.asked, good=batch.good, requests=answers)
         except errors.StoreError as exc:
             # A full disk: the file stays in `cur`, and the next start finds the URLs there.
-            log = logging.getLogger("fscache.server")
-            log.warning("the end of request %s is not written down: %s", batch.name, exc)
+            _log.warning("the end of request %s is not written down: %s", batch.name, exc)
 
     def _items(self, ids: Sequence[str]) -> dict[str, FetchRequest | tuple[str, ...]]:
         """Return what is left of requests; raises UnknownRequestError for the first that is none."""
@@ -268,7 +277,14 @@ class Board:
             asked = pending or self._spool.ended(name)
             if asked is None:
                 return None
-            batch = self._start(name, asked)
+            try:
+                batch = self._start(name, asked)
+            except (
+                errors.RefusedRequestError
+            ) as exc:  # of another version, which knew other options
+                _log.warning("request %s cannot be gone on with: %s", name, exc)
+                self._spool.finish(name, asked, good=False, requests=None)
+                return None
             batch.spooled = pending is not None
             self._follow(batch)
             return batch.requests

@@ -141,4 +141,8 @@ class Keeper:
                     self._spool.refuse(name, str(exc))
                     continue
                 raise  # the root's fault, not the request's: it stays for the next turn
+            except Exception:  # noqa: BLE001 - as above: nor must one file keep all others waiting
+                _log.exception("spool file %r failed", name)
+                self._spool.refuse(name, "internal error; see the log of the server")
+                continue
             self._spool.remove_dropped(name)

@@ -18,6 +18,7 @@ MAX_URLS = 20_000
 _MAX_MIRRORS = 16
 _MAX_HEADERS = 32
 _NUMBER = (int, float)
+_FOR_EVER = 1e18  # seconds; whole numbers may be too large for a float
 _SECRET_WORDS = ("auth", "cookie", "token", "secret", "key", "password")
 _OURS = frozenset(
     {"host", "connection", "content-length", "transfer-encoding", "range", "if-range", "te"}
@@ -93,7 +94,7 @@ def _checked(name: str, value: object) -> object:
     if name == "checksums" and _is_text_table(value):
         return value
     if name == "max_age" and isinstance(value, _NUMBER) and value >= 0:
-        return float(value)
+        return float(min(value, _FOR_EVER))
     if name == "revalidate" and isinstance(value, bool):
         return value
     if name == "headers" and isinstance(value, dict):

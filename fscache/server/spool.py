@@ -131,6 +131,8 @@ class Spool:
         try:
             with os.scandir(f"{self.path}/{NEW}") as entries:
                 for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        continue  # nobody asks by one, and it is not ours to remove
                     try:
                         found.append((entry.stat(follow_symlinks=False).st_mtime, entry.name))
                     except FileNotFoundError:
@@ -156,11 +158,11 @@ class Spool:
         return asked
 
     def remove_dropped(self, name: str) -> None:
-        """Remove a file or link from `new`, whatever it is called; a directory is left alone."""
+        """Remove a file or link from `new`, whatever it is called."""
         try:
             atomic.remove(f"{self.path}/{NEW}/{name}")
         except OSError:
-            pass  # a directory, or another user's in a sticky one: it is not read again either
+            pass  # another user's in a sticky directory that is not ours
 
     # -- our own files ------------------------------------------------------------------------
 
@@ -244,7 +246,7 @@ def _read_plain(path: str) -> tuple[bytes, int]:
     """Return a file's bytes and owner.
 
     Raises:
-        BadSpoolFileError: a link, a pipe, a directory, a file of several names, or too large.
+        BadSpoolFileError: a link, a pipe, a directory, or too large.
     """
     # Not waiting: a pipe that somebody planted would hold the daemon for ever.
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY

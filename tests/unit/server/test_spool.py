@@ -81,6 +81,11 @@ def test_links_pipes_and_directories_are_not_read(spool: Spool, tmp_path: Path) 
     assert json.loads(Path(spool.path, "failed", "a-symlink").read_text())["error"]
 
 
+def test_a_directory_is_nobodys_request(spool: Spool) -> None:
+    Path(spool.path, "new", "directory").mkdir()
+    assert spool.dropped() == []
+
+
 def test_a_file_that_is_too_large_is_not_read(spool: Spool) -> None:
     drop(spool, "abcdefgh", b" " * (MAX_FILE + 1))
     with pytest.raises(BadSpoolFileError, match="larger"):
