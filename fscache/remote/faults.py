@@ -25,7 +25,8 @@ _SCALARS = (str, int, float, bool, type(None))
 
 def is_ours(error: BaseException) -> bool:
     """Whether an error may cross the wire as itself."""
-    return isinstance(error, errors.FscacheError) or type(error).__name__ in _BUILTINS
+    known = type(error).__name__ in _BUILTINS or isinstance(error, UnicodeError)
+    return known or isinstance(error, errors.FscacheError)
 
 
 def encode(error: BaseException) -> dict[str, object]:
@@ -33,6 +34,8 @@ def encode(error: BaseException) -> dict[str, object]:
     if isinstance(error, errors.FscacheError):
         packed = {name: _encode_field(value) for name, value in error.to_fields().items()}
         return {"code": error.code, "message": str(error), "fields": packed}
+    if isinstance(error, UnicodeError):  # what text is none: its own fields hold all of that text
+        return {"code": "python.ValueError", "message": str(error), "fields": {}}
     text = str(error.args[0]) if error.args else ""
     return {"code": f"python.{type(error).__name__}", "message": text, "fields": {}}
 

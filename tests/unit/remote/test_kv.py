@@ -41,6 +41,17 @@ def test_a_value_beyond_the_servers_limit_is_refused_with_the_limit(kv: KeyValue
     assert kv.get("v") == b"again"
 
 
+def test_a_key_that_is_no_text_is_the_callers_fault_here_as_on_a_root(
+    kv: KeyValues, caplog: pytest.LogCaptureFixture
+) -> None:
+    for ask in (kv.get, kv.delete, kv.incr, kv.version, lambda key: kv.multiget([key])):
+        with pytest.raises(ValueError, match="surrogates not allowed"):
+            ask("\ud800")
+    with pytest.raises(ValueError, match="surrogates not allowed"):
+        kv.put("\ud800", 1)
+    assert caplog.text == ""
+
+
 def test_many_values_go_in_as_many_calls_as_they_need(kv: KeyValues) -> None:
     given = {f"k{number:02}": bytes([number]) * 1_000_000 for number in range(30)}
     given["large"] = b"x" * LARGE
