@@ -138,7 +138,9 @@ def _encoded(captured: tuple[dict[str, object], list[Any], list[str | None]]) ->
     yield values.encode(header)
     yield from columns
     for start in range(0, len(ids), _IDS):
-        yield values.encode(ids[start : start + _IDS])
+        some = ids[start : start + _IDS]
+        # Where no row is empty, in a third of the time; it was most of what a snapshot took.
+        yield values.encode(some) if None in some else b"".join(values.encode_texts(some))  # type: ignore[arg-type]
 
 
 def _sections(data: bytes) -> list[memoryview] | None:
