@@ -1,7 +1,8 @@
 """One URL's bytes, fetched: retries, resume, verification, commit; no network in it.
 
-A driver asks `next_exchange` what to do, does it, and tells the answer to the transfer, which is the
-sink of its exchanges. The blocking and the multi driver use it alike, so the rules stand here once:
+A driver asks `next_exchange` what to do, does it, and tells how it ended. The answer has meanwhile gone
+to the transfer's `reception`. The blocking and the multi driver use both alike, so the rules stand here
+once:
 
 - Bytes are kept as served. `identity` is asked for; should a server send a `Content-Encoding` all
   the same, the encoded bytes are the file (`x.tar.gz` served as "gzip of x.tar" is the usual case,
@@ -24,7 +25,7 @@ from credentials.errors import FscacheError
 from stager import heads
 from stager.asking import ask_for
 from stager.body import Body
-from stager.checks import DIGEST, promises
+from stager.checks import DIGEST
 from stager.destination import Staged, Validator
 from stager.errors import (
     AllMirrorsFailedError,
@@ -36,25 +37,20 @@ from stager.errors import (
     StageError,
 )
 from stager.mirrors import Mirrors
+from stager.reception import AbandonedError, Reception
 from stager.route import Route
 from stager.steps import Finished, Wait
 from stager.transports.base import Ask, Exchange
 from stager.urls import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    from stager.checks import Promise
     from stager.destination import Claim
     from stager.jobs import Job
-    from stager.request import Meter, Progress
+    from stager.request import Meter
     from stager.steps import Setup
-    from stager.transports.base import Head
     from stager.urls import Target
-
-
-class AbandonedError(Exception):
-    """Raised into the transport when nobody waits for the transfer any more; never leaves here."""
 
 
 class Transfer:
@@ -72,26 +68,29 @@ class Transfer:
             meter: Counts for the requests.
             after: Called at the end of each exchange, when `next_exchange` may be asked again.
         """
-        self.abandoned = False
-        """Set it (from any thread) to end the transfer at its next bytes."""
         self._job = job
         self._claim = claim
         self._setup = setup
         self._after = after
-        self._meter = meter
         self._url = redact(job.home.url)
         self._body = Body(self._url, claim, setup.destination, meter)
+        self._reception = Reception(self._body, meter, job.checksum)
         self._route = Route(job.mirrors, Mirrors(len(job.mirrors), setup.policy, setup.dice))
         self._conditional = job.revalidate
         self._pause = 0.0
-        self._asked_from: int | None = None
         self._credential_from = ""
-        self._answer: heads.Answer | None = None
-        self._headers: Mapping[str, str] = {}
-        self._promises: list[Promise] = []
         self._finished: Finished | None = None
 
     # --- towards the driver ------------------------------------------------------------------
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether to end at the next bytes; set from any thread."""
+        return self._reception.abandoned
+
+    @abandoned.setter
+    def abandoned(self, abandoned: bool) -> None:
+        self._reception.abandoned = abandoned
 
     @property
     def target(self) -> Target:
@@ -109,7 +108,7 @@ class Transfer:
                 pause, self._pause = self._pause, 0.0
                 return Wait(pause)
             try:
-                return Exchange(self._ask(), self, self.ended)
+                return Exchange(self._ask(), self._reception, self.ended)
             except FscacheError as error:
                 self._mirror_failed(error)
             except OSError as error:
@@ -118,7 +117,7 @@ class Transfer:
                 self._finish(Finished(error=error))
 
     def ended(self, error: Exception | None) -> None:
-        """Take the end of the exchange: None, or what the transport or this sink raised."""
+        """Take the end of the exchange: None, or what the transport or its sink raised."""
         try:
             self._settle(error)
         except FscacheError as failure:
@@ -129,60 +128,19 @@ class Transfer:
             self._fail(failure)
         self._after()
 
-    # --- towards the transport ---------------------------------------------------------------
-
-    def on_wait(self, progress: Progress) -> None:
-        """Take note of how far a server is that fetches for us."""
-        if self.abandoned:
-            raise AbandonedError
-        self._meter.ahead = progress
-
-    def on_head(self, head: Head) -> bool:
-        """Take the head of an answer; False where its body is not wanted."""
-        if self.abandoned:
-            raise AbandonedError
-        self._headers = head.headers
-        self._answer = heads.judge(
-            head.status,
-            head.headers,
-            asked_from=self._asked_from,
-            kept=self._body.validator,
-            conditional=self._conditional is not None,
-        )
-        if not isinstance(self._answer, heads.Bytes):
-            return False
-        first, total = self._answer
-        self._promises = promises(head.headers, whole=not first)
-        if self._job.checksum is not None:
-            self._promises.append(self._job.checksum)
-        self._body.begin(
-            first,
-            total,
-            heads.validator(head.headers, total, self._source()),
-            {promise.algorithm for promise in self._promises} if self._promises else (),
-        )
-        return True
-
-    def on_data(self, data: bytes | memoryview) -> None:
-        """Take the next bytes of the body."""
-        if self.abandoned:
-            raise AbandonedError
-        self._body.write(data)
-
-    def on_wake(self) -> None:
-        """End the exchange if nobody wants it any more."""
-        if self.abandoned:
-            raise AbandonedError
-
     # --- the rules ---------------------------------------------------------------------------
 
     def _ask(self) -> Ask:
         setup = self._setup
         if setup.target_policy is not None:
             setup.target_policy(self.target.url)
-        resume = self._body.resume_from(self._source()) if self._body.at else None
-        self._asked_from = None if resume is None else resume[0]
-        self._answer = None
+        source = xxhash.xxh3_128_hexdigest(self._route.mirror.url.encode())
+        resume = self._body.resume_from(source) if self._body.at else None
+        self._reception.expect(
+            source,
+            None if resume is None else resume[0],
+            conditional=self._conditional is not None,
+        )
         ask = ask_for(
             self.target,
             self._route.mirror,
@@ -196,11 +154,8 @@ class Transfer:
         self._credential_from = ask.credential_from
         return ask
 
-    def _source(self) -> str:
-        return xxhash.xxh3_128_hexdigest(self._route.mirror.url.encode())
-
     def _settle(self, error: Exception | None) -> None:
-        answer = self._answer
+        answer = self._reception.answer
         if self.abandoned or isinstance(error, AbandonedError):
             self._finish(Finished(), keep=True)
         elif error is not None:
@@ -213,7 +168,10 @@ class Transfer:
             self._route.redirect(answer.location)
         elif isinstance(answer, heads.Refused):
             raise heads.status_error(
-                redact(self.target.url), answer.status, self._headers, self._credential_from
+                redact(self.target.url),
+                answer.status,
+                self._reception.headers,
+                self._credential_from,
             )
         elif isinstance(answer, heads.StartOver):
             self._body.restart()
@@ -230,8 +188,8 @@ class Transfer:
                 fetched_from=redact(self.target.url),
                 digest="",
                 size=known.size or 0,
-                etag=self._headers.get("etag") or known.etag,
-                last_modified=self._headers.get("last-modified") or known.last_modified,
+                etag=self._reception.headers.get("etag") or known.etag,
+                last_modified=self._reception.headers.get("last-modified") or known.last_modified,
             )
         )
         checksum = self._job.checksum
@@ -244,7 +202,7 @@ class Transfer:
     def _complete(self) -> None:
         body = self._body
         digests = body.finish()
-        for promise in self._promises:
+        for promise in self._reception.promises:
             actual = digests[promise.algorithm]
             if actual != promise.expected:
                 again = body.resumed
@@ -264,7 +222,7 @@ class Transfer:
             fetched_from=redact(self.target.url),
             digest=digests[DIGEST],
             size=body.at,
-            checksums={promise.algorithm: promise.expected for promise in self._promises},
+            checksums={promise.algorithm: promise.expected for promise in self._reception.promises},
             etag=kept.etag,
             last_modified=kept.last_modified,
         )
