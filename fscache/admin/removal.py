@@ -12,6 +12,7 @@ from fscache.objects.layout import parse_address
 from fscache.objects.purge import Candidate
 from fscache.records.journal import DELETE, OBJECT, PURGE, PUT, TOUCH
 from fscache.records.listing import KINDS
+from fscache.records.rows import bound, text_of
 from fscache.records.segments import Follower
 
 TYPE_CHECKING = False
@@ -72,9 +73,9 @@ class Remover:
         db.execute("DROP TABLE IF EXISTS temp.kept")
         db.execute(_KEPT.format(kinds=", ".join("?" * len(kept))), kept)
         db.execute("CREATE UNIQUE INDEX temp.kept_address ON kept (address)")
-        statement, values = _CANDIDATES, list[str]()
+        statement, values = _CANDIDATES, list[str | bytes]()
         if match is not None:
-            statement, values = statement + _FITTING, [match, match]
+            statement, values = statement + _FITTING, [bound(match)] * 2
         statement += f"ORDER BY accessed, address LIMIT {_PAGE}"
         last: tuple[float, str] = (float("-inf"), "")
         # In pages, each read to its end: no statement stays open while objects are removed.
@@ -106,7 +107,8 @@ class Remover:
     def _names_of(self, addresses: list[str]) -> dict[str, str]:
         marks = ", ".join("?" * len(addresses))
         found = self._catalog.db.execute(_NAMES.format(marks=marks), addresses)
-        return dict.fromkeys(addresses, "") | dict(found)
+        names = {address: text_of(name) for address, name in found}
+        return dict.fromkeys(addresses, "") | names
 
     def path(self, address: str) -> str:
         """Return where an object lies."""
@@ -176,7 +178,7 @@ class Remover:
         names = self._catalog.db.execute(
             "SELECT kind, name FROM entries WHERE address = ?", (address,)
         ).fetchall()
-        for kind, name in names:
+        for kind, name in ((kind, text_of(name)) for kind, name in names):
             if self._sources[kind].remove(name, address):
                 self._root.journal.append(DELETE, kind, name)
 

@@ -19,6 +19,7 @@ from fscache.objects.layout import format_address, parse_address
 from fscache.objects.verify import hash_file
 from fscache.objects.walk import Walk
 from fscache.records.audit import audit
+from fscache.records.rows import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ class Verifier:
         named = catalog.db.execute(
             "SELECT name, size FROM entries WHERE address = ?", (found.address,)
         ).fetchall()
-        names = tuple(sorted(name for name, _ in named))
+        names = tuple(sorted(text_of(name) for name, _ in named))
         size = found.status.st_size
         wrong = [expected for _, expected in named if expected != size]
         if wrong:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 
+from fscache.records.rows import bound
 from fscache.units import parse_duration, parse_size
 
 TYPE_CHECKING = False
@@ -39,13 +40,14 @@ class Condition:
         self.operator = operator
         self.value = value
 
-    def sql(self, now: float) -> tuple[str, float | str]:
+    def sql(self, now: float) -> tuple[str, float | str | bytes]:
         """Return the condition on a column, and the value to bind."""
         if isinstance(self.value, str):
+            value = bound(self.value)
             column = "name" if self.field == "url" else self.field
             if self.operator.endswith("~"):
-                return f"instr({column}, ?) {'=' if self.operator == '!~' else '>'} 0", self.value
-            return f"{column} {self.operator} ?", self.value
+                return f"instr({column}, ?) {'=' if self.operator == '!~' else '>'} 0", value
+            return f"{column} {self.operator} ?", value
         if self.field in _AGES:
             return f"{self.field} {_TURNED[self.operator]} ?", now - self.value
         return f"{self.field} {self.operator} ?", self.value
@@ -94,7 +96,7 @@ def _invalid(text: str, why: str) -> InvalidFilterError:
     return InvalidFilterError(text=text, why=why)
 
 
-def where(conditions: Iterable[Condition], now: float) -> tuple[str, list[float | str]]:
+def where(conditions: Iterable[Condition], now: float) -> tuple[str, list[float | str | bytes]]:
     """Return the SQL of all conditions together, empty if there are none, and what to bind."""
     pairs = [condition.sql(now) for condition in conditions]
     return " AND ".join(text for text, _ in pairs), [value for _, value in pairs]

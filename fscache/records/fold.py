@@ -17,7 +17,15 @@ import os
 
 from fscache.objects.layout import parse_address
 from fscache.records.journal import DELETE, OBJECT, PURGE, PUT, TOUCH
-from fscache.records.rows import ADD_ENTRY, ADD_OBJECT, block_size, entry_row, round_up
+from fscache.records.rows import (
+    ADD_ENTRY,
+    ADD_OBJECT,
+    block_size,
+    bound,
+    entry_row,
+    round_up,
+    text_of,
+)
 from fscache.records.segments import Position, read, segments, unread
 from fscache.records.sources import Named
 
@@ -143,7 +151,7 @@ class Folder:
 
     def add_named(self, kind: str, named: Named) -> None:
         """Write the row of one entry as it is on disk."""
-        self._db.execute("DELETE FROM entries WHERE kind = ? AND name = ?", (kind, named.name))
+        self._delete(kind, named.name)
         self._db.execute(ADD_ENTRY, entry_row(kind, named, self._block))
 
     def _renamed(self, batch: Batch) -> dict[tuple[str, str], float]:
@@ -153,7 +161,7 @@ class Folder:
         self._db.executemany(
             "INSERT INTO incoming VALUES (?, ?, ?)",
             (
-                (kind, name, record.address or None)
+                (kind, bound(name), record.address or None)
                 for (kind, name), record in batch.entries.items()
             ),
         )
@@ -161,7 +169,8 @@ class Folder:
             "SELECT kind, name FROM incoming JOIN entries USING (kind, name)"
             " WHERE entries.address IS NOT incoming.address"
         )
-        return {(kind, name): 0.0 for kind, name in rows if (kind, name) not in batch.doubtful}
+        found = ((kind, text_of(name)) for kind, name in rows)
+        return {key: 0.0 for key in found if key not in batch.doubtful}
 
     def _settle(self, kind: str, name: str, removed: float, record: Record | None) -> None:
         source = self._sources.get(kind)
@@ -176,11 +185,14 @@ class Folder:
         else:
             named = None
         if named is None:
-            self._db.execute("DELETE FROM entries WHERE kind = ? AND name = ?", (kind, name))
+            self._delete(kind, name)
             return
         self.add_named(kind, named)
         if named.address:
             self._add_missing([named.address])
+
+    def _delete(self, kind: str, name: str) -> None:
+        self._db.execute("DELETE FROM entries WHERE kind = ? AND name = ?", (kind, bound(name)))
 
     def _touch(self, batch: Batch) -> None:
         self._db.executemany(

@@ -7,6 +7,7 @@ two rows. Entries whose object is gone are no rows: `admin verify` reports them.
 from __future__ import annotations
 
 from fscache.records.filters import where
+from fscache.records.rows import text_of
 from fscache.records.schema import Error, cannot_write
 
 TYPE_CHECKING = False
@@ -85,27 +86,27 @@ class Row:
     def __init__(  # noqa: PLR0917 - the columns, in the order of the statements
         self,
         kind: str,
-        name: str,
-        host: str,
+        name: str | bytes,
+        host: str | bytes,
         address: str,
         size: int,
         disk: int,
         accessed: float,
         stored: float,
-        by: str,
+        by: str | bytes,
         hits: int,
         verified: float,
     ) -> None:
         """Take what the catalog says; nobody has looked for pins and leases yet."""
         self.kind = kind
-        self.name = name
-        self.host = host
+        self.name = text_of(name)
+        self.host = text_of(host)
         self.address = address
         self.size = size
         self.disk = disk
         self.accessed = accessed
         self.stored = stored
-        self.by = by
+        self.by = text_of(by)
         self.hits = hits
         self.verified = verified
         self.pinned = False
@@ -138,7 +139,7 @@ class Query:
         self.order = order
         self.reverse = reverse
 
-    def sql(self, now: float, *, few: bool = False) -> tuple[str, list[float | str]]:
+    def sql(self, now: float, *, few: bool = False) -> tuple[str, list[float | str | bytes]]:
         """Return the statement, without a limit, and what to bind.
 
         Args:
@@ -172,7 +173,7 @@ def rows(
         yield Row(*values_of_row)
 
 
-def _copied(db: Connection, text: str, values: list[float | str]) -> bool:
+def _copied(db: Connection, text: str, values: list[float | str | bytes]) -> bool:
     """Put rows into a table of this connection's own; False where there is no room for it.
 
     An open statement is a lock that every fold waits for: for as long as `less` shows its first page.

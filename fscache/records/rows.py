@@ -49,14 +49,30 @@ def add_new(db: Connection, statement: str, rows: Sequence[tuple[object, ...]]) 
     db.executemany(statement, rows[whole:])
 
 
+def bound(text: str) -> str | bytes:
+    """Return a text as SQLite takes it: as its bytes, where those are no UTF-8 (`os.fsdecode`)."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogateescape")
+    return text
+
+
+def text_of(value: str | bytes) -> str:
+    """Return the text that was `bound`."""
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
+
+
 def entry_row(kind: str, named: Named, block: int) -> tuple[object, ...]:
     """Return what `ADD_ENTRY` takes; `block` is the file system's."""
     # A value that is no object lies in the entry's own file, behind a head and the name.
     held = named.size if named.address else named.size + len(named.name) + _HEAD
     return (
-        *(kind, named.name, host_of(kind, named.name), named.address or None),
+        *(kind, bound(named.name), bound(host_of(kind, named.name)), named.address or None),
         *(named.size, round_up(held, block)),
-        *(named.accessed or named.stored, named.stored, named.by),
+        *(named.accessed or named.stored, named.stored, bound(named.by)),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 from fscache.records.journal import TASK
+from fscache.records.rows import text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def usage(db: Connection, now: float) -> Usage:
             counted = [sign * number for number in sums]
             found.kinds.setdefault(kind, Sum()).add(*counted)
             if host:
-                found.hosts.setdefault(host, Sum()).add(*counted)
+                found.hosts.setdefault(text_of(host), Sum()).add(*counted)
             if sign > 0 and kind != TASK:  # which is no file, but a line in another
                 found.entries += sums[0]
     bare = Sum(found.total.count, found.total.size, found.total.disk)

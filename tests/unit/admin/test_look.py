@@ -10,6 +10,7 @@ import pytest
 
 from fscache.admin import look
 from fscache.kv.local import LocalStore
+from fscache.records.filters import parse_filter
 from fscache.records.listing import Query
 from fscache.records.root import Root
 from fscache.urls.lease import leased
@@ -129,6 +130,26 @@ def test_beyond_so_many_rows_the_catalog_is_believed(
     assert {row.leased for row in rows} == {None}
     assert [row.size for row in rows if row.pinned] == [1001]
     assert [row.leased for row in shown(live, 4)] == [False] * 4
+
+
+def test_a_name_whose_bytes_are_no_utf_8_is_one_as_any_other(live: Root) -> None:
+    store = LocalStore(live)
+    store.put("one\udcff", "x")
+    store.put("two\udcff", bytes(100_000))
+    keep(live, b"of a user", "https://host/x", by="us\udcffer@host")
+    names = {"default/one\udcff", "default/two\udcff", "https://host/x"}
+    rows = {row.name: row for row in shown(live)}
+    assert rows.keys() == names
+    assert rows["https://host/x"].by == "us\udcffer@host"
+    keeper_of(live).reindex()
+    assert {row.name for row in shown(live)} == names
+    found = shown(live, conditions=[parse_filter("name=default/one\udcff")])
+    assert [row.name for row in found] == ["default/one\udcff"]
+    found = shown(live, conditions=[parse_filter("name~\udcff"), parse_filter("size>9")])
+    assert [row.name for row in found] == ["default/two\udcff"]
+    store.put("two\udcff", "small by now")
+    store.delete("one\udcff")
+    assert [row.size for row in shown(live, kind="kv")] == [len("small by now")]
 
 
 def test_values_without_an_object_are_shown_as_they_are(live: Root) -> None:
