@@ -15,6 +15,7 @@ Reading goes on after damage, at the next whole frame; what was skipped is logge
 from __future__ import annotations
 
 import os
+import stat
 
 from xxhash import xxh3_64_intdigest
 
@@ -54,7 +55,7 @@ class Segment:
         self.sealed = False
         """Nobody will write to it any more."""
         self.damaged = False
-        """A record in it cannot be read, so that it cannot be rewritten."""
+        """It, or a record in it, cannot be read: it is neither rewritten nor removed."""
         self._fd = -1
 
     def __del__(self) -> None:
@@ -96,17 +97,19 @@ class Segment:
         Raises:
             FormatError: it was made by a newer version.
         """
-        header = self.read(0, len(HEADER))
+        is_file = stat.S_ISREG(os.lstat(self.path).st_mode)
+        header = self.read(0, len(HEADER)) if is_file else b""
         if header in _READABLE:
             self.end = len(HEADER)
             return True
         rest = header[len(_MAGIC) :].strip()
         if header.startswith(_MAGIC) and rest.isdigit() and int(rest) > VERSION:
+            self.damaged = True
             why = f"task log of version {rest.decode()}, newer than this program's ({VERSION})"
             raise FormatError(path=self.path, why=why)
-        if len(header) == len(HEADER):
+        if len(header) == len(HEADER) or not is_file:
             _warn("%s is no segment of a task log; it is not read", self.path)
-            self.sealed = True
+            self.sealed = self.damaged = True
         return False
 
     def replay(self, *, settled: bool) -> Iterator[Seen]:
@@ -115,7 +118,7 @@ class Segment:
         Args:
             settled: Nobody has written for a while: a frame that is wrong will not become right.
         """
-        if self.end == 0 and not self.check_format():
+        if self.end == 0 and (self.damaged or not self.check_format()):
             return
         size = self.status().st_size
         data = b""

@@ -24,6 +24,7 @@ from struct import error as StructError  # noqa: N812 - it is a class
 from xxhash import xxh3_64, xxh3_64_intdigest
 
 from fscache.fs import atomic
+from fscache.fs.copies import open_quietly
 from fscache.tasks import values
 from fscache.tasks.frames import REFERENCE_BYTES
 
@@ -80,7 +81,7 @@ def load(index: Index, log: FileLog) -> bool:
     """Fill an empty index, and tell the log how far it has been read; False if there is none."""
     for name in reversed(_names(log.directory)):
         try:
-            with open(f"{log.directory}/{name}", "rb", buffering=0) as file:
+            with open(open_quietly(f"{log.directory}/{name}"), "rb", buffering=0) as file:
                 data = file.readall()
         except OSError:
             continue

@@ -5,8 +5,9 @@
 - Segments that are mostly dead are rewritten: their live records into the own segment, then the file
   is removed. Only what nobody writes to any more: finished segments, and those of killed processes.
 
-Nobody waits for it: a part takes about a millisecond, and no thread is needed. Two processes that
-rewrite one segment at once do double work and no harm; a lock file keeps them from it.
+Nobody waits for it: a part takes about a millisecond. After a drop `fscache.tasks.tidying` goes on with
+it in a thread; nothing else needs one. Two processes that rewrite one segment at once do double work and
+no harm; a lock file keeps them from it, but for a purge.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import resource
 import signal
 import time
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -170,11 +171,39 @@ def test_what_is_no_segment_is_passed_over(
     for name, data in (("0.log", b"whatever that may be"), ("1.log", b""), ("2.txt", b"x")):
         with open(f"{root.path}/tasks/{name}", "wb") as file:
             file.write(data)
+    os.mkdir(f"{root.path}/tasks/3.log")
+    os.symlink("/etc/hostname", f"{root.path}/tasks/4.log")
+    os.mkfifo(f"{root.path}/tasks/5.log")
+    os.mkfifo(f"{root.path}/tasks/6.index")
     again = open_tasks()
     assert again.count({}) == 3
-    assert "0.log is no segment" in caplog.text
     fill(again, range(3, 5))
+    assert again.count({}) == 5
+    for name in ("0.log", "3.log", "4.log"):
+        assert caplog.text.count(f"{name} is no segment") == 1
     assert open_tasks().count({}) == 5
+
+
+@pytest.mark.usefixtures("hasty")
+def test_what_cannot_be_read_is_not_put_together_with_the_others(
+    root: Root, open_tasks: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "MANY_SMALL", 4)
+    tasks = open_tasks()
+    fill(tasks, range(3))
+    foreign = {"0.log": b"whatever that may be", "1.log": HEADER.replace(b"2", b"3") + b"new"}
+    for name, data in foreign.items():
+        with open(f"{root.path}/tasks/{name}", "wb") as file:
+            file.write(data)
+    assert tasks.count({}) == 3
+    for number in range(3, 20):
+        tasks.close()  # the own segment is finished
+        fill(tasks, range(number, number + 1))
+    fill(tasks, range(20, 40))
+    tasks.purge()
+    assert len(segments(root)) < 15
+    for name, data in foreign.items():
+        assert Path(f"{root.path}/tasks/{name}").read_bytes() == data
 
 
 def test_a_segment_from_the_future_is_an_error_at_opening_and_logged_later(
