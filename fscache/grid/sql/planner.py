@@ -57,6 +57,8 @@ def plan(
         return Plan("here", (), query.text, here)
     if query.tree is None:
         return verbatim(query, sources, "its parts cannot be told")
+    if shape.is_collated(query.tree):
+        return verbatim(query, sources, "a column has a collation")
     try:
         resolved = resolve(query.tree, sources, vocabulary)
         return _Planner(resolved, sources, vocabulary, limits or Limits(), query.parameters).plan()

@@ -109,6 +109,15 @@ def tests_rows(tree: exp.Expr) -> bool:
     )
 
 
+def is_collated(tree: exp.Expr) -> bool:
+    """Whether a column that a SELECT gives has a collation: what workers send has lost it."""
+    return any(
+        column.find(exp.Collate)
+        for select in tree.find_all(exp.Select)
+        for column in select.expressions
+    )
+
+
 def is_heavy(query: exp.Expr) -> bool:
     """Whether a query may be worth computing once where it is read twice."""
     kinds = (exp.Group, exp.Limit, exp.Distinct, exp.Window, exp.SetOperation, exp.Func)

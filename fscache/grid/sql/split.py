@@ -3,7 +3,7 @@
 `rows` works for every SELECT: the workers compute FROM, WHERE and what can be moved of the rest, and all
 aggregates, windows and so on are computed here, over what they would have seen anyway. `two_phase` is for
 aggregates that can be computed of their own partial results, which are listed here one by one; an
-aggregate that is not listed is never split.
+aggregate that is not listed is never split. For one with DISTINCT the workers group by its argument, too.
 """
 
 from __future__ import annotations
@@ -99,13 +99,16 @@ def two_phase(select: exp.Select, step: str, vocabulary: Vocabulary) -> Halves:
             raise NotProvable("an aggregate that is not known")
     if not phases.merged and not phases.keys:
         raise NotProvable("no aggregate")
+    if phases.finer and any(each.name in MERGED.values() for each in phases.merged.values()):
+        raise NotProvable("an array for each value of DISTINCT")
     for column in list(here.find_all(exp.Column)):
         if column.table == _MERGED:
             column.replace(phases.merged[column.name].copy())
     far = remote(select)
     far.set("expressions", phases.carried.projections)
-    if phases.keys:
-        far.set("group", exp.Group(expressions=[key.copy() for key in phases.keys.values()]))
+    keys = phases.keys | phases.finer
+    if keys:
+        far.set("group", exp.Group(expressions=[key.copy() for key in keys.values()]))
     return Halves(far, here, "two-phase")
 
 
@@ -149,6 +152,8 @@ class _Phases:
     def __init__(self, select: exp.Select, step: str, vocabulary: Vocabulary) -> None:
         self.carried = Carried(step)
         self.keys = keys_of(select)
+        self.finer: dict[str, exp.Expr] = {}
+        """What the workers group by besides: the arguments of aggregates with DISTINCT."""
         self.merged: dict[str, exp.Expr] = {}
         self._own = sources_of(select)
         self._vocabulary = vocabulary
@@ -168,12 +173,36 @@ class _Phases:
         if isinstance(node, exp.Column) and node.table in self._own:
             raise NotProvable("a column that is no group")
         if isinstance(node, exp.Filter | exp.Func) and not isinstance(node, _NAMING):
-            aggregate = _aggregate(node, self.carried, self._vocabulary)
+            aggregate = self._distinct(node) or _aggregate(node, self.carried, self._vocabulary)
             if aggregate is not None:
                 name = f"a{len(self.merged)}"
                 self.merged[name] = aggregate
                 return exp.column(name, table=_MERGED)
         return None
+
+    def _distinct(self, node: exp.Expr) -> exp.Expr | None:
+        """Return an aggregate with DISTINCT, of what the workers group by; None if it is none."""
+        top = shape.traits(node, self._vocabulary).top
+        argument = node.this if isinstance(node, exp.AggFunc) else None
+        if (
+            top is None
+            or top.ordered
+            or not top.distinct
+            or top.name in _REPEATS_DO_NOT_MATTER
+            or not isinstance(argument, exp.Distinct)
+            or set(shape.given(argument)) != {"expressions"}
+            or len(argument.expressions) != 1
+            or len(top.arguments) != 1
+            or not all(map(self._vocabulary.judged_movable, top.parts))
+        ):
+            return None
+        value = argument.expressions[0].unnest()
+        if not shape.sources(value):
+            return None  # GROUP BY would take a number for a column's place
+        self.finer[write(value)] = value
+        made = node.copy()
+        made.this.set("expressions", [self.carried.column(value)])
+        return made
 
 
 # -- inside -----------------------------------------------------------------------------------

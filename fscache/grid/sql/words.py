@@ -6,7 +6,6 @@ MOVABLE = {
     "BETWEEN",
     "CASE",
     "CAST",
-    "COLLATE",
     "COLUMN_REF",
     "COMPARISON",
     "CONJUNCTION",

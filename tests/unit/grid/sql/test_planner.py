@@ -37,7 +37,14 @@ def planned(tables: Shards, query: str) -> Plan:
         ("partition", "SELECT k, sum(x) OVER (PARTITION BY k ORDER BY id) FROM lines"),
         ("partition", "SELECT DISTINCT k, a FROM lines"),
         ("rows", "SELECT s, median(x) FROM orders GROUP BY s"),
-        ("rows", "SELECT s, count(DISTINCT a) FROM orders GROUP BY s"),
+        ("two-phase", "SELECT s, count(DISTINCT a), sum(d), count(*) FROM orders GROUP BY s"),
+        (
+            "two-phase",
+            "SELECT count(DISTINCT x), sum(DISTINCT a), max(k) FROM orders WHERE k > 999",
+        ),
+        ("rows", "SELECT count(DISTINCT 2), count(*) FROM orders"),
+        ("rows", "SELECT count(DISTINCT a) FILTER (WHERE k > 7), count(*) FROM orders"),
+        ("rows", "SELECT list(DISTINCT a ORDER BY a), count(*) FROM orders"),
         ("rows", "SELECT sum(x) OVER (ORDER BY k) FROM orders"),
         ("gather", "SELECT * FROM orders FULL JOIN other ON orders.a = other.a"),
         ("gather", "SELECT a AS x, x FROM orders"),
@@ -131,6 +138,42 @@ def test_a_query_within_that_sees_other_shards_reads_them_whole(tables: Shards) 
     ):
         for step in planned(tables, query).steps:
             assert len(step.parts) <= 1
+
+
+def test_for_distinct_the_workers_group_by_its_argument(tables: Shards) -> None:
+    """So they send a row for each value, with the partial results of all other aggregates."""
+    query = "SELECT s, count(DISTINCT a), avg(k), sum(DISTINCT a) FROM orders GROUP BY s"
+    (step,) = planned(tables, query).steps
+    assert step.sql == (
+        'SELECT s0."s" AS c0, s0."a" AS c1, SUM(s0."k") AS c2, COUNT(s0."k") AS c3 FROM s0'
+        ' GROUP BY s0."s", s0."a"'
+    )
+    arrays = "SELECT histogram(x, range => (0, 9)), count(DISTINCT a) FROM orders"
+    assert planned(tables, arrays).kind == "rows"  # else an array for each value
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        (
+            "scan",
+            "SELECT s, k FROM orders ORDER BY replace(s, 'n', mid) COLLATE NOCASE, k LIMIT 30",
+        ),
+        ("gather", "SELECT s, k FROM folded ORDER BY low, k LIMIT 30"),
+        ("gather", "SELECT low, count(*) FROM folded GROUP BY low ORDER BY low"),
+        ("gather", "SELECT count(*) FROM (SELECT low FROM folded UNION SELECT s FROM orders)"),
+        ("two-phase", "SELECT count(*) FROM orders WHERE s COLLATE NOCASE = 'N1'"),
+    ],
+)
+def test_a_collation_is_not_lost_on_the_way(tables: Shards, kind: str, query: str) -> None:
+    mid = "if(k < 40, 'n', 'N')"
+    query = query.replace("mid", mid)
+    if "folded" in query:
+        low = f"SELECT s, k, replace(s, 'n', {mid}) COLLATE NOCASE AS low FROM orders"
+        query = f"WITH folded AS ({low}) {query}"
+    assert planned(tables, query).kind == kind
+    ordered = "ORDER BY" in query
+    assert same_rows(tables.sql(query).rows(), tables.alone(query)[2], ordered=ordered)
 
 
 def test_values_that_vary_are_never_computed_apart(tables: Shards) -> None:
