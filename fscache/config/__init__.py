@@ -15,13 +15,11 @@ from __future__ import annotations
 import os
 import sys
 
-from fscache.config.settings import SETTINGS, SHARED, masked, parse_path
+from fscache.config.settings import SETTINGS, SHARED, masked, parse_path, read
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from fscache.config.settings import Parser
 
 SITE_FILE = "/etc/fscache/config.toml"
 
@@ -124,9 +122,10 @@ def load(
     files = _read_files(env, home, site_file)
     values: dict[str, object] = {}
     sources: dict[str, str] = {}
-    for name, (variable, parse, default, _help) in SETTINGS.items():
+    for name, (variable, _parse, default, _help) in SETTINGS.items():
         raw: object = default
         source = "default"
+        file = None
         if given.get(name) is not None:
             raw, source = given[name], "argument"
         elif variable is not None and env.get(variable):
@@ -134,23 +133,27 @@ def load(
         else:
             for path, table in files:
                 if name in table:
-                    raw, source = table[name], path
+                    raw, source, file = table[name], path, path
                     break
             else:
                 if name in SHARED:
                     raw, source = _shared(env, name) or (default, source)
         sources[name] = source
-        values[name] = raw if source == "default" else _parse(name, parse, raw, source)
+        values[name] = raw if source == "default" else _read(name, raw, source, file)
     if values["root"] is None:
-        values["root"] = parse_path(f"{env.get('XDG_CACHE_HOME') or home + '/.cache'}/fscache")
+        cache_home = env.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+        values["root"] = parse_path(f"{cache_home}/fscache")
     if values["netrc"] is None:
-        values["netrc"] = f"{home}/.netrc"
-    config_home = env.get("XDG_CONFIG_HOME") or home + "/.config"
+        values["netrc"] = os.path.join(home, ".netrc")
     if values["keyring_hosts"] is None:
-        values["keyring_hosts"] = f"{config_home}/fscache/keyring"
+        values["keyring_hosts"] = f"{_config_home(env, home)}/fscache/keyring"
     if values["grid_tls"] is None:
-        values["grid_tls"] = f"{config_home}/fscache/grid"
+        values["grid_tls"] = f"{_config_home(env, home)}/fscache/grid"
     return Config(values, sources)
+
+
+def _config_home(env: Mapping[str, str], home: str) -> str:
+    return env.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
 
 
 def _shared(env: Mapping[str, str], name: str) -> tuple[object, str] | None:
@@ -166,9 +169,9 @@ def _from(variable: str) -> str:
     return f"environment variable {variable}"
 
 
-def _parse(name: str, parse: Parser, raw: object, source: str) -> object:
+def _read(name: str, raw: object, source: str, file: str | None) -> object:
     try:
-        return parse(raw)
+        return read(name, raw, file)
     except (ValueError, TypeError) as exc:
         from fscache.errors import ConfigError
 
@@ -179,7 +182,7 @@ def _read_files(
     env: Mapping[str, str], home: str, site_file: str
 ) -> Sequence[tuple[str, Mapping[str, object]]]:
     named = env.get("FSCACHE_CONFIG")
-    user_file = named or f"{env.get('XDG_CONFIG_HOME') or home + '/.config'}/fscache/config.toml"
+    user_file = named or f"{_config_home(env, home)}/fscache/config.toml"
     tables = []
     for path in (user_file, site_file):
         if os.path.exists(path):

@@ -22,17 +22,17 @@ def _text(value: object) -> str:
     return value
 
 
-def parse_path(value: object) -> str:
-    """Return a path as it is used: whole, and without `~`."""
-    return os.path.abspath(os.path.expanduser(_text(value)))
+def parse_path(value: object, base: str = "") -> str:
+    """Return a path as it is used: whole, and without `~`; a relative one counts from `base`."""
+    return os.path.abspath(os.path.join(base, os.path.expanduser(_text(value))))
 
 
-def _paths(value: object) -> tuple[str, ...]:
+def _paths(value: object, base: str = "") -> tuple[str, ...]:
     if isinstance(value, str):
         value = [part for part in value.split(os.pathsep) if part]
     if not isinstance(value, list | tuple):
         raise ValueError("expected a list of paths")  # noqa: TRY004 - one error for bad settings
-    return tuple(parse_path(part) for part in value)
+    return tuple(parse_path(part, base) for part in value)
 
 
 def _words(value: object) -> tuple[str, ...]:
@@ -84,15 +84,22 @@ def _seconds(value: object) -> float:
     return parse_duration(str(value))
 
 
+def _whole(value: object) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        raise ValueError(f"expected a whole number, not {value!r:.100}") from None
+
+
 def _count(value: object) -> int:
-    number = int(str(value))
+    number = _whole(value)
     if not 1 <= number <= 1024:
         raise ValueError("expected 1 to 1024")
     return number
 
 
 def _records(value: object) -> int:
-    number = int(str(value))
+    number = _whole(value)
     if number < 1:
         raise ValueError("expected a number above 0")
     return number
@@ -113,8 +120,29 @@ def _rules(value: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
     rules = []
     for prefix, targets in value.items():
         listed = [targets] if isinstance(targets, str) else targets
-        rules.append((_text(prefix), tuple(_text(target) for target in listed)))
+        rules.append((_beginning(prefix), tuple(map(_beginning, listed))))
     return tuple(rules)
+
+
+def _beginning(value: object) -> str:
+    text = _text(value)
+    if "://" not in text:
+        raise ValueError(f"expected how a URL begins, such as https://host/, not {text!r:.100}")
+    return text
+
+
+def read(name: str, value: object, file: str | None) -> object:
+    """Return the value of a setting; a relative path in a file counts from the file's directory.
+
+    Raises:
+        ValueError, TypeError: it cannot be used.
+    """
+    parse = SETTINGS[name][1]
+    if file is not None and parse is parse_path:
+        return parse_path(value, os.path.dirname(file))
+    if file is not None and parse is _paths:
+        return _paths(value, os.path.dirname(file))
+    return parse(value)
 
 
 SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {

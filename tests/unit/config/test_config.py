@@ -95,6 +95,28 @@ def test_a_root_is_always_absolute(home: str, monkeypatch: pytest.MonkeyPatch) -
     assert resolve(home, FSCACHE_ROOT="~/there").root == f"{home}/there"
 
 
+def test_a_relative_path_in_a_file_counts_from_the_file(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = 'root = "cache"\ntiers = ["../tier", "/abs", "~"]\nca_file = "ca.pem"\n'
+    write(tmp_path / "lab" / "config.toml", text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", home)
+    for named in ("lab/config.toml", f"{home}/lab/config.toml"):
+        settings = resolve(home, FSCACHE_CONFIG=named)
+        assert settings.root == f"{home}/lab/cache"
+        assert settings.tiers == (f"{home}/tier", "/abs", home)
+        assert settings.ca_file == f"{home}/lab/ca.pem"
+    assert (
+        resolve(home, FSCACHE_CONFIG="lab/config.toml", FSCACHE_ROOT="here").root == f"{home}/here"
+    )
+
+
+def test_a_home_at_the_root_is_one_slash() -> None:
+    settings = resolve("/")
+    assert (settings.root, settings.netrc) == ("/.cache/fscache", "/.netrc")
+
+
 def test_a_named_file_replaces_the_users(home: str, tmp_path: Path) -> None:
     write(tmp_path / ".config" / "fscache" / "config.toml", "workers = 3")
     named = write(tmp_path / "named.toml", "attempts = 2")
@@ -190,9 +212,12 @@ def test_values_in_files(
         ("workers = 0", "workers"),
         ("workers = 1025", "workers"),
         ('workers = "many"', "workers"),
+        ("workers = true", "workers"),
         ("mirrors = 5", "mirrors"),
         ('mirrors = {"https://a/" = 5}', "mirrors"),
         ('mirrors = {"https://a/" = [5]}', "mirrors"),
+        ('mirrors = {"a.example" = ["https://b/"]}', "mirrors"),
+        ('mirrors = {"https://a/" = ["b.example"]}', "mirrors"),
         ("group = 5", "group"),
         ('colour = "blue"', "colour"),
     ],
@@ -205,6 +230,7 @@ def test_a_value_that_cannot_be_used_is_named_with_its_place(
         resolve(home, FSCACHE_CONFIG=file)
     assert (caught.value.name, caught.value.source) == (name, file)
     assert caught.value.why
+    assert "literal" not in caught.value.why  # what Python says of its own
 
 
 def test_a_bad_variable_or_argument_is_named_too(home: str) -> None:
