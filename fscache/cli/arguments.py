@@ -121,7 +121,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         _add_globals(command)
         if all(word in argv for word in name.split(" ")):
             import_module(module_of(name)).configure(command)
-    return parser.parse_args(argv)
+    parsed, rest = parser.parse_known_args(argv)
+    if rest:  # `parse_args` would send who asks for a command's options to the list of commands
+        words = " ".join(rest)
+        Parser(prog=f"fscache {parsed.command}").error(f"unrecognized arguments: {words}")
+    return parsed
 
 
 def module_of(name: str) -> str:

@@ -69,7 +69,12 @@ def _import(pairs: Iterator[tuple[str, Any]], kv: KeyValues) -> int:
     from itertools import islice
 
     count = 0
-    while batch := list(islice(pairs, _BATCH)):
-        kv.multiput(batch)
-        count += len(batch)
+    try:
+        while batch := list(islice(pairs, _BATCH)):
+            kv.multiput(batch)
+            count += len(batch)
+    except ValueError as exc:
+        if not count:
+            raise
+        raise ValueError(f"{exc}; the first {count} keys are imported") from exc
     return count

@@ -4,6 +4,7 @@ In JSON, a value that JSON has no word for is an object with one member whose na
 
     {"$bytes": base64}   {"$time": ISO 8601}   {"$npy": base64 of a .npy file}
 
+A dict that looks like one of these has one `$` more: `{"$$bytes": …}` stands for `{"$bytes": …}`.
 An array is a list with `--json` where it is shown, and `$npy` where it is exported.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import json
+import re
+import sys
 
 from fscache.kv import values
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from fscache.kv import KeyValues
 
 FORMS = ("text", "json", "bytes")
+_MARK = re.compile(r"\$+(bytes|time|npy)")
 
 
 def add_store(parser: ArgumentParser) -> None:
@@ -35,6 +39,8 @@ def store_of(session: Session, arguments: Namespace) -> KeyValues:
     """Return the store that is asked for: the configured server's, this machine's with `--root`."""
     from fscache.cli.exits import UsageError
 
+    # An int of any size is a value; the limit guards servers that print what strangers send.
+    sys.set_int_max_str_digits(0)
     kv: KeyValues = session.shared.kv
     try:
         return kv.store(arguments.store)
@@ -54,7 +60,12 @@ def parse_value(data: bytes, form: str) -> object:
     if form == "bytes":
         return data
     text = data.decode("utf-8", "surrogateescape")
-    return from_json(json.loads(text)) if form == "json" else text
+    if form == "text":
+        return text
+    try:
+        return from_json(json.loads(text))
+    except ValueError as exc:
+        raise ValueError(f"VALUE is no JSON: {exc}") from exc
 
 
 def as_text(value: object) -> bytes:
@@ -71,7 +82,8 @@ def as_text(value: object) -> bytes:
 def to_json(value: Any, *, exact: bool = False) -> Any:
     """Return what JSON says for a value; `exact` keeps NumPy's types."""
     if isinstance(value, dict):
-        return {key: to_json(item, exact=exact) for key, item in value.items()}
+        more = "$" if len(value) == 1 and _MARK.fullmatch(*value) else ""
+        return {more + key: to_json(item, exact=exact) for key, item in value.items()}
     if isinstance(value, list):
         return [to_json(item, exact=exact) for item in value]
     if isinstance(value, bytes):
@@ -99,5 +111,7 @@ def from_json(value: Any) -> Any:
             if tag == "$npy":
                 data = base64.b64decode(inside, validate=True)
                 return values.decode(data[:1], data[1:])
+            if _MARK.fullmatch(tag):
+                return {tag[1:]: from_json(inside)}
         return {key: from_json(item) for key, item in value.items()}
     return value

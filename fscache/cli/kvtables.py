@@ -151,11 +151,13 @@ def read(file: BinaryIO, form: str, *, numbers: bool = True) -> Iterator[tuple[s
     """
     if form == "jsonl":
         for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
             try:
-                row = json.loads(line)
-                yield row[KEY], from_json(row[VALUE])
-            except (ValueError, KeyError, TypeError) as exc:
+                pair = _pair(line)
+            except (ValueError, TypeError) as exc:
                 raise ValueError(f"line {number} is no key and value: {exc}") from exc
+            yield pair
     elif form == "csv":
         yield from map(from_row, _csv_rows(file, numbers=numbers))
     else:
@@ -167,6 +169,13 @@ def read(file: BinaryIO, form: str, *, numbers: bool = True) -> Iterator[tuple[s
         except pa.ArrowInvalid as exc:
             raise ValueError(f"no Parquet: {exc}") from exc
         yield from map(from_row, table.to_pylist())
+
+
+def _pair(line: bytes) -> tuple[str, Any]:
+    row = json.loads(line)
+    if not isinstance(row, dict) or not isinstance(row.get(KEY), str) or VALUE not in row:
+        raise ValueError('{"key": text, "value": …} is wanted')
+    return row[KEY], from_json(row[VALUE])
 
 
 def _csv_rows(file: BinaryIO, *, numbers: bool) -> Iterator[Row]:

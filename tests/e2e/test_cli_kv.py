@@ -241,6 +241,8 @@ def test_json_lines_keep_every_value(shell: Shell, kv: LocalStore) -> None:
         "bytes": b"\0\xff",
         "time": dt.datetime(2024, 1, 2, tzinfo=dt.UTC),
         "big": 2**100,
+        "huge": 10**5000,
+        "alike": [{"$bytes": "no base64"}, {"$$time": {"$npy": 1}}, {"$other": 1}],
         "none": None,
         "nested": {"key": 1, "b": [b"", {}]},
         "scalar": np.float32(0.5),
@@ -252,6 +254,7 @@ def test_json_lines_keep_every_value(shell: Shell, kv: LocalStore) -> None:
     assert {key: copy.get(key) for key in values} == values
     assert copy.get("array").dtype == np.int16
     assert type(copy.get("scalar")) is np.float32
+    assert shell.run("kv", "get", "huge").lines == ["1" + "0" * 5000]
 
 
 def test_an_export_for_the_original_metastore(shell: Shell, kv: LocalStore, tmp_path: Path) -> None:
@@ -295,6 +298,8 @@ def test_numbers_in_csv_are_numbers_unless_told_otherwise(shell: Shell, kv: Loca
     [
         ("x.jsonl", b'{"key": "a", "value": 1}\nnonsense\n'),
         ("x.jsonl", b'{"key": "a"}\n'),
+        ("x.jsonl", b'{"key": 5, "value": 1}\n'),
+        ("x.jsonl", b'["a", 1]\n'),
         ("x.csv", b"name,value\na,1\n"),
         ("x.csv", b"key,value\na,1,2\n"),
         ("x.parquet", b"PAR1 not really"),
@@ -308,6 +313,21 @@ def test_what_is_no_table_is_said_to_be_none(
     assert done.code == 2
     assert name in done.err
     assert "unexpected" not in done.err
+
+
+def test_an_import_that_fails_says_what_is_imported(shell: Shell, kv: LocalStore) -> None:
+    lines = [b'{"key": "%d", "value": 1}\n\n' % number for number in range(1500)]
+    done = shell.run("kv", "import", "-", stdin=b"".join([*lines, b"nonsense\n"]))
+    assert done.code == 2
+    assert "line 3001 is no key and value" in done.err
+    assert "the first 1000 keys are imported" in done.err
+    assert len(kv) == 1000
+
+
+def test_json_that_is_none_is_said_to_be_the_value(shell: Shell) -> None:
+    done = shell.run("kv", "put", "key", "{", "--as", "json")
+    assert done.code == 2
+    assert "VALUE is no JSON: Expecting" in done.err
 
 
 def test_a_file_that_is_not_there_exits_with_3(shell: Shell) -> None:

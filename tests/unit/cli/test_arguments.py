@@ -71,6 +71,12 @@ def test_arguments_that_do_not_fit_are_a_usage_error(argv: list[str]) -> None:
         parse(argv)
 
 
+def test_an_unknown_option_sends_to_the_help_of_its_command() -> None:
+    for command in ("get", "kv rm"):
+        with pytest.raises(UsageError, match=f"--nonsense .see fscache {command} --help"):
+            parse([*command.split(), "--nonsense", "http://h/"])
+
+
 def test_the_package_can_be_run_as_a_program() -> None:
     for argv, code in ((["--version"], 0), (["path", "nonsense"], 2)):
         done = subprocess.run(
