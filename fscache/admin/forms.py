@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from fscache.records.rebuild import Survey
     from fscache.records.usage import Sum, Usage
 
+LISTED = (
+    *("kind", "name", "address", "size", "disk", "accessed", "stored", "staged_by", "hits"),
+    *("verified", "pinned", "leased"),
+)
 DISK_PARTS = ("objects", "directories", "entries", "tasks", "derived", "partial", "quarantine")
 
 

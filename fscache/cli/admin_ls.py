@@ -90,16 +90,11 @@ def _show_json(rows: Iterable[Row]) -> None:
 def _show_csv(rows: Iterable[Row]) -> None:
     import csv
 
-    from fscache.admin.forms import listed
+    from fscache.admin.forms import LISTED, listed
 
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    heading = True
-    for row in rows:
-        values = listed(row)
-        if heading:
-            writer.writerow(values)
-            heading = False
-        writer.writerow("" if value is None else value for value in values.values())
+    writer = csv.DictWriter(sys.stdout, LISTED, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(map(listed, rows))
 
 
 def _show_table(rows: Iterable[Row]) -> None:

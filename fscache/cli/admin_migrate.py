@@ -149,6 +149,7 @@ def _import_tasks(session: Session, source: str, arguments: Namespace) -> int:
 def _plan(session: Session, work: Migration) -> int:
     from fscache.migrate import item
     from fscache.units import format_size
+    from fscache.urls.bars import printable
 
     files = size = urls = passed = 0
     for each in work.found():
@@ -162,7 +163,7 @@ def _plan(session: Session, work: Migration) -> int:
         if session.json:
             session.emit("", {"path": each.path, "urls": list(each.urls)})
         elif files <= _SHOWN or not sys.stdout.isatty():
-            session.emit(f"{each.path}  {' '.join(each.urls) or '(no URL)'}", {})
+            session.emit(printable(f"{each.path}  {' '.join(each.urls) or '(no URL)'}"), {})
     besides = work.besides()
     text = f"{files} files ({format_size(size)}) would move, with {urls} URLs{_named(besides)}"
     fields = {"dry_run": True, "files": files, "bytes": size, "urls": urls, "passed": passed}

@@ -6,7 +6,7 @@ names, so that `diff` and `comm` of two snapshots show what came and went.
 
 from __future__ import annotations
 
-from fscache.admin.forms import listed
+from fscache.admin.forms import LISTED, listed
 from fscache.cli.keeping import keeper
 
 TYPE_CHECKING = False
@@ -63,11 +63,12 @@ def _csv(rows: Iterator[dict[str, object]]) -> Iterator[bytes]:
     import io
 
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    for number, row in enumerate(rows):
-        if not number:
-            writer.writerow(row)
-        writer.writerow("" if value is None else value for value in row.values())
+    columns = [column for column in LISTED if column != "leased"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow(row)
         yield text.getvalue().encode("utf-8", "surrogateescape")
         text.seek(0)
         text.truncate()
+    yield text.getvalue().encode()  # the heading, where there are no rows

@@ -30,7 +30,9 @@ def keeper(session: Session) -> Keeper:
 
 def note(text: str) -> None:
     """Write a line about what happened on the way."""
-    sys.stderr.write(f"fscache: {text}\n")
+    from fscache.urls.bars import printable
+
+    sys.stderr.write(f"fscache: {printable(text)}\n")  # it may name files of anybody's
 
 
 class Steps:

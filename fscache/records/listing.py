@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _FEW = 10_000  # entries that are sorted in some 20 ms
 _AT_ONCE = 1000  # rows that are read before anybody could be slow with them
+_MOST = 2**63 - 1  # that SQLite counts to
 KINDS = ("object", "url", "kv", "task")
 ORDERS = {
     # column, whether the greatest comes first
@@ -166,7 +167,8 @@ def rows(
     """Yield the rows of a query; who takes many of them slowly keeps nobody from the catalog."""
     text, values = query.sql(now, few=_has_few(db, query.kind))
     # With a limit SQLite keeps the best few instead of sorting a million.
-    text = f"{text} LIMIT {-1 if limit is None else limit} OFFSET {offset}"
+    most = _MOST if limit is None else min(limit, _MOST)
+    text = f"{text} LIMIT {most} OFFSET {offset}"
     if (limit is None or limit > _AT_ONCE) and _copied(db, text, values):
         text, values = "SELECT * FROM temp.listed", []
     for values_of_row in db.execute(text, values):

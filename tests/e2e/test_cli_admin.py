@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,8 +26,6 @@ from tests.support.origin import Origin
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from fscache.records.root import Root
     from tests.support.commands import Ran
 
@@ -122,6 +121,20 @@ def test_ls_as_csv_is_ls_as_json(shell: Shell, root: Root) -> None:
     assert [row["name"] for row in read] == [each["name"] for each in objects]
     for row, each in zip(read, objects, strict=True):
         assert row == {key: "" if value is None else str(value) for key, value in each.items()}
+
+
+def test_a_listing_of_nothing_has_its_heading_in_csv(shell: Shell, root: Root) -> None:
+    columns = set(admin(shell, "ls", "--json").objects[0])
+    (heading,) = admin(shell, "ls", "--csv", "--filter", "name=nothing").lines
+    assert set(heading.split(",")) == columns
+    open_root(f"{root.path}-empty")
+    admin(shell, "snapshot", "empty.csv", "--root", f"{root.path}-empty")
+    written = Path(shell.home, "empty.csv").read_text()
+    assert set(written.removesuffix("\n").split(",")) == columns - {"leased"}
+
+
+def test_a_limit_beyond_all_numbers_is_none(shell: Shell, root: Root) -> None:
+    assert len(admin(shell, "ls", "--json", "--limit", "9" * 30).objects) == 6
 
 
 def test_ls_works_while_the_cache_is_in_use_and_by_its_readers(shell: Shell, root: Root) -> None:
@@ -370,6 +383,16 @@ def test_migrate_says_by_its_exit_code_that_something_stays(shell: Shell, tmp_pa
     damage.flip(f"{old}/{made['file1.nc']}", 3)
     done = admin(shell, "migrate", old, code=1)
     assert f"stays: {old}/{made['file1.nc']}: damaged: its sha256 is " in done.err
+
+
+def test_names_of_foreign_files_cannot_steer_a_terminal(shell: Shell, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "\x1b[2Jfile").write_bytes(b"x")
+    (old / "\x1b[2Jlink").symlink_to("nothing")
+    done = admin(shell, "migrate", str(old), "--dry-run")
+    assert r"\x1b[2Jfile" in done.lines[0]
+    assert r"\x1b[2Jlink" in done.err
 
 
 def test_migrate_another_root_with_all_that_is_in_it(
