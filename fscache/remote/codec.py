@@ -8,33 +8,37 @@ whose name begins with `$`. Plain clients see plain values, except where these o
     {"$int": "…"}            a whole number beyond 64 bits
     {"$items": [[k, v], …]}  a mapping with other keys than text, or one that looks like these
 
-Tuples come back as lists. Incoming documents may have no DTD, so no entity can expand; pickle does
-not occur anywhere.
+Between our own ends longer bytes need not be base64: they stand beside the document, one after another
+in its order, and the document has their lengths (`join`, `split`, of the type `JOINED_TYPE`):
+
+    {"$bytes": length}
+
+To write and read 10 MB so takes 3 ms instead of 290. Tuples come back as lists. Incoming documents
+may have no DTD, so no entity can expand; pickle does not occur anywhere.
 """
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
 import xmlrpc.client
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from xml.parsers import expat
 
 from fscache import errors
 from fscache.remote import faults
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from fscache.remote.writing import FORBIDDEN, MAX_DEPTH, TAGS, Parts, escaped, write
 
 CONTENT_TYPE = "text/xml"
+JOINED_TYPE = "application/x-fscache-call"
 APPLICATION_FAULT = 1
 PARSE_FAULT = -32700
 NO_METHOD_FAULT = -32601
 
+_NOTHING = memoryview(b"")
+_LENGTH = 12  # bytes in which a document's length ends
 _HEADER = "<?xml version='1.0'?>\n"
-_FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # What a metastore's client sends, a method and short plain texts, spelt as the standard library does:
 # anything a parser would change or refuse does not match. Read so it takes 3 µs, by expat 28.
 _SIMPLE_PARAM = rb"<param>\n<value><string>[ !-%'-;=?-~]*</string></value>\n</param>\n"
@@ -43,144 +47,52 @@ _SIMPLE_CALL = re.compile(
     rb"<params>\n((?:" + _SIMPLE_PARAM + rb")*)</params>\n</methodCall>\n"
 )
 _SIMPLE_TEXT = re.compile(rb"<string>([^<]*)</string>")
-_TAGS = frozenset({"$text", "$time", "$int", "$items"})
-_MAX_DEPTH = 64
 
 
 class MalformedError(ValueError):
     """The bytes are no XML-RPC document that may be read; never leaves this package and the server."""
 
 
-def _write(value: Any, out: list[str], depth: int = 0) -> None:
-    """Append a value's XML.
-
-    The standard library's marshaller is not used: it keeps neither control characters nor line ends,
-    knows no number beyond 32 bits, and takes twice the time.
-    """
-    scalar = _SCALARS.get(type(value))
-    if scalar is not None:
-        scalar(value, out)
-    elif value is None:
-        out.append("<value><nil/></value>")
-    elif depth > _MAX_DEPTH:
-        raise TypeError(f"nested deeper than {_MAX_DEPTH}")
-    elif isinstance(value, dict):
-        _write_mapping(value, out, depth)
-    elif isinstance(value, list | tuple):
-        out.append("<value><array><data>")
-        for item in value:
-            _write(item, out, depth + 1)
-        out.append("</data></array></value>")
-    else:  # a subclass, such as an enumeration's member or numpy's float
-        base = next((kind for kind in _SCALARS if isinstance(value, kind)), None)
-        if base is None:
-            raise TypeError(f"a {type(value).__name__} cannot travel to a server")
-        _SCALARS[base](value, out)
-
-
-def _write_bytes(value: bytes | bytearray | memoryview, out: list[str]) -> None:
-    encoded = binascii.b2a_base64(value, newline=False).decode("ascii")
-    out.append(f"<value><base64>{encoded}</base64></value>")
-
-
-def _write_bool(value: bool, out: list[str]) -> None:
-    out.append(f"<value><boolean>{value:d}</boolean></value>")
-
-
-def _write_float(value: float, out: list[str]) -> None:
-    out.append(f"<value><double>{float(value)!r}</double></value>")
-
-
-def _write_time(value: datetime, out: list[str]) -> None:
-    _write_tagged("$time", value.isoformat(), out)
-
-
-def _write_text(value: str, out: list[str]) -> None:
-    if _FORBIDDEN.search(value) is None:
-        out.append(f"<value><string>{_escaped(str(value))}</string></value>")
-    else:
-        _write_tagged("$text", value.encode("utf-8", "surrogatepass"), out)
-
-
-def _write_int(value: int, out: list[str]) -> None:
-    if -(2**31) <= value < 2**31:
-        out.append(f"<value><int>{int(value)}</int></value>")
-    elif -(2**63) <= value < 2**63:
-        out.append(f"<value><i8>{int(value)}</i8></value>")
-    else:
-        _write_tagged("$int", str(value), out)
-
-
-def _write_mapping(value: dict[Any, Any], out: list[str], depth: int) -> None:
-    plain = all(type(key) is str and _FORBIDDEN.search(key) is None for key in value)
-    if not plain or (len(value) == 1 and not _TAGS.isdisjoint(value)):
-        items = [[key, item] for key, item in value.items()]
-        _write_tagged("$items", items, out, depth)
-        return
-    out.append("<value><struct>")
-    for key, item in value.items():
-        out.append(f"<member><name>{_escaped(key)}</name>")
-        _write(item, out, depth + 1)
-        out.append("</member>")
-    out.append("</struct></value>")
-
-
-def _write_tagged(tag: str, value: object, out: list[str], depth: int = 0) -> None:
-    out.append(f"<value><struct><member><name>{tag}</name>")
-    _write(value, out, depth + 1)
-    out.append("</member></struct></value>")
-
-
-_SCALARS: dict[type, Callable[[Any, list[str]], None]] = {
-    str: _write_text,
-    bytes: _write_bytes,
-    bool: _write_bool,  # before int, which it is too
-    int: _write_int,
-    float: _write_float,
-    datetime: _write_time,
-    bytearray: _write_bytes,
-    memoryview: _write_bytes,
-}
-
-
-def _escaped(text: str) -> str:
-    # A parser turns a bare carriage return into a line feed.
-    return (
-        text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("\r", "&#13;")
-    )
-
-
 class _Unmarshaller(xmlrpc.client.Unmarshaller):
     """The standard library's, with our tagged structs unwrapped as they end."""
+
+    beside = memoryview(b"")
+    """What is left of the bytes that came beside the document."""
 
     def end_struct(self, _data: str) -> None:
         mark = self._marks.pop()
         items: list[Any] = self._stack[mark:]
         made: Any = dict(zip(items[::2], items[1::2], strict=True))
-        if len(made) == 1 and items[0] in _TAGS:
-            made = _untagged(items[0], items[1])
+        if len(made) == 1 and items[0] in TAGS:
+            made = self._untagged(items[0], items[1])
         self._stack[mark:] = [made]
         self._value = False
+
+    def _untagged(self, tag: str, value: Any) -> object:
+        if tag == "$bytes":
+            if type(value) is not int or not 0 <= value <= len(self.beside):
+                raise MalformedError("there are not so many bytes beside the document")
+            data, self.beside = bytes(self.beside[:value]), self.beside[value:]
+            return data
+        if tag == "$text" and isinstance(value, bytes):
+            return value.decode("utf-8", "surrogatepass")
+        if tag == "$time":
+            return datetime.fromisoformat(value)
+        if tag == "$int":
+            return int(value)
+        if tag == "$items":
+            # Not dict(), which would take "ab" as a pair.
+            return {key: item for key, item in value}  # noqa: C416
+        return {tag: value}
 
 
 # The library finds its methods by this table; its stubs call it an instance's.
 _Unmarshaller.dispatch = {**xmlrpc.client.Unmarshaller.dispatch, "struct": _Unmarshaller.end_struct}  # type: ignore[dict-item]
 
 
-def _untagged(tag: str, value: Any) -> object:
-    if tag == "$text" and isinstance(value, bytes):
-        return value.decode("utf-8", "surrogatepass")
-    if tag == "$time":
-        return datetime.fromisoformat(value)
-    if tag == "$int":
-        return int(value)
-    if tag == "$items":
-        return {key: item for key, item in value}  # noqa: C416 - dict() would take "ab" as a pair
-    return {tag: value}
-
-
-def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
+def _parse(data: bytes, beside: memoryview = _NOTHING) -> tuple[tuple[Any, ...], str | None]:
     target = _Unmarshaller(use_builtin_types=True)
+    target.beside = beside
     parser = expat.ParserCreate(None, None)
     depth = 0
 
@@ -188,7 +100,7 @@ def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
         nonlocal depth
         depth += 1
         # value, array, data: three levels each. Deeper is an attack on somebody's stack.
-        if depth > 4 * _MAX_DEPTH:
+        if depth > 4 * MAX_DEPTH:
             raise MalformedError("nested too deeply")
         target.start(tag, attributes)
 
@@ -209,6 +121,8 @@ def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
     target.xml(None, None)  # type: ignore[arg-type]  # text comes decoded, as from its own parser
     try:
         parser.Parse(data, True)
+        if target.beside:
+            raise MalformedError("bytes that the document does not name")  # noqa: TRY301
         return target.close(), target.getmethodname()
     except MalformedError:
         raise
@@ -218,31 +132,40 @@ def _parse(data: bytes) -> tuple[tuple[Any, ...], str | None]:
         raise MalformedError(f"not an XML-RPC document: {exc}") from exc
 
 
-def _params(values: tuple[object, ...]) -> str:
-    out = ["<params>"]
+def _document(
+    first: str, values: tuple[object, ...], last: str, beside: list[bytes] | None
+) -> bytes:
+    out = Parts(f"{_HEADER}{first}<params>", beside)
     for value in values:
         out.append("<param>")
-        _write(value, out)
+        write(value, out)
         out.append("</param>")
-    out.append("</params>")
-    return "".join(out)
+    out.append(f"</params>{last}\n")
+    return "".join(out).encode("utf-8")
 
 
-def encode_call(method: str, params: tuple[object, ...]) -> bytes:
-    """Return the document of a call; raises TypeError for what cannot travel."""
-    name = _escaped(method)
-    text = f"{_HEADER}<methodCall><methodName>{name}</methodName>{_params(params)}</methodCall>\n"
-    return text.encode("utf-8")
+def encode_call(
+    method: str, params: tuple[object, ...], beside: list[bytes] | None = None
+) -> bytes:
+    """Return the document of a call; raises TypeError for what cannot travel.
+
+    Args:
+        method: Its name.
+        params: Its parameters.
+        beside: Gets the bytes that are not in the document; None has all of them in there.
+    """
+    first = f"<methodCall><methodName>{escaped(method)}</methodName>"
+    return _document(first, params, "</methodCall>", beside)
 
 
-def decode_call(data: bytes) -> tuple[str, tuple[Any, ...]]:
+def decode_call(data: bytes, beside: memoryview = _NOTHING) -> tuple[str, tuple[Any, ...]]:
     """Return method and parameters of a call; raises MalformedError."""
     simple = _SIMPLE_CALL.fullmatch(data)
-    if simple is not None:
+    if simple is not None and not beside:
         name, listed = simple.groups()
         return name.decode(), tuple(text.decode() for text in _SIMPLE_TEXT.findall(listed))
     try:
-        params, method = _parse(data)
+        params, method = _parse(data, beside)
     except xmlrpc.client.Fault as exc:
         raise MalformedError("a fault where a call was expected") from exc
     if method is None:
@@ -250,18 +173,33 @@ def decode_call(data: bytes) -> tuple[str, tuple[Any, ...]]:
     return method, params
 
 
-def encode_result(value: object) -> bytes:
-    """Return the document of a result; raises TypeError for what cannot travel."""
-    return f"{_HEADER}<methodResponse>{_params((value,))}</methodResponse>\n".encode()
+def encode_result(value: object, beside: list[bytes] | None = None) -> bytes:
+    """Return the document of a result; see `encode_call`."""
+    return _document("<methodResponse>", (value,), "</methodResponse>", beside)
+
+
+def join(document: bytes, beside: list[bytes]) -> bytes:
+    """Return a document and what stands beside it as one body."""
+    return b"".join([b"%d\n" % len(document), document, *beside])
+
+
+def split(body: bytes) -> tuple[bytes, memoryview]:
+    """Return a document and what stands beside it; raises MalformedError."""
+    length, end, _ = body[:_LENGTH].partition(b"\n")
+    start = len(length) + len(end)
+    if not end or not length.isdigit() or start + int(length) > len(body):
+        raise MalformedError("the length of the document is no number")
+    stop = start + int(length)
+    return body[start:stop], memoryview(body)[stop:]
 
 
 def encode_fault(code: int, text: str) -> bytes:
     """Return the document of a fault."""
-    out: list[str] = []
-    plain = _FORBIDDEN.sub("?", text)  # a plain client must be able to read it
-    _write({"faultCode": code, "faultString": plain}, out)
-    fault = "".join(out)
-    return f"{_HEADER}<methodResponse><fault>{fault}</fault></methodResponse>\n".encode()
+    out = Parts(f"{_HEADER}<methodResponse><fault>", None)
+    plain = FORBIDDEN.sub("?", text)  # a plain client must be able to read it
+    write({"faultCode": code, "faultString": plain}, out)
+    out.append("</fault></methodResponse>\n")
+    return "".join(out).encode()
 
 
 def fault_text(error: BaseException) -> str:
@@ -270,7 +208,7 @@ def fault_text(error: BaseException) -> str:
     return f"{packed['code']}: {packed['message']}\n{json.dumps(packed)}"
 
 
-def decode_result(data: bytes, server: str) -> Any:
+def decode_result(data: bytes, server: str, beside: memoryview = _NOTHING) -> Any:
     """Return the result of a call, or raise the error that it ended with.
 
     Raises:
@@ -279,7 +217,7 @@ def decode_result(data: bytes, server: str) -> Any:
         MalformedError: the bytes are no XML-RPC document.
     """
     try:
-        return _parse(data)[0][0]
+        return _parse(data, beside)[0][0]
     except xmlrpc.client.Fault as exc:
         raise fault_error(exc.faultCode, exc.faultString, server) from None
 

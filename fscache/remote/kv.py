@@ -102,7 +102,10 @@ class RemoteStore(KeyValues):
 
     def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
         wanted = [_checked(key) for key in keys]
-        found = dict(self._rpc("kv.multiget", wanted, self.name, True))
+        found: dict[str, bytes] = {}
+        for portion in portions((key, b"") for key in wanted):
+            asked = [key for key, _ in portion]
+            found.update(self._rpc("kv.multiget", asked, self.name, True))
         result = {}
         for key in wanted:
             packed = found.get(key)

@@ -55,7 +55,7 @@ class RemoteMetastore:
 
     def _call(self, method: str, *params: object) -> Any:
         try:
-            return self._rpc(method, *params)
+            return self._rpc(method, *params, plain=True)  # it may be an old one
         except RemoteError as exc:
             # A fault without our fields, as an original server of either Python words it too.
             if "KeyError" in exc.why:

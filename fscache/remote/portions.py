@@ -1,7 +1,7 @@
 """What goes to a server in one call, and what is too large for one. Pure.
 
-A server takes 16 MiB of a call (`fscache.server.limits`), in which bytes are base64; a value by itself
-goes as plain HTTP, of which it takes 64 MiB.
+A server takes 16 MiB of a document (`fscache.server.limits`), in which short bytes are base64, and 64 MiB
+with what stands beside it; a value by itself goes as plain HTTP, of which it takes 64 MiB, too.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Task records on a server: the same methods as on a root.
 
 Functions still run in this process; their records are kept by the server, and so is who waits for them.
-A record travels in one call, buffers and all, so it can have as many bytes as a call (16 MiB).
+A record travels in one call, its buffers beside the document as they are: 64 MiB together.
 
 What another client has pickled is loaded only where the caller says `trust`: the server cannot tell
 which user of one token it was.

@@ -113,11 +113,30 @@ class App:
     def _call(self, request: Request, path: str) -> Response:
         if path not in ("/", "/RPC2"):
             raise BadRequestError(404, "calls go to /RPC2")
-        if _type_of(request) not in _XML_TYPES:
-            raise BadRequestError(415, "a call is text/xml")
-        document = request.body.read_all(self._limits.call)
         caller = Caller(request.role, request.client)
-        return Response(200, self._methods.answer(document, caller), codec.CONTENT_TYPE)
+        kind = _type_of(request)
+        if kind in _XML_TYPES:
+            document, given = request.body.read_all(self._limits.call), memoryview(b"")
+        elif kind == codec.JOINED_TYPE:
+            document, given = self._split(request.body.read_all(self._limits.value))
+        else:
+            raise BadRequestError(415, "a call is text/xml")
+        if codec.JOINED_TYPE not in request.head.headers.get("accept", ""):
+            return Response(200, self._methods.answer(document, caller, given), codec.CONTENT_TYPE)
+        beside: list[bytes] = []
+        document = self._methods.answer(document, caller, given, beside)
+        if beside:
+            return Response(200, codec.join(document, beside), codec.JOINED_TYPE)
+        return Response(200, document, codec.CONTENT_TYPE)
+
+    def _split(self, body: bytes) -> tuple[bytes, memoryview]:
+        try:
+            document, given = codec.split(body)
+        except codec.MalformedError as exc:
+            raise BadRequestError(400, str(exc)) from exc
+        if len(document) > self._limits.call:
+            raise BadRequestError(413, f"a document of at most {self._limits.call} bytes is read")
+        return document, given
 
     def _health(self) -> Response:
         wrong = self._healthy()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MAX_CALL = 16 * 1024 * 1024
 """Bytes of one XML-RPC document."""
 MAX_VALUE = 64 * 1024 * 1024
-"""Bytes of one value put by plain HTTP."""
+"""Bytes of one value put by plain HTTP, or of a document with what stands beside it."""
 _KEPT_CLIENTS = 10_000
 
 

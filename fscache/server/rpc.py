@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fscache.server")
 _INTERNAL_FAULT = -32603
+_NOTHING = memoryview(b"")
 _MAX_CALLS = 10_000  # in one multicall
 SERVER = ""  # errors name a server; the client puts in the name it knows, and none is ours
 
@@ -57,15 +58,30 @@ class Methods:
         ]
         self._table = {method.name: method for method in (*methods, *system)}
 
-    def answer(self, document: bytes, caller: Caller) -> bytes:
-        """Return the document that answers a call; never raises."""
+    def answer(
+        self,
+        document: bytes,
+        caller: Caller,
+        given: memoryview = _NOTHING,
+        beside: list[bytes] | None = None,
+    ) -> bytes:
+        """Return the document that answers a call; never raises.
+
+        Args:
+            document: Of the call.
+            caller: Who calls.
+            given: The bytes beside the document.
+            beside: Gets those beside the answer; None has all of them in there.
+        """
         try:
-            name, params = codec.decode_call(document)
+            name, params = codec.decode_call(document, given)
         except codec.MalformedError as exc:
             return codec.encode_fault(codec.PARSE_FAULT, str(exc))
         try:
-            return codec.encode_result(self._call(name, params, caller))
+            return codec.encode_result(self._call(name, params, caller), beside)
         except Exception as exc:  # noqa: BLE001 - the one place where a call's errors become faults
+            if beside:
+                beside.clear()
             code, text = self._fault(name, exc)
             return codec.encode_fault(code, text)
 

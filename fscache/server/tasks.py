@@ -1,6 +1,6 @@
 """The calls `task.*`: the task records of the root; their docstrings are the help.
 
-Records and queries are those of `fscache.tasks.face`; a buffer is base64, a datetime that has no zone is
+Records and queries are those of `fscache.tasks.face`; a buffer is bytes, a datetime that has no zone is
 taken as UTC, which is what XML-RPC's own type leaves open.
 """
 

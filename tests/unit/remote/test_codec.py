@@ -1,4 +1,5 @@
 import datetime as dt
+import os
 import xmlrpc.client
 
 import pytest
@@ -15,6 +16,7 @@ _SCALARS = (
     | st.floats(allow_nan=False)
     | st.text(st.characters())
     | st.binary()
+    | st.sampled_from([b"long" * 2000, bytearray(5000), memoryview(b"x" * 4096)])
     | st.datetimes(timezones=st.none() | st.just(dt.UTC))
 )
 VALUES = st.recursive(
@@ -22,11 +24,16 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.dictionaries(
-            st.text() | st.integers() | st.sampled_from(["$text", "$int"]), inner, max_size=4
+            st.text() | st.integers() | st.sampled_from(["$text", "$int", "$bytes"]),
+            inner,
+            max_size=4,
         )
     ),
     max_leaves=12,
 )
+
+
+SIMPLE = xmlrpc.client.dumps(("a",), "get").encode()
 
 
 @given(VALUES)
@@ -34,6 +41,42 @@ def test_every_value_comes_back_as_it_went(value: object) -> None:
     assert codec.decode_result(codec.encode_result(value), "s") == value
     method, params = codec.decode_call(codec.encode_call("a.b", (value, 1)))
     assert (method, params) == ("a.b", (value, 1))
+    beside: list[bytes] = []
+    document = codec.encode_call("a.b", (value, 1), beside)
+    assert codec.decode_call(*codec.split(codec.join(document, beside))) == ("a.b", (value, 1))
+    beside = []
+    document, bytes_beside = codec.split(codec.join(codec.encode_result(value, beside), beside))
+    assert codec.decode_result(document, "s", bytes_beside) == value
+
+
+def test_long_bytes_stand_beside_the_document_as_they_are() -> None:
+    data = os.urandom(10_000)
+    beside: list[bytes] = []
+    document = codec.encode_call("a.b", ([data, b"short"],), beside)
+    assert beside == [data]
+    assert len(document) < 1000
+
+
+@pytest.mark.parametrize(
+    ("document", "beside"),
+    [
+        (codec.encode_call("a.b", ({"$none": 1},)).replace(b"$none", b"$bytes"), b""),
+        (codec.encode_call("a.b", ({"$none": -1},)).replace(b"$none", b"$bytes"), b"abc"),
+        (codec.encode_call("a.b", ({"$none": True},)).replace(b"$none", b"$bytes"), b"abc"),
+        (codec.encode_call("a.b", ({"$none": "1"},)).replace(b"$none", b"$bytes"), b"abc"),
+        (codec.encode_call("a.b", (1,)), b"abc"),
+        (SIMPLE, b"abc"),
+    ],
+)
+def test_bytes_beside_a_document_are_those_that_it_names(document: bytes, beside: bytes) -> None:
+    with pytest.raises(codec.MalformedError, match=r"beside|bytes that"):
+        codec.decode_call(document, memoryview(beside))
+
+
+@pytest.mark.parametrize("body", [b"", b"5", b"\n", b"-1\n", b"4\nabc", b"9" * 20 + b"\nabc"])
+def test_a_body_that_does_not_say_where_its_document_ends_is_refused(body: bytes) -> None:
+    with pytest.raises(codec.MalformedError):
+        codec.split(body)
 
 
 @given(st.text(st.characters(categories=["L", "N"])), st.integers(-(2**31), 2**31 - 1), st.binary())

@@ -15,7 +15,8 @@ from fscache import errors
 from fscache.kv import ABSENT
 from fscache.remote import portions
 from fscache.remote.address import parse
-from fscache.server.limits import MAX_CALL, MAX_VALUE
+from fscache.server.limits import MAX_CALL, MAX_VALUE, Limits
+from tests.support.servers import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +96,18 @@ def test_keys_that_become_long_in_a_path_are_keys(kv: KeyValues, char: str, leng
     assert kv.cas(key, "value", "new")
     assert kv.pop(key) == "new"
     assert not kv.delete(key)
+
+
+def test_any_number_of_keys_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(portions, "MOST", 10_000)
+    given = {f"key-{number}": number for number in range(0, 300, 3)}
+    asked = [f"key-{number}" for number in range(300)]
+    with (
+        serving(tmp_path / "root", limits=Limits(call=12_000)) as served,
+        served.remote(tmp_path / "node") as node,
+    ):
+        node.kv.multiput(given)
+        assert node.kv.multiget(asked, None) == dict.fromkeys(asked) | given
 
 
 def test_no_call_is_made_larger_than_a_server_takes() -> None:

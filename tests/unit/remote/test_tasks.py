@@ -1,16 +1,22 @@
 from __future__ import annotations
 
+import os
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fscache import errors
 from fscache.remote.tasks import RemoteTasks
+from fscache.server.limits import MAX_CALL, MAX_VALUE
 from fscache.tasks.model import NaiveDatetimeWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.servers import Serving
 
 EIGHT = datetime(2025, 6, 1, 8, tzinfo=UTC)
 TEXT = "2025-06-01T04:00:00"
@@ -23,6 +29,18 @@ def new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     monkeypatch.undo()
     time.tzset()
+
+
+def test_a_record_may_have_more_bytes_than_a_document(served: Serving, tmp_path: Path) -> None:
+    large = os.urandom(MAX_CALL)
+    with served.remote(tmp_path / "node") as node:
+        node.tasks.add_record("a", {"buffers": [large, b"small"], "result_buffers": None})
+        assert node.tasks.get_record("a")["buffers"] == [large, b"small"]
+        node.tasks.update_record("a", {"result_buffers": [large, large]})
+        (found,) = node.tasks.find_records({"msg_id": "a"}, ["result_buffers"])
+        assert found["result_buffers"] == [large, large]
+        with pytest.raises(errors.RefusedRequestError, match=f"at most {MAX_VALUE} bytes"):
+            node.tasks.update_record("a", {"buffers": [large] * 4})
 
 
 @pytest.mark.usefixtures("new_york")

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fscache import errors
+from fscache.remote import codec
 from fscache.remote.address import parse
 from fscache.remote.client import Client
 from fscache.remote.rpc import RPC
+from fscache.server.limits import Limits
 from fscache.server.settings import Settings
 from tests.support.origin import Origin, Page, redirect
 from tests.support.servers import Serving, serving
@@ -207,6 +209,32 @@ def test_an_old_client_reads_back_what_the_original_would_have_given(
 def test_a_call_that_makes_no_sense_is_a_fault(served: Serving, name: str, params: Any) -> None:
     with pytest.raises(xmlrpc.client.Fault):
         getattr(proxy(served), name)(*params)
+
+
+def test_bytes_stand_beside_an_answer_only_for_who_asks_for_it(tmp_path: Path) -> None:
+    joined = codec.JOINED_TYPE
+    large = b"x" * 10_000
+    with serving(tmp_path / "root", limits=Limits(call=1000)) as served:
+        beside: list[bytes] = []
+        document = codec.encode_call("kv.put", ("a", large), beside)
+        body = codec.join(document, beside)
+        assert ask(served, "POST", "/RPC2", body, Content_Type=joined).status == 200
+        wish = codec.encode_call("kv.get", ("a",))
+        plain = ask(served, "POST", "/RPC2", wish, Content_Type="text/xml")
+        assert plain.headers["content-type"] == "text/xml"
+        assert codec.decode_result(plain.body, "s") == large
+        answer = ask(served, "POST", "/RPC2", wish, Content_Type="text/xml", Accept=joined)
+        assert answer.headers["content-type"] == joined
+        assert codec.decode_result(*_parts(answer.body)) == large
+        # The document itself is as long as any other.
+        long = codec.join(codec.encode_call("kv.get", ("a" * 1000,)), [])
+        assert ask(served, "POST", "/RPC2", long, Content_Type=joined).status == 413
+        assert ask(served, "POST", "/RPC2", b"nothing", Content_Type=joined).status == 400
+
+
+def _parts(body: bytes) -> tuple[bytes, str, memoryview]:
+    document, beside = codec.split(body)
+    return document, "s", beside
 
 
 def test_an_expanding_document_is_refused(served: Serving) -> None:
