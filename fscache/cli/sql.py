@@ -58,7 +58,10 @@ def configure(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--tls", metavar="DIR", help="the grid's certificates")
     parser.add_argument(
-        "--max-gather", metavar="SIZE", help="most bytes that may come together in one place"
+        "--max-gather",
+        metavar="SIZE",
+        help="most bytes that may come together in one place, such as 4GiB; "
+        "a quarter of the memory by default",
     )
     parser.add_argument("-q", "--quiet", action="store_true", help="show no progress")
 

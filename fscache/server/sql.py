@@ -199,8 +199,8 @@ def _sent(query: Query, begin: bytes, parts: Iterator[bytes]) -> Iterator[bytes]
 def _asked(body: bytes) -> dict[str, Any]:
     try:
         asked = json.loads(body)
-    except ValueError as exc:
-        raise BadRequestError(400, f"the body is no JSON: {exc}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise BadRequestError(400, f"the body is no JSON: {exc}") from None
     wanted = {"query": str, "shared": dict | None, "max_gather": int | None, "deferred": bool}
     if not isinstance(asked, dict) or "query" not in asked:
         raise BadRequestError(400, 'expected {"query": …}')
@@ -209,6 +209,9 @@ def _asked(body: bytes) -> dict[str, Any]:
             raise BadRequestError(400, f"there is no {name[:40]!r}; there are {', '.join(wanted)}")
         if not isinstance(value, wanted[name]):
             raise BadRequestError(400, f"{name} is of the wrong type")
+    most = asked.get("max_gather")
+    if isinstance(most, bool) or (most is not None and most < 0):
+        raise BadRequestError(400, "max_gather is a number of bytes")
     return asked
 
 

@@ -53,7 +53,10 @@ class Binder:
         try:
             return _as_written(self._describe(query.text), query)
         except duckdb.Error as exc:
-            raise SQLError(reason(exc), query.source, position(exc, query)) from None
+            why = reason(exc)
+            if "Values were not provided" in why:
+                why = "a value is passed beside the query and stands in it as shared.NAME"
+            raise SQLError(why, query.source, position(exc, query)) from None
         finally:
             self._forget(sources)
 

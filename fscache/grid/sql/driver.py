@@ -176,7 +176,7 @@ def start(
                 catalog.found,
                 workers,
                 setting=catalog.files.setting,
-                gather=max_gather or memory() // 4,
+                gather=memory() // 4 if max_gather is None else max_gather,
                 otherwise=lambda: prepare_without_keys(query, shared, catalog),
                 streaming=streaming,
             )

@@ -193,7 +193,8 @@ def run(
         read, bound = prepare(query, shared, catalog)
         if read.explain:
             return explained(bound)
-        execution = Execution(bound, _Nobody(), catalog.files.setting, max_gather or memory() // 4)
+        gather = memory() // 4 if max_gather is None else max_gather
+        execution = Execution(bound, _Nobody(), catalog.files.setting, gather)
         if not streaming:
             begun = time.monotonic()
             try:

@@ -281,6 +281,9 @@ def test_more_queries_than_may_run_are_sent_away(tmp_path: Path) -> None:
         b'{"query": 1}',
         b'{"query": "q", "x": 1}',
         b'{"query": "q", "shared": 1}',
+        b'{"query": "q", "max_gather": true}',
+        b'{"query": "q", "max_gather": -1}',
+        b"[" * 100_000,
     ],
 )
 def test_other_bodies_are_refused(tmp_path: Path, body: bytes) -> None:

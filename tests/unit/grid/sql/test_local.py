@@ -290,6 +290,14 @@ def test_too_much_is_refused(cache: Cache) -> None:
     with pytest.raises(GatherTooLargeError) as raised:
         fscache.sql("SELECT range AS i FROM range(1000000)", cache=cache, max_gather=100_000)
     assert raised.value.limit == 100_000
+    with pytest.raises(GatherTooLargeError):
+        fscache.sql("SELECT 1", cache=cache, max_gather=0)
+
+
+@pytest.mark.parametrize("query", ["SELECT $1", "SELECT ? + 1", "SELECT $name"])
+def test_values_have_one_way_in(cache: Cache, query: str) -> None:
+    with pytest.raises(SQLError, match=r"shared\.NAME"):
+        fscache.sql(query, cache=cache)
 
 
 def test_explain_runs_nothing(cache: Cache) -> None:
