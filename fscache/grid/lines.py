@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from fscache.errors import HostDied, ServiceEndedError
 from fscache.grid import failure
+from fscache.grid.aside import Aside
 from fscache.grid.pickles import dumps, loads
 from fscache.grid.results import Result
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from fscache.grid.cluster import Cluster
     from fscache.grid.links import Channel, Message
 
@@ -24,7 +27,7 @@ class Call:
 
     __slots__ = ("blob", "method", "result")
 
-    def __init__(self, method: str, blob: bytes, result: Result) -> None:
+    def __init__(self, method: str, blob: bytes, result: Future[Any]) -> None:
         self.method = method
         self.blob = blob
         self.result = result
@@ -33,8 +36,9 @@ class Call:
 class Line:
     """The connection to one server."""
 
-    def __init__(self, cluster: Cluster, server: Message, name: str) -> None:
+    def __init__(self, cluster: Cluster, aside: Aside, server: Message, name: str) -> None:
         self._cluster = cluster
+        self._aside = aside
         self._server = server
         self._name = name
         self._lock = threading.Lock()
@@ -47,10 +51,12 @@ class Line:
 
     def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Result:
         """Send a call; arguments are as they are now, whatever becomes of them later."""
-        return self.send(Call(f".{method}", dumps((args, kwargs)), Result()))
+        result = Result(self._aside)
+        self.send(Call(f".{method}", dumps((args, kwargs)), result))
+        return result
 
-    def send(self, call: Call) -> Result:
-        """Send a call that has been prepared."""
+    def send(self, call: Call) -> None:
+        """Send a call that has been prepared; its result is set on the event loop."""
         with self._lock:
             if self.broken is None:
                 self._count += 1
@@ -63,9 +69,8 @@ class Line:
                     if not self._opening:
                         self._opening = True
                         self._cluster.spawn(self._serve())
-                return call.result
+                return
         call.result.set_exception(self.broken)
-        return call.result
 
     def close(self) -> None:
         """Close the connection."""
@@ -124,6 +129,7 @@ class Lines:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
+        self.aside = Aside()
         self._lines: dict[str, Line] = {}
         self._lock = threading.Lock()
 
@@ -135,7 +141,7 @@ class Lines:
                 self._lines = {
                     key: kept for key, kept in self._lines.items() if kept.broken is None
                 }
-                line = self._lines[server["server"]] = Line(self.cluster, server, name)
+                line = self._lines[server["server"]] = Line(self.cluster, self.aside, server, name)
             return line
 
     def close(self) -> None:

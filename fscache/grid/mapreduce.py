@@ -15,10 +15,13 @@ import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.errors import HostDied
 from fscache.grid import failure
+from fscache.grid.aside import Aside
 from fscache.grid.batches import Item, Stretch, merge, plan
 from fscache.grid.pickles import dumps
 from fscache.grid.runner import Job, Piece, ShardFailedError, run_batch, run_merge
@@ -72,6 +75,7 @@ class Run:
         self._total = len(pieces)
         self._seen: set[int] = set()
         self._stream: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._aside = Aside()  # for progress and output
         self._outcome: Future[Any] = Future()
         self._outcome.set_running_or_notify_cancel()
         self._cancelled = threading.Event()
@@ -82,7 +86,7 @@ class Run:
         )
         if len(self._blob) > _SCATTER:
             self._blob = cluster.scatter(self._blob)
-        cluster.on_message(self.id, self._told)
+        cluster.on_message(self.id, partial(self._aside.post, self._tell))
         items = [
             Item(piece.number, weight, piece.holders)
             for piece, weight in zip(pieces, weights, strict=True)
@@ -153,8 +157,8 @@ class Run:
             return
         self._cancelled.set()
         self._end(error=CancelledError())
-        self._cluster.cancel(self._futures)
-        self._cluster.ask_all("cancel", run=self.id, patience=_CANCEL_WAIT)
+        self._call_off()
+        self._cluster.on_message(self.id, None)  # not before: mappers may print as they end
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -184,6 +188,7 @@ class Run:
                     self._note(stretch.start)
             self._keys.add(future.key)
         if self._streaming:
+            self._aside.flush()
             self._end(value=None)
             return
         stretches = merge(self._gather(), self._reducer)
@@ -196,9 +201,8 @@ class Run:
         outcome = values if self._reducer is None else values[0]
         if self._finalizer is not None:
             outcome = self._finalizer(outcome)
-        for index in range(self._total):
-            self._seen.add(index)
-        self._report()
+        self._aside.post(self._tell, {"kind": "end"})
+        self._aside.flush()
         self._end(value=outcome)
 
     def _gather(self) -> list[Stretch]:
@@ -232,12 +236,18 @@ class Run:
                 return list(places.values())
         return [futures[at : at + _FAN_IN] for at in range(0, len(futures), _FAN_IN)]
 
-    def _told(self, message: dict[str, Any]) -> None:
-        """Take a message of a node; on the event loop."""
-        if message["kind"] == "print":
-            self._output(message["host"], message["name"], message["text"])
-        elif not self._streaming:
-            self._note(message["index"])
+    def _tell(self, message: dict[str, Any]) -> None:
+        """Pass on what a node says; what `output` or `progress` raises ends the run."""
+        try:
+            if message["kind"] == "print":
+                self._output(message["host"], message["name"], message["text"])
+            elif message["kind"] == "end":
+                self._seen.update(range(self._total))
+                self._report()
+            elif not self._streaming:
+                self._note(message["index"])
+        except BaseException as exc:  # noqa: BLE001 - raised where the result is asked for
+            self._fail(exc)
 
     def _note(self, index: int) -> None:
         if index not in self._seen:  # a portion that ran again tells again
@@ -249,11 +259,17 @@ class Run:
             self._progress(self.progress)
 
     def _fail(self, error: BaseException) -> None:
-        if self._cancelled.is_set():
+        self._aside.flush()  # what was printed comes before what was raised
+        if self.done():
             return
         self._end(error=error)
-        self._cluster.cancel(self._futures)
-        self._cluster.ask_all("cancel", run=self.id, patience=_CANCEL_WAIT)
+        self._call_off()
+
+    def _call_off(self) -> None:
+        """Stop what runs; a cluster that is closed meanwhile has stopped it."""
+        with suppress(OSError, RuntimeError):
+            self._cluster.cancel(self._futures)
+            self._cluster.ask_all("cancel", run=self.id, patience=_CANCEL_WAIT)
 
     def _end(self, *, value: Any = None, error: BaseException | None = None) -> None:
         try:

@@ -7,6 +7,7 @@ that are no methods are read and set over there, in order with the calls, and wa
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
 from fscache.errors import GridError, HostDied, ProxyReleasedError
@@ -48,8 +49,8 @@ class _Hold:
         with self._lock:
             if self._released:
                 raise ProxyReleasedError("the proxy was released", self.name)
-            outer = Result()
-            call = Call(method, blob, Result())
+            outer = Result(self.lines.aside)
+            call = Call(method, blob, Future())
             self._outstanding[outer] = call
             if not self._moving:
                 self._post(outer, call)
@@ -66,8 +67,8 @@ class _Hold:
             self._hand_back()
 
     def _post(self, outer: Result, call: Call) -> None:
-        sent = self.line.send(call)
-        sent.add_done_callback(lambda inner: self._ended(outer, call, inner))
+        self.line.send(call)
+        call.result.add_done_callback(lambda inner: self._ended(outer, call, inner))
 
     def _ended(self, outer: Result, call: Call, inner: Any) -> None:
         exc = inner.exception()
@@ -113,7 +114,7 @@ class _Hold:
             self.line = self.lines.to(self.server, self.name)
             self._moving = False
             for outer, call in list(self._outstanding.items()):
-                again = Call(call.method, call.blob, Result())
+                again = Call(call.method, call.blob, Future())
                 self._outstanding[outer] = again
                 self._post(outer, again)
 

@@ -6,7 +6,12 @@ It ends with a value, with what the method raised, or with HostDied or ServiceEn
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fscache.grid.aside import Aside
 
 
 class Result(Future[Any]):
@@ -15,8 +20,9 @@ class Result(Future[Any]):
     A call that was sent cannot be called back, so `cancel` returns False.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, aside: Aside) -> None:
         super().__init__()
+        self._aside = aside
         self.set_running_or_notify_cancel()
 
     def get(self, timeout: float | None = None) -> Any:
@@ -30,7 +36,19 @@ class Result(Future[Any]):
             HostDied: the server's process is gone.
             ServiceEndedError: the service was terminated before the call ended.
         """
-        return self.result(timeout)
+        try:
+            return self.result(timeout)
+        except TimeoutError:
+            if self.done():
+                raise  # the method's own
+            raise TimeoutError(f"the call has not ended within {timeout:g} s") from None
+
+    def add_done_callback(self, fn: Callable[[Future[Any]], object]) -> None:
+        """Have `fn` called with this when the call has ended; it may wait for other calls.
+
+        Callbacks run in a thread of their own, one after the other.
+        """
+        super().add_done_callback(lambda ended: self._aside.post(fn, ended))
 
     @property
     def value(self) -> Any:

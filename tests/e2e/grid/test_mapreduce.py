@@ -3,6 +3,7 @@ from __future__ import annotations
 import collections
 import operator
 import os
+import queue
 import shutil
 import signal
 import threading
@@ -131,6 +132,30 @@ def test_progress_is_told_to_the_end_and_its_total_stands(two: Grid, table: Tabl
     assert [each.done for each in heard] == sorted(each.done for each in heard)
 
 
+def test_progress_may_cancel_the_run(two: Grid, table: Table, gate: str) -> None:
+    def mapper(shard: Any) -> None:
+        while shard.index and not os.path.exists(f"{gate}/end"):
+            time.sleep(0.005)
+
+    ready: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    run = two.submit("words", mapper, progress=lambda _progress: ready.get().cancel())
+    ready.put(run)
+    with pytest.raises(CancelledError):
+        run.result()
+
+
+def test_what_progress_raises_ends_the_run(two: Grid, table: Table) -> None:
+    def progress(_progress: Any) -> None:
+        raise LookupError("no bar")
+
+    def mapper(shard: Any) -> None:
+        while shard.index:
+            time.sleep(0.005)
+
+    with pytest.raises(LookupError, match="no bar"):
+        two.map_reduce(table, mapper, progress=progress)
+
+
 def test_progress_draws_a_bar(two: Grid, table: Table, capsys: pytest.CaptureFixture[str]) -> None:
     two.map_reduce(table, len, operator.add, progress=True)
     assert f"{SHARDS}/{SHARDS}" in capsys.readouterr().err
@@ -144,7 +169,7 @@ def test_prints_come_back_with_host_and_shard(two: Grid, table: Table) -> None:
     before, two._output = two._output, lambda *each: heard.append(each)
     try:
         two.map_reduce(table, lambda s: print(f"I have\n{len(s)} rows"))
-        until(lambda: len(heard) == 2 * SHARDS, "all that was printed")
+        assert len(heard) == 2 * SHARDS
     finally:
         two._output = before
     host = two.workers()[0].host

@@ -3,6 +3,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import pickle
+import queue
 import subprocess
 import sys
 import threading
@@ -125,6 +126,22 @@ def test_a_result_times_out_and_can_be_waited_for_again(two: Grid, service: str,
         assert heard == ["slow"]
         assert result.exception() is None
         assert result.cancel() is False
+
+
+def test_a_callback_may_wait_for_other_calls(two: Grid, service: str, gate: str) -> None:
+    heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with two.acquire_service(service) as proxy:
+
+        def ended(result: Any) -> None:
+            heard.put([result.result(), proxy.unit, proxy.echo(2).get(), two.stats(service) != []])
+
+        waiting = proxy.wait(gate, "call")
+        waiting.add_done_callback(ended)
+        with open(f"{gate}/call.end", "w"):
+            pass
+        assert heard.get(timeout=10) == ["call", "beans", 2, True]
+        waiting.add_done_callback(heard.put)  # it has ended long ago
+        assert heard.get(timeout=10) is waiting
 
 
 def test_two_services_on_one_host_run_at_the_same_time(two: Grid, gate: str) -> None:
