@@ -7,27 +7,38 @@ says where it was raised, for the one who mends it.
 from __future__ import annotations
 
 import sys
+from urllib.parse import urlsplit
 
 from fscache.cli.exits import exit_code
-from fscache.errors import AuthenticationError, FscacheError
+from fscache.errors import AuthenticationError, FscacheError, StageError
 from fscache.urls.bars import printable
+from stager.urls import redact
 
 HINTS = {
-    401: "`fscache auth login HOST` keeps one",
+    401: "`fscache auth login {host}` keeps one",
     407: "write it into the proxy's URL, http://USER:PASSWORD@HOST:PORT",
 }
 """What to do about a status where no credential was sent; for a person only, not in the JSON."""
 
 
-def report(error: BaseException, *, json: bool) -> int:
-    """Print `error` and return the exit code for it."""
+def report(error: BaseException, *, json: bool, asked: str = "") -> int:
+    """Print `error` and return the exit code for it.
+
+    Args:
+        error: What went wrong.
+        json: Print it as one JSON object.
+        asked: The URL that was asked for; told where the error is of another, to which redirects led.
+    """
     code = exit_code(error)
+    elsewhere = asked and isinstance(error, StageError) and error.url != redact(asked)
     if json:
         from json import dumps
 
-        line = dumps({"error": as_fields(error), "exit_code": code})
+        more = {"asked": redact(asked)} if elsewhere else {}
+        line = dumps({"error": {**as_fields(error), **more}, "exit_code": code})
     else:
-        line = f"fscache: error: {printable(as_text(error))}"
+        text = f"{redact(asked)}: {as_text(error)}" if elsewhere else as_text(error)
+        line = f"fscache: error: {printable(text)}"
     sys.stderr.write(f"{line}\n")
     return code
 
@@ -37,7 +48,7 @@ def as_text(error: BaseException) -> str:
     if isinstance(error, FscacheError):
         if not isinstance(error, AuthenticationError) or error.credential_from:
             return str(error)
-        hint = HINTS.get(error.status)
+        hint = HINTS.get(error.status, "").format(host=urlsplit(error.url).netloc)
         return f"{error}; {hint}" if hint else str(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

@@ -65,7 +65,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     outcomes = _outcomes(session, arguments, max_age)
     for url, target, (path, error) in zip(arguments.urls, targets, outcomes, strict=True):
         if error is not None:
-            session.fail(error)
+            session.fail(error, url)
             continue
         fields: dict[str, object] = {"url": url, "path": path, "size": os.stat(path).st_size}
         if target is not None:

@@ -71,11 +71,11 @@ class Session:
             text = dumps(fields)
         sys.stdout.write(f"{text}\n")
 
-    def fail(self, error: BaseException) -> None:
-        """Report an error of one among several, and go on."""
+    def fail(self, error: BaseException, asked: str = "") -> None:
+        """Report an error of one among several, of the URL that was asked for, and go on."""
         from fscache.cli.failure import report
 
-        code = report(error, json=self.json)
+        code = report(error, json=self.json, asked=asked)
         self.failed = self.failed or code
 
     def close(self) -> None:

@@ -127,7 +127,7 @@ def test_a_credential_that_is_refused_is_told_by_where_it_came_from(
     host = f"127.0.0.1:{origin.port}"
     url = guarded(origin, basic("ann", "another"))
     missing = shell.run("get", url)
-    assert "the server wants a credential (status 401); `fscache auth login" in missing.err
+    assert f"wants a credential (status 401); `fscache auth login {host}` keeps one" in missing.err
 
     directory = tmp_path / "tokens"
     directory.mkdir(mode=0o700)

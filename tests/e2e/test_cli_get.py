@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.origin import Origin, Page, failing
+from tests.support.origin import Origin, Page, failing, redirect
 from tests.support.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -44,6 +45,18 @@ def test_a_url_is_fetched_once_and_then_here(shell: Shell, origin: Origin) -> No
     assert shell.run("path", url).code == 3
     assert shell.run("get", "--offline", url).code == 3
     assert len(origin.requests) == 1
+
+
+def test_a_failure_behind_a_redirect_names_the_url_that_was_given(
+    shell: Shell, origin: Origin
+) -> None:
+    there = origin.add("/there", failing(410))
+    url = origin.add("/here", redirect(there))
+    gone = "it is gone from the server (status 410)"
+    assert shell.run("get", url).err.splitlines()[-1] == f"fscache: error: {url}: {there}: {gone}"
+    told = json.loads(shell.run("get", url, "--json").err)["error"]
+    assert (told["asked"], told["url"], told["message"]) == (url, there, f"{there}: {gone}")
+    assert shell.run("get", there).err.splitlines()[-1] == f"fscache: error: {there}: {gone}"
 
 
 def test_paths_come_in_the_order_of_the_urls_and_failures_apart(
