@@ -47,6 +47,7 @@ class FSCacheDB(BaseDB):  # type: ignore[misc]  # ipyparallel has no types
     record_limit = Integer(
         None,
         allow_none=True,
+        min=0,
         config=True,
         help="""The most completed tasks. When there are more, the oldest are culled. Pending tasks
         do not count and are never culled. [default: fscache's setting tasks_max_records]""",
@@ -54,6 +55,7 @@ class FSCacheDB(BaseDB):  # type: ignore[misc]  # ipyparallel has no types
     size_limit = Integer(
         None,
         allow_none=True,
+        min=0,
         config=True,
         help="""The most bytes of buffers. When there are more, the oldest completed records are
         culled. [default: fscache's setting tasks_max_size]""",
@@ -61,14 +63,17 @@ class FSCacheDB(BaseDB):  # type: ignore[misc]  # ipyparallel has no types
     age_limit = Float(
         None,
         allow_none=True,
+        min=0.0,
         config=True,
         help="""Seconds after submission at which completed records are culled.
         [default: fscache's setting tasks_max_age]""",
     )
     cull_fraction = Float(
         0.1,
+        min=0.0,
+        max=1.0,
         config=True,
-        help="""The share of a limit that is culled at once when it is exceeded.""",
+        help="""The share of a limit, from 0 to 1, that is culled at once when it is exceeded.""",
     )
 
     def __init__(self, **traits: Any) -> None:

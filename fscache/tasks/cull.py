@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fscache.errors import InvalidQueryError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +29,13 @@ class Limits:
     size: int | None = None
     age: float | None = None
     fraction: float = 0.1
+
+    def __post_init__(self) -> None:
+        """Check them; raises InvalidQueryError."""
+        for name in ("records", "size", "age"):
+            value = getattr(self, name)
+            if value is not None and not (isinstance(value, int | float) and value >= 0):
+                raise InvalidQueryError(f"{name} is a number from 0, not {value!r:.80}")
 
     @property
     def any(self) -> bool:

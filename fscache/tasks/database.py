@@ -84,6 +84,8 @@ class TaskDatabase(Tasks):
     def add_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
         """See `Tasks`."""
         model.check_id(msg_id)
+        if rec.__class__ is not dict:
+            model.check_record(msg_id, rec)
         core = self._core
         with self._lock:
             core.refresh()
@@ -108,6 +110,8 @@ class TaskDatabase(Tasks):
 
     def update_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
         """See `Tasks`."""
+        if rec.__class__ is not dict:
+            model.check_record(msg_id, rec)
         core = self._core
         with self._lock:
             if msg_id not in core.index.rows:

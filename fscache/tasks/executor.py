@@ -110,7 +110,11 @@ class Executor:
         call: Call = unpickle(self._database, record, "buffers", trust=trust)
         buffers: Any = record["buffers"]
         label: Any = record["label"]
-        task = self._enter(call, content, buffers, content.get("needs", []), label)
+        try:
+            wanted = checked_needs(content.get("needs", []))
+        except TypeError as exc:
+            raise ResultUnavailableError(msg_id, str(exc)) from exc
+        task = self._enter(call, content, buffers, wanted, label)
         self._database.update_record(msg_id, {"resubmitted": task.msg_id})
         return task
 
@@ -124,10 +128,16 @@ class Executor:
             ResultUnavailableError: its result cannot be had, or may not be loaded.
         """
         task = self._tasks.get(msg_id)
+        late = f"task {msg_id} has not completed after {timeout} s"
         if task is not None and self._pid == os.getpid():
-            return task.result(timeout)
+            try:
+                return task.result(timeout)
+            except TimeoutError:
+                if task.done():  # it is the task's own
+                    return task.result()
+                raise TimeoutError(late) from None
         if not self._database.wait([msg_id], timeout):
-            raise TimeoutError(f"task {msg_id} has not completed after {timeout} s")
+            raise TimeoutError(late)
         record = self._database.get_record(msg_id)
         return outcome_of(self._database, record, trust=trust)
 
@@ -217,13 +227,13 @@ class Executor:
             self._pool.submit(self._run, task, call)
 
     def _run(self, task: Task, call: Call) -> None:
-        function, arguments, options = call
         if not task.set_running_or_notify_cancel():
             return
         engine = f"{os.uname().nodename}:{os.getpid()}:{threading.get_ident()}"
         started = self._date()
         self._note(task, {"started": started, "engine_uuid": engine})
         try:
+            function, arguments, options = call
             result = function(*arguments, **options)
         except BaseException as exc:  # noqa: BLE001 - it is the task's outcome, whatever it is
             self._end(task, exc, failure(exc))

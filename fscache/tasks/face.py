@@ -155,6 +155,9 @@ class Tasks:
 
         Returns:
             The number of records dropped.
+
+        Raises:
+            UnknownFieldError, UnknownOperatorError, InvalidQueryError: the query or a limit is wrong.
         """
         raise NotImplementedError
 

@@ -8,13 +8,14 @@ the epoch and comes back in UTC. A datetime without a zone is taken as local tim
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from fscache.errors import InvalidRecordError, UnknownFieldError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable
 
     Record = dict[str, object]
 
@@ -83,7 +84,7 @@ def to_instant(value: datetime) -> int:
             warnings.warn(
                 f"{value.isoformat()} has no time zone and is taken as local time",
                 NaiveDatetimeWarning,
-                stacklevel=2,
+                stacklevel=_level_outside(),
             )
             value = value.astimezone()
         instant = (value - EPOCH) // MICROSECOND
@@ -92,6 +93,16 @@ def to_instant(value: datetime) -> int:
     except (ValueError, OverflowError):  # what `astimezone` raises for them
         pass
     raise ValueError(f"{given.isoformat()} lies outside the years 1 to 9999 of UTC")
+
+
+def _level_outside() -> int:
+    """Return the stack level, for who calls this, of the line of the user's program."""
+    from inspect import currentframe
+
+    level, frame = 0, currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("fscache."):
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def to_datetime(instant: int) -> datetime:
@@ -128,6 +139,12 @@ def check_id(msg_id: object) -> bytes:
     if len(data) > MAX_ID_BYTES:
         raise InvalidRecordError(f"{msg_id[:40]}…", f"the id has over {MAX_ID_BYTES} bytes")
     return data
+
+
+def check_record(msg_id: str, record: object) -> None:
+    """Raise InvalidRecordError where a record, or what is to be changed of one, is no mapping."""
+    if not isinstance(record, Mapping):
+        raise InvalidRecordError(msg_id, f"a record is a mapping, not {record!r:.80}")
 
 
 def check_keys(keys: Iterable[str] | str | None, known: Collection[str]) -> list[str] | None:

@@ -63,6 +63,10 @@ def failure(error: BaseException) -> Record:
     }
 
 
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def outcome_of(database: Tasks, record: Record, *, trust: bool) -> Any:
     """Return the result in a completed task's record, or raise what the task raised.
 
@@ -70,8 +74,7 @@ def outcome_of(database: Tasks, record: Record, *, trust: bool) -> Any:
         TaskFailedError: it failed, and its exception cannot be had.
         ResultUnavailableError: its result cannot be had, or may not be loaded.
     """
-    outcome: Any = record["result_content"] or {}
-    kept: Any = record["result_metadata"] or {}
+    outcome, kept = _mapping(record["result_content"]), _mapping(record["result_metadata"])
     failed = outcome.get("status") in ("error", "aborted")
     unavailable: ResultUnavailableError | None = None
     if kept.get("format") == "pickle":

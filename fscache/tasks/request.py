@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Iterable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
     from typing import Any
 
@@ -22,7 +23,9 @@ def checked_needs(needs: Need | Iterable[Need]) -> list[Need]:
         TypeError: one is neither text nor a future.
     """
     given: Any = needs
-    found: list[Need] = [given] if _is_need(given) else list(given)
+    if _is_need(given) or not isinstance(given, Iterable):
+        given = [given]
+    found: list[Need] = list(given)
     for need in found:
         if not _is_need(need):
             what = "a URL, the name of a precondition or a future"

@@ -14,6 +14,7 @@ pytest.importorskip("ipyparallel", reason="ipyparallel is not installed")
 
 from ipyparallel.controller.app import IPController
 from ipyparallel.tests import test_db as theirs
+from traitlets import TraitError
 from traitlets.config import Config
 
 from fscache.bridges.ipyparallel import FSCacheDB
@@ -70,6 +71,17 @@ def db(root_path: str) -> Iterator[FSCacheDB]:
     made = FSCacheDB(root=root_path)
     yield made
     made.close()
+
+
+@pytest.mark.parametrize(
+    ("trait", "value"),
+    [("record_limit", -1), ("size_limit", -1), ("age_limit", -1.0), ("cull_fraction", 1.5)],
+)
+def test_a_limit_that_is_none_is_refused(db: FSCacheDB, trait: str, value: float) -> None:
+    with pytest.raises(TraitError, match=trait):
+        setattr(db, trait, value)
+    with pytest.raises(TraitError, match=trait):
+        FSCacheDB(root=db.root, **{trait: value})
 
 
 @pytest.mark.parametrize("durability", ["process", "power"])

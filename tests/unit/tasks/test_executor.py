@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,6 +43,10 @@ def add(left: Any, right: Any = 1) -> Any:
 
 def fail(what: str) -> None:
     raise ValueError(what)
+
+
+def late() -> None:
+    raise TimeoutError("of its own")
 
 
 def hold(path: str) -> str:
@@ -396,8 +402,11 @@ def test_a_waiting_process_that_is_killed_leaves_nothing_in_the_way(
 
 def test_waiting_has_an_end(tasks: TaskDatabase) -> None:
     tasks.add_record("pending", {})
-    with pytest.raises(TimeoutError):
-        tasks.get_result("pending", 0.1)
+    own: Future[None] = Future()
+    for msg_id in ("pending", tasks.submit(add, 1, needs=own).msg_id):
+        with pytest.raises(TimeoutError, match=f"task {msg_id} has not completed after 0.1 s"):
+            tasks.get_result(msg_id, 0.1)
+    own.set_result(None)
     assert not tasks.wait(["pending"], 0.1)
     with pytest.raises(NoSuchTaskError):
         tasks.wait(["none"])
@@ -500,6 +509,30 @@ def test_what_was_not_submitted_here_is_not_resubmitted(tasks: TaskDatabase) -> 
         with pytest.raises(error):
             tasks.resubmit(msg_id)
     assert tasks.count({}) == 1
+
+
+def test_what_somebody_else_has_recorded_ends_in_a_typed_error(tasks: TaskDatabase) -> None:
+    content: dict[str, Any] = {"function": "f"}
+    call = pickle.dumps((add, (1,), {}))
+    tasks.add_record("needs", {"content": content | {"needs": [5]}, "buffers": [call]})
+    tasks.add_record("call", {"content": content, "buffers": [pickle.dumps(5)]})
+    with pytest.raises(ResultUnavailableError, match="a need is a URL"):
+        tasks.resubmit("needs")
+    task = tasks.resubmit("call")
+    assert isinstance(task.exception(20), TypeError)
+    assert tasks.wait([task.msg_id], 20)
+    done = {"completed": datetime.now(UTC), "result_content": "text", "result_metadata": 5}
+    tasks.add_record("result", done)
+    with pytest.raises(ResultUnavailableError):
+        tasks.get_result("result")
+
+
+def test_a_tasks_own_timeout_is_raised_as_it_is(tasks: TaskDatabase) -> None:
+    gate: Future[None] = Future()
+    task = tasks.submit(late, needs=gate)
+    threading.Timer(0.05, gate.set_result, [None]).start()
+    with pytest.raises(TimeoutError, match="of its own"):
+        tasks.get_result(task.msg_id, 20)
 
 
 def test_a_forked_child_submits_by_itself(cache: Cache) -> None:

@@ -6,6 +6,7 @@ import array
 import pickle
 from copy import deepcopy
 from datetime import UTC, date, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -236,8 +237,9 @@ def test_naive_times_are_local_ones_with_a_warning(
     time.tzset()
     try:
         naive = datetime(2025, 6, 1, 8)  # noqa: DTZ001 - it is what is tested
-        with pytest.warns(NaiveDatetimeWarning, match="taken as local time"):
+        with pytest.warns(NaiveDatetimeWarning, match="taken as local time") as told:
             tasks.add_record("a", {"submitted": naive})
+        assert told[0].filename == __file__  # the line to be mended, not one of ours
         assert tasks.get_record("a")["submitted"] == START
         with pytest.warns(NaiveDatetimeWarning):
             assert tasks.count({"submitted": {"$in": [naive]}}) == 1
@@ -246,6 +248,24 @@ def test_naive_times_are_local_ones_with_a_warning(
     finally:
         monkeypatch.undo()
         time.tzset()
+
+
+@pytest.mark.parametrize("record", [None, [], "text", 5])
+def test_a_record_is_a_mapping(tasks: TaskDatabase, record: Any) -> None:
+    with pytest.raises(errors.InvalidRecordError, match="a record is a mapping"):
+        tasks.add_record("a", record)
+    tasks.add_record("a", MappingProxyType({"label": "x"}))
+    with pytest.raises(errors.InvalidRecordError, match="a record is a mapping"):
+        tasks.update_record("a", record)
+    assert tasks.get_record("a")["label"] == "x"
+
+
+@pytest.mark.parametrize("limit", [{"records": -1}, {"size": -1}, {"age": "1d"}])
+def test_a_limit_is_a_number_from_0(tasks: TaskDatabase, limit: Any) -> None:
+    tasks.add_record("a", {"submitted": START, "completed": START})
+    with pytest.raises(errors.InvalidQueryError, match="is a number from 0"):
+        tasks.purge(**limit)
+    assert tasks.count({}) == 1
 
 
 def test_a_date_is_a_datetime_or_none(tasks: TaskDatabase) -> None:
