@@ -64,10 +64,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def execute(session: Session, arguments: Namespace) -> int:
     """Run the command."""
-    from fscache.cli.exits import UsageError
-
-    if (arguments.source is None) == (arguments.split is None):
-        raise UsageError("fscache admin migrate", "give either SOURCE or --split")
+    _check(arguments)
     if arguments.source is None:
         return _resplit(session, arguments)
     source = os.path.abspath(arguments.source)
@@ -83,6 +80,25 @@ def execute(session: Session, arguments: Namespace) -> int:
 
     work = Migration(session.cache.root, source, form, _urls(arguments))
     return _plan(session, work) if arguments.dry_run else _migrate(session, work, arguments)
+
+
+def _check(arguments: Namespace) -> None:
+    """Refuse options that do not go together, instead of passing over them."""
+    from fscache.cli.exits import UsageError
+
+    if (arguments.source is None) == (arguments.split is None):
+        raise UsageError("fscache admin migrate", "give either SOURCE or --split")
+    given = {
+        "--from": arguments.format,
+        "--urls": arguments.urls,
+        "--base-url": arguments.base_url,
+        "--copy": arguments.copy,
+    }
+    needless = [option for option, value in given.items() if value]
+    if arguments.source is None and needless:
+        raise UsageError("fscache admin migrate", f"{needless[0]} says something about a SOURCE")
+    if arguments.base_url and not arguments.urls:
+        raise UsageError("fscache admin migrate", "--base-url is for the names in --urls")
 
 
 def _migrate(session: Session, work: Migration, arguments: Namespace) -> int:
@@ -179,7 +195,8 @@ def _resplit(session: Session, arguments: Namespace) -> int:
     try:
         split = Split.parse(arguments.split)
     except ValueError as exc:
-        raise UsageError("fscache admin migrate", f"--split: {exc}") from exc
+        why = f"--split: not parts of 20 digits, such as 2+18: {arguments.split!r}"
+        raise UsageError("fscache admin migrate", why) from exc
     hand = keeping.keeper(session)
     root: Root = hand.root
     work = Resplit(root, split, progress=hand.progress)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from fscache.errors import StoreError
+from fscache.errors import NotACacheError, StoreError
 from fscache.migrate import beside
 from fscache.migrate.item import Passed
 from fscache.migrate.log import Log
@@ -49,6 +49,7 @@ class Migration:
         Raises:
             StoreError: one of them lies in the other.
             FormatError: the source is a root of a newer version.
+            NotACacheError: it is said to be a root of ours, and is none.
         """
         here, there = (f"{os.path.realpath(path)}/" for path in (root.path, source))
         if here.startswith(there) or there.startswith(here):
@@ -56,6 +57,8 @@ class Migration:
         self._root = root
         self._source = source
         self._own = Root(source, now=root.now) if form == _OWN else None
+        if self._own is not None and not self._own.exists:
+            raise NotACacheError(path=source, why="there is no cache here")
         self._form = form
         self._urls = urls
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 
+from fscache.errors import StoreError
 from fscache.migrate import astropy, directory, huggingface, metastore, own, pooch
 
 TYPE_CHECKING = False
@@ -34,12 +35,16 @@ def detect(top: str) -> str:
     """Return the format of a directory or a file, by what lies in it.
 
     Raises:
-        NotADirectoryError, FileNotFoundError, PermissionError: it cannot be read.
+        FileNotFoundError, PermissionError: it cannot be read.
+        StoreError: a file, and none of `FILES`.
     """
     if metastore.recognises(top):
         from fscache.migrate import taskdb
 
         return "ipyparallel" if taskdb.recognises(top) else "metastore"
+    if not os.path.isdir(top) and os.path.exists(top):
+        why = "neither a directory nor an SQLite file, of a metastore or of ipyparallel"
+        raise StoreError(path=top, why=why)
     with os.scandir(top) as scan:
         names = [entry.name for entry, _ in zip(scan, range(_LOOKED_AT), strict=False)]
     if "FORMAT" in names and "objects" in names:

@@ -385,6 +385,17 @@ def test_migrate_says_by_its_exit_code_that_something_stays(shell: Shell, tmp_pa
     assert f"stays: {old}/{made['file1.nc']}: damaged: its sha256 is " in done.err
 
 
+def test_what_is_no_store_to_migrate_is_named(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("neither files nor SQLite")
+    done = admin(shell, "migrate", "notes.txt", code=7)
+    assert "notes.txt: neither a directory nor an SQLite file" in done.err
+    (tmp_path / "empty").mkdir()
+    for more in ((), ("--dry-run",)):
+        done = admin(shell, "migrate", "empty", "--from", "fscache", *more, code=7)
+        assert "empty: there is no cache here" in done.err
+    assert not (tmp_path / "cache").exists()
+
+
 def test_names_of_foreign_files_cannot_steer_a_terminal(shell: Shell, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()
@@ -438,7 +449,11 @@ def test_migrate_to_another_split(shell: Shell, root: Root) -> None:
         (("verify", "--sample", "-5%"), "--sample"),
         (("verify", "--rate", "0"), "a rate is more than 0"),
         (("migrate",), "give either SOURCE or --split"),
-        (("migrate", "--split", "3+3"), "a split has positive parts"),
+        (("migrate", "--split", "3+3"), "not parts of 20 digits, such as 2+18: '3+3'"),
+        (("migrate", "--split", "a+b"), "not parts of 20 digits, such as 2+18: 'a+b'"),
+        (("migrate", "--split", "2+18", "--from", "pooch"), "--from says something about a SOURCE"),
+        (("migrate", "--split", "2+18", "--copy"), "--copy says something about a SOURCE"),
+        (("migrate", ".", "--base-url", "https://h/"), "--base-url is for the names in --urls"),
         (("snapshot",), "FILE"),
         (("pin",), "URL|ADDRESS"),
     ],

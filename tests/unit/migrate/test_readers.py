@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fscache.admin.purge import Purge
+from fscache.errors import StoreError
 from fscache.migrate.migration import Migration
 from fscache.migrate.readers import detect
 from fscache.migrate.transfer import Transfer
@@ -448,6 +449,7 @@ def test_last_access_and_modification_come_along(live: Root, old: str) -> None:
 def test_formats_are_told_by_what_lies_there(old: str, live: Root) -> None:
     assert detect(live.path) == "fscache"
     assert detect(old) == "directory"
-    for missing in (f"{old}/none", put(f"{old}/file", b"")):
-        with pytest.raises(OSError, match=r"none|Not a directory"):
-            detect(missing)
+    with pytest.raises(FileNotFoundError, match="none"):
+        detect(f"{old}/none")
+    with pytest.raises(StoreError, match="file: neither a directory nor an SQLite file"):
+        detect(put(f"{old}/file", b""))
