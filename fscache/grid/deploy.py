@@ -54,6 +54,8 @@ class Deploy:
         counts = (shards, shard_size)
         if any(count is not None and count < 1 for count in counts):
             raise TableSourceError(f"shards and their size are 1 or more, not {counts}", name)
+        if columns is not None and not 0 < len(columns) == len(set(columns)):
+            raise TableSourceError(f"columns are some, each once, not {list(columns)}", name)
         if like is not None and (how, like.partitioning.kind) != ("range", "range"):
             raise TableSourceError("only ranges can be taken over from another table", name)
         self._cache = cache

@@ -152,6 +152,10 @@ class Proxy:
     def __setattr__(self, name: str, value: Any) -> None:
         self._hold.send(SET, (name, value), {}).get()
 
+    def __dir__(self) -> list[str]:
+        hold: _Hold = self._hold
+        return [*super().__dir__(), *hold.methods]
+
     def __call__(self, *args: Any, **kwargs: Any) -> Result:
         """Call the object itself."""
         hold: _Hold = self._hold

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from fscache.errors import ClusterError
+from fscache.grid.hosts import listed
 from fscache.grid.mapreduce import Run
 from fscache.grid.tasklog import TaskLog
 
@@ -64,7 +65,7 @@ class MapReduce:
         reducer: Callable[[Any, Any], Any] | None = None,
         finalizer: Callable[[Any], Any] | None = None,
         *,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         where: str | pa.compute.Expression | None = None,
         shared: Any = None,
         streaming: bool = False,
@@ -78,7 +79,7 @@ class MapReduce:
             reducer: Puts two values together; it must be associative. Values come in the order of the
                 shards. Without one, the result is the list of values.
             finalizer: Makes the result of the reduced value, here.
-            columns: The columns that the mapper may read; all by default.
+            columns: The columns that the mapper may read, or one; all by default.
             where: The rows that it sees: an SQL condition, or an Arrow expression.
             shared: For every mapper, as `shard.shared`; sent to each worker once.
             streaming: Return an iterator over the shards' values, each as soon as it is there.
@@ -110,7 +111,7 @@ class MapReduce:
         reducer: Callable[[Any, Any], Any] | None = None,
         finalizer: Callable[[Any], Any] | None = None,
         *,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
         where: str | pa.compute.Expression | None = None,
         shared: Any = None,
         streaming: bool = False,
@@ -132,12 +133,12 @@ class MapReduce:
             )
             for number, shard in enumerate(shards)
         ]
-        if columns is not None:
-            known.check_columns(columns)
+        wanted = None if columns is None else listed(columns)
+        known.check_columns(wanted or ())
         job = {
             "mapper": mapper,
             "reducer": reducer,
-            "columns": list(columns) if columns is not None else None,
+            "columns": wanted,
             "where": where,
             "shared": shared,
         }
@@ -155,22 +156,22 @@ class MapReduce:
     def map(
         self,
         function: Callable[[Any], Any],
-        urls: Iterable[str],
+        urls: str | Iterable[str],
         *,
         progress: bool | Callable[[Progress], None] | None = None,
     ) -> list[Any]:
-        """Call `function` with the path of each URL, where its object lies; return the values in order.
+        """Call `function` with the path of each URL, or of one; return the values in order.
 
-        What no node has is fetched by the node that is to work on it.
+        It is called where the object lies; what no node has is fetched by the node that is to work on it.
         """
         from fscache.grid.runner import Piece
 
-        listed = list(urls)
-        if not listed:
+        wanted = listed(urls)
+        if not wanted:
             return []
         workers = self._cluster.workers()
         found = self._cluster.ask_all(
-            "lookup", at=[worker.address for worker in workers], urls=listed
+            "lookup", at=[worker.address for worker in workers], urls=wanted
         )
         pieces = [
             Piece(
@@ -183,7 +184,7 @@ class MapReduce:
                     if not isinstance(here, BaseException) and here[number]
                 ],
             )
-            for number, url in enumerate(listed)
+            for number, url in enumerate(wanted)
         ]
         job = {
             "mapper": function,
@@ -194,7 +195,7 @@ class MapReduce:
         }
         with self._interruptible():
             run = self._run(
-                f"map {len(listed)} urls",
+                f"map {len(wanted)} urls",
                 job,
                 pieces,
                 [1.0] * len(pieces),

@@ -72,9 +72,12 @@ class Services:
             timeout: The longest wait for that, in s.
 
         Raises:
+            TypeError: there is no instance and no loader, or there are both.
             NoServersError: no worker could make its copy.
             TimeoutError: none was ready in time.
         """
+        if (instance is None) == (loader is None):
+            raise TypeError("what is to be published? an instance, or a loader that makes one")
         if wait not in ("first", "all"):
             raise ValueError("wait is 'first' or 'all'")
         kind = type(instance) if loader is None else loader
@@ -104,8 +107,7 @@ class Services:
 
     def services(self) -> list[dict[str, Any]]:
         """Return what is known of every service of the cluster, whoever published it."""
-        found: list[dict[str, Any]] = self._cluster.ask_head("services")
-        return found
+        return list(self._cluster.ask_head("services"))
 
     def service(self, service: str) -> dict[str, Any]:
         """Return what is known of a service: its servers, and why a host has none (`failed`)."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from fscache.errors import TableExistsError, TableSourceError, UnknownTableError
 from fscache.grid.copying import push
+from fscache.grid.hosts import listed
 from fscache.grid.manifests import Manifests
 from fscache.grid.placement import place
 from fscache.grid.table import Table
@@ -44,7 +45,7 @@ class Tables:
         shards: int | None = None,
         shard_size: int = 64 << 20,
         replace: bool = False,
-        columns: Sequence[str] | None = None,
+        columns: str | Sequence[str] | None = None,
     ) -> Table:
         """Make a table of files, and place its shards on the nodes.
 
@@ -61,7 +62,7 @@ class Tables:
             shards: How many there are to be; by default, as many as `shard_size` makes.
             shard_size: In bytes. Parquet files between half and twice of it are kept as they are.
             replace: Take the place of another table of this name.
-            columns: Which to keep; all by default.
+            columns: Which to keep, or one; all by default.
 
         Raises:
             TableSourceError: the source cannot be read as one table, or a number is less than 1.
@@ -70,7 +71,7 @@ class Tables:
         from fscache.grid.deploy import Deploy
 
         _check(replicas, name)
-        by = (partition_by,) if isinstance(partition_by, str) else tuple(partition_by or ())
+        by = tuple(listed(partition_by or ()))
         model = self.show(like) if isinstance(like, str) else like
         work = Deploy(
             self._cache,
@@ -82,7 +83,7 @@ class Tables:
             like=model,
             shards=shards,
             shard_size=shard_size,
-            columns=tuple(columns) if columns is not None else None,
+            columns=None if columns is None else tuple(listed(columns)),
         )
         known = self._look(name)
         if known is not None and known.deploy == work.id and known.replicas == replicas:

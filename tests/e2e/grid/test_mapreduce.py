@@ -345,6 +345,7 @@ def test_a_function_is_mapped_over_urls_where_they_lie(two: Grid, tmp_path: Path
     assert {pid for _, pid in where} <= {worker.pid for worker in two.workers()}
     assert first.pid in {pid for _, pid in where}
     assert two.map(len, []) == []
+    assert two.map(lambda path: path.read_text(), urls[3]) == ["text 3"]
 
 
 def test_a_url_that_cannot_be_had_is_named(two: Grid, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_attributes_are_read_and_written_over_there_in_order(two: Grid, service:
         assert proxy.unit == "beans"
         with pytest.raises(AttributeError):
             _ = proxy.nothing
+        assert {"add", "echo"} <= set(dir(proxy))
 
 
 def test_an_exception_keeps_its_type_and_brings_its_traceback(two: Grid, service: str) -> None:
@@ -371,6 +372,15 @@ def test_a_loader_makes_the_object_over_there(two: Grid) -> None:
     with two.acquire_service("loaded") as proxy:
         assert proxy.count == 7
     two.terminate(service)
+
+
+def test_what_is_published_is_an_instance_or_what_makes_it(two: Grid) -> None:
+    before = two.services()
+    with pytest.raises(TypeError, match="what is to be published"):
+        two.publish()
+    with pytest.raises(TypeError, match="what is to be published"):
+        two.publish(Counter(), loader=Counter)
+    assert two.services() == before
 
 
 def test_hosts_that_cannot_make_it_are_reported(two: Grid) -> None:

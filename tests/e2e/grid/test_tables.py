@@ -210,6 +210,15 @@ def test_a_source_that_is_no_table_is_refused_by_name(
         two.tables.deploy(source, name, shards=-1)
     with pytest.raises(TableSourceError, match="1 or more"):
         two.tables.deploy(source, name, replicas=0)
+    for columns in ([], ["id", "x", "id"]):
+        with pytest.raises(TableSourceError, match="each once"):
+            two.tables.deploy(source, name, columns=columns)
+
+
+def test_one_column_may_be_named_by_itself(two: Grid, source: str, name: str) -> None:
+    table = two.tables.deploy(source, name, "id", columns="id", shards=2)
+    assert table.schema.names == ["id"]
+    assert two.map_reduce(name, lambda shard: shard.columns, columns="id") == [["id"]] * 2
 
 
 def test_a_table_without_rows_can_be_mapped(two: Grid, name: str, tmp_path: Path) -> None:
