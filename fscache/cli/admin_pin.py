@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fscache.cli import keeping
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -37,5 +39,8 @@ def change(session: Session, names: list[str], *, pinned: bool) -> int:
             session.fail(exc)
             continue
         known = pin_name(name)
+        if not changed and not pinned and not session.json:
+            keeping.note(f"not pinned: {known}")
+            continue
         session.emit(known, {"name": known, "pinned": pinned, "changed": changed})
     return 0

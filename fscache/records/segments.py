@@ -10,6 +10,7 @@ A reader keeps no lock and disturbs nobody. What it cannot read as a record it t
 from __future__ import annotations
 
 import os
+from stat import S_ISREG
 
 from xxhash import xxh3_64_hexdigest
 
@@ -97,9 +98,11 @@ def segments(directory: str) -> dict[str, os.stat_result]:
     for name in sorted(names):
         if parse_segment(name)[0]:
             try:
-                found[name] = os.stat(f"{directory}/{name}")
+                status = os.lstat(f"{directory}/{name}")
             except FileNotFoundError:
                 continue  # retired between the two calls
+            if S_ISREG(status.st_mode):  # a directory of such a name stopped every command
+                found[name] = status
     return found
 
 

@@ -263,7 +263,9 @@ def test_pinned_objects_stay_until_they_are_unpinned(shell: Shell, root: Root) -
         age(root, root.objects().locate(each), 20 * DAY)
     (done,) = admin(shell, "purge", "--older-than", "7d", "--json").objects[-1:]
     assert (done["objects"], done["spared"]) == (3, {"pinned": 2})
-    admin(shell, "unpin", URLS[0], address)
+    assert admin(shell, "unpin", URLS[0], address).lines == [URLS[0], address]
+    again = admin(shell, "unpin", URLS[0])
+    assert (again.out, again.err) == (b"", f"fscache: not pinned: {URLS[0]}\n")
     assert admin(shell, "purge", "--older-than", "7d", "--json").objects[-1]["objects"] == 2
     assert shell.run("admin", "pin", "https://nowhere/x").code == 3
     assert shell.run("admin", "pin", "nonsense").code == 2

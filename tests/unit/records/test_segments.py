@@ -116,6 +116,8 @@ def test_what_has_grown_is_read_from_where_it_was(directory: str) -> None:
 def test_segments_are_found_among_other_files(directory: str) -> None:
     for name in ("h.0.00000002", "h.0.00000001", "h.5.00000001", "notes.txt"):
         write(directory, b"", name)
+    os.mkdir(f"{directory}/h.6.00000001")
+    os.symlink("notes.txt", f"{directory}/h.7.00000001")
     assert list(segments(directory)) == ["h.0.00000001", "h.0.00000002", "h.5.00000001"]
     assert segments(f"{directory}/nowhere") == {}
 
