@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
+    parser.epilog = "By age: --filter 'submitted>30d'. Without an option: what the settings limit."
     tasks.add_choice(parser)
     parser.add_argument(
         "--max-records",

@@ -138,13 +138,17 @@ class View:
 
 
 class Screen:
-    """The terminal, where there is one: drawn over in place, and given back as it was."""
+    """The terminal, where there is one: drawn over in place, and given back as it was.
+
+    Also where a signal ends the program, and for as long as Ctrl-Z stops it.
+    """
 
     def __init__(self, *, plain: bool) -> None:
         """Draw on standard output; `plain` writes below what is there even on a terminal."""
         self.drawn = sys.stdout.isatty() and not plain
         self._keys = sys.stdin.isatty() and self.drawn
         self._before: Any = None
+        self._handlers: dict[int, Any] = {}
 
     @property
     def size(self) -> tuple[int, int]:
@@ -156,14 +160,12 @@ class Screen:
         return terminal_size(sys.stdout)
 
     def __enter__(self) -> Self:
-        if self._keys:
-            import termios
-            import tty
-
-            self._before = termios.tcgetattr(sys.stdin)
-            tty.setcbreak(sys.stdin)  # a key is read when it is pressed, and not shown
         if self.drawn:
-            sys.stdout.write("\x1b[?1049h\x1b[?25l")  # another page of the terminal, no cursor
+            import signal
+
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTSTP):
+                self._handlers[number] = signal.signal(number, self._interrupted)
+        self._take()
         return self
 
     def __exit__(
@@ -172,13 +174,12 @@ class Screen:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self.drawn:
-            sys.stdout.write("\x1b[?25h\x1b[?1049l")
-            sys.stdout.flush()
-        if self._keys:
-            import termios
+        self._give_back()
+        if self._handlers:
+            import signal
 
-            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
 
     def draw(self, lines: list[str]) -> None:
         """Show lines instead of those shown before."""
@@ -204,6 +205,42 @@ class Screen:
             if key in (b"q", b""):
                 return True
         return False
+
+    def _take(self) -> None:
+        if self._keys:
+            import termios
+            import tty
+
+            self._before = termios.tcgetattr(sys.stdin)
+            tty.setcbreak(sys.stdin)  # a key is read when it is pressed, and not shown
+        if self.drawn:
+            _write("\x1b[?1049h\x1b[?25l")  # another page of the terminal, no cursor
+
+    def _give_back(self) -> None:
+        if self.drawn:
+            _write("\x1b[?25h\x1b[?1049l")
+        if self._keys:
+            import termios
+
+            termios.tcsetattr(sys.stdin, termios.TCSADRAIN, self._before)
+
+    def _interrupted(self, number: int, _frame: object) -> None:
+        """Give the terminal back, and do what the signal does without this."""
+        import signal
+
+        try:
+            self._give_back()
+        finally:  # the terminal may be gone
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        # Here again: it was stopped, and goes on.
+        signal.signal(number, self._interrupted)
+        self._take()
+
+
+def _write(controls: str) -> None:
+    # Not through the buffer of `sys.stdout`, which a signal may find in the middle of a call.
+    os.write(sys.stdout.fileno(), controls.encode())
 
 
 def _cut(line: str, width: int) -> str:

@@ -402,6 +402,31 @@ def test_top_draws_in_place_and_gives_the_terminal_back(
     assert termios.tcgetattr(top.user) == top.before
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_top_gives_the_terminal_back_when_a_signal_ends_it(
+    top: Top, until: Callable[..., None], number: signal.Signals
+) -> None:
+    until(lambda: "queued" in top.written(), "the first frame")
+    top.process.send_signal(number)
+    assert top.process.wait(20) == -number
+    assert top.written().endswith("\x1b[?25h\x1b[?1049l")
+    assert termios.tcgetattr(top.user) == top.before
+
+
+def test_top_gives_the_terminal_back_while_it_is_stopped(
+    top: Top, until: Callable[..., None]
+) -> None:
+    until(lambda: "queued" in top.written(), "the first frame")
+    for count in (1, 2):
+        top.process.send_signal(signal.SIGTSTP)
+        until(lambda count=count: top.written().count("\x1b[?1049l") == count, "the terminal back")
+        top.process.send_signal(signal.SIGCONT)  # a shell's `fg`; nothing stops it in this session
+        until(lambda count=count: top.written().count("\x1b[?1049h") == count + 1, "it goes on")
+    os.write(top.terminal, b"q")
+    assert top.process.wait(20) == 0
+    assert termios.tcgetattr(top.user) == top.before
+
+
 def test_top_is_interrupted_with_130_and_gives_the_terminal_back(
     top: Top, until: Callable[..., None]
 ) -> None:
