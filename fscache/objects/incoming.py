@@ -14,17 +14,21 @@ def readinto_of(file: BinaryIO) -> Callable[[memoryview], int]:
     """Return the `readinto` of an open binary file, made of its `read` where it has none.
 
     Raises:
-        TypeError: it has neither.
+        TypeError: it has neither, or is open for writing only; when called: it is open as text.
     """
 
     def readinto(view: memoryview) -> int:
         data = file.read(len(view))
+        if isinstance(data, str):
+            raise TypeError(f"{file!r} is open as text: open it with mode 'rb'")
         view[: len(data)] = data
         return len(data)
 
     native: Callable[[memoryview], int] | None = getattr(file, "readinto", None)
     if native is None and not hasattr(file, "read"):
         raise TypeError(f"bytes, a path or an open binary file is wanted, not {file!r}")
+    if hasattr(file, "readable") and not file.readable():
+        raise TypeError(f"{file!r} is not open for reading")
     return native or readinto
 
 

@@ -116,6 +116,15 @@ def test_what_is_of_another_type_is_said_to_be(cache: Cache, origin: Origin) -> 
         cache.put(wrong)
 
 
+def test_a_file_that_is_open_in_another_way_is_said_to_be(cache: Cache, tmp_path: Path) -> None:
+    wrong: Any
+    with open(tmp_path / "file", "w") as wrong, pytest.raises(TypeError, match="not open for read"):
+        cache.put(wrong)
+    (tmp_path / "file").write_text("text")
+    with open(tmp_path / "file") as wrong, pytest.raises(TypeError, match="open it with mode 'rb'"):
+        cache.put(wrong)
+
+
 def test_another_process_can_be_given_a_cache(
     cache: Cache, origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
