@@ -150,4 +150,7 @@ def _type_of(request: Request) -> str:
 def _check_type(request: Request) -> None:
     """Refuse what a browser could be made to send from another site's page, with our user's token."""
     if _type_of(request) in _SIMPLE_TYPES:
-        raise BadRequestError(415, "this type of body is not taken here")
+        why = (
+            "no body of this type: Content-Type of a call is text/xml, of all else application/json"
+        )
+        raise BadRequestError(415, why)

@@ -110,8 +110,8 @@ class Values:
             letter = values.TEXT if is_text else values.BYTES
         body = request.body.read_all(self._limit)
         value = decoded(letter, body)
-        ttl = float(headers[TTL]) if TTL in headers else None
-        tags = json.loads(headers[TAGS]) if TAGS in headers else ()
+        ttl = _seconds(headers.get(TTL))
+        tags = _words(headers.get(TAGS))
         expect = headers.get(EXPECT)
         store = self._store(name)
         if expect is None:
@@ -138,9 +138,26 @@ def _unquoted(text: str) -> str:
     return unquote_to_bytes(text).decode("utf-8", "surrogatepass") if "%" in text else text
 
 
+def _seconds(text: str | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        raise errors.RefusedRequestError(SERVER, "Fscache-TTL is a number of seconds") from None
+
+
+def _words(text: str | None) -> list[str]:
+    try:
+        words = [] if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        words = None
+    if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        return words
+    raise errors.RefusedRequestError(SERVER, "Fscache-Tags is a list of texts, as JSON")
+
+
 def decoded(letter: bytes, body: bytes) -> Any:
     """Return the value of a letter and a body; raises RefusedRequestError for what is none."""
     try:
         return values.decode(letter, body, Passing)
-    except (ValueError, TypeError, LookupError, EOFError) as exc:
+    except (ValueError, TypeError, LookupError, EOFError, RecursionError) as exc:
         raise errors.RefusedRequestError(SERVER, f"not a value: {exc}") from exc

@@ -72,22 +72,32 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--root", metavar="DIR", help="the cache's directory (default: as configured)")
-    add("--host", default="127.0.0.1", help="address to listen at (default: loopback only)")
+    add("--host", default="127.0.0.1", help="address to listen at (default: 127.0.0.1)")
     add("--port", type=int, default=8077, help="0 picks a free one (default: 8077)")
     add("--token-file", metavar="F", help="the tokens; made if missing (default: ROOT/tokens)")
     add("--anonymous", choices=["kv"], help="answer the metastore's calls without a token")
     add("--allow-private", action="store_true", default=None, help="fetch from private addresses")
     add("--tls-cert", metavar="F", help="speak TLS with this certificate")
     add("--tls-key", metavar="F", help="its key, if it is not in the same file")
-    add("--workers", type=int, metavar="N", help="threads that fetch")
-    add("--rate", type=float, metavar="N", help="requests per second of one client, on average")
-    add("--max-upload", type=_size, metavar="SIZE", help="the largest object a client may put")
+    add("--workers", type=int, metavar="N", help="threads that fetch (default: as configured)")
+    add(
+        "--rate",
+        type=_rate,
+        metavar="N",
+        help="requests per second of one client, on average (default: any number)",
+    )
+    add(
+        "--max-upload",
+        type=_size,
+        metavar="SIZE",
+        help="the largest object a client may put, such as 10GiB (default: what there is room for)",
+    )
     add(
         "--scan-interval",
         type=_seconds,
         default=5.0,
         metavar="T",
-        help="between looks at the spool",
+        help="between looks at the spool, such as 5s or 1m (default: 5s)",
     )
     add("--no-watch", action="store_true", help="scan the spool only, do not watch it")
     add("--version", action="version", version=f"fscache {__version__}")
@@ -126,8 +136,23 @@ def _parsed(parse: Callable[[str], float | int]) -> Callable[[str], float | int]
     return parsed
 
 
+def _positive(text: str) -> float:
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(f"not a number above 0: {text!r}")
+    return number
+
+
+def _pause(text: str) -> float:
+    seconds = parse_duration(text)
+    if not seconds:
+        raise ValueError("a pause of nothing would keep a processor busy")
+    return seconds
+
+
+_rate = _parsed(_positive)
 _size = _parsed(parse_size)
-_seconds = _parsed(parse_duration)
+_seconds = _parsed(_pause)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ class Certificate:
         """
         self._file = settings.tls_cert
         self._key = settings.tls_key
+        if self._file is None and self._key is not None:
+            raise ConfigError("tls_cert", "command line", "there is a key, and no certificate")
         self.context = None if self._file is None else self._load(_new())
         """For the listener; None for plain HTTP."""
 
@@ -38,9 +41,15 @@ class Certificate:
     def _load(self, context: ssl.SSLContext) -> ssl.SSLContext:
         name = self._file or ""
         try:
-            context.load_cert_chain(name, self._key)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError("tls_cert", name, str(exc)) from exc
+            # With a password given, if a wrong one, nobody is asked for it at a terminal.
+            context.load_cert_chain(name, self._key, password="")
+        except ssl.SSLError as exc:
+            why = f"not a certificate and its key, unencrypted ({exc.reason or exc})"
+            where = name if self._key is None else f"{name} and {self._key}"
+            raise ConfigError("tls_cert", where, why) from exc
+        except OSError as exc:
+            named = self._key if self._key and not os.path.exists(self._key) else name
+            raise ConfigError("tls_cert", named, exc.strerror or str(exc)) from exc
         return context
 
 

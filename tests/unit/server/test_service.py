@@ -457,6 +457,27 @@ def test_a_value_is_plain_for_curl(served: Serving) -> None:
     assert ask(served, "GET", "/kv/default/a%2Fb").status == 404
 
 
+@pytest.mark.parametrize(
+    ("headers", "body", "why"),
+    [
+        ({"Fscache_TTL": "soon"}, b"x", "Fscache-TTL"),
+        ({"Fscache_TTL": "-5"}, b"x", "positive"),
+        ({"Fscache_Tags": "word"}, b"x", "Fscache-Tags"),
+        ({"Fscache_Tags": '{"word": 1}'}, b"x", "Fscache-Tags"),
+        ({"Fscache_Tags": "[" * 20_000}, b"x", "Fscache-Tags"),
+        ({"Fscache_Kind": "j"}, b"[" * 100_000, "not a value"),
+        ({"Fscache_Kind": "q"}, b"x", "not a value"),
+    ],
+)
+def test_what_is_no_value_is_refused_with_the_reason(
+    served: Serving, headers: dict[str, str], body: bytes, why: str
+) -> None:
+    answer = ask(served, "PUT", "/kv/default/a", body, **headers)
+    assert answer.status == 400
+    assert why in answer.body.decode()
+    assert ask(served, "GET", "/kv/default/a").status == 404
+
+
 @pytest.mark.parametrize("path", ["/kv/..%2F..%2Fx/a", "/kv/.x/a", "/kv//a", "/kv/a%00/a", "/kv/a"])
 def test_no_store_leads_out_of_the_root(served: Serving, path: str) -> None:
     assert ask(served, "PUT", path, b"x").status == 400
