@@ -204,6 +204,8 @@ class Upkeep:
 
     def _compact(self, *, everything: bool = False) -> Generator[None]:
         root = self._log.root
+        if not self._victims(everything=everything):
+            return  # perhaps there is no root yet
         fd = os.open(
             f"{root.path}/locks/tasks", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, root.modes.partial
         )

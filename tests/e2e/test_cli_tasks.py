@@ -97,6 +97,7 @@ def test_ls_in_json_filtered_sorted_and_cut_off(shell: Shell, tasks: Tasks) -> N
 def test_an_empty_database_lists_nothing(shell: Shell, cache: Cache) -> None:
     assert shell.run("tasks", "ls", "--json").out == b""
     assert shell.run("tasks", "query", "{}").out == b""
+    assert shell.run("tasks", "purge", "--max-records", "5").lines == ["0 tasks dropped"]
     assert not os.path.exists(cache.root.path)
 
 
