@@ -129,19 +129,11 @@ class RoomMaker:
 
     def make(self, size: int) -> None:
         """Purge if `size` more bytes would pass a limit; never raises for what stands in the way."""
-        if not self._short(size):
-            self._used += size
-            return
-        # With a timeout: a child forked in the midst of a purge finds the lock held for ever.
-        if not self._lock.acquire(timeout=_LOCK_SECONDS):
-            return
         try:
-            if self._root.now() >= self._rest_until and self._short(size, exact=True):
-                self._purge(size)
+            if self._root.now() >= self._rest_until and self._short(size):
+                self._purge_for(size)
         except Exception as exc:  # noqa: BLE001 - a put must not fail for the purge's troubles
             self._rest(f"purge failed: {exc}")
-        finally:
-            self._lock.release()
         self._used += size
 
     def _short(self, size: int, *, exact: bool = False) -> bool:
@@ -195,6 +187,16 @@ class RoomMaker:
         finally:
             catalog.close()
         self._fresh_until = self._root.now() + _REFRESH
+
+    def _purge_for(self, size: int) -> None:
+        # With a timeout: a child forked in the midst of a purge finds the lock held for ever.
+        if not self._lock.acquire(timeout=_LOCK_SECONDS):
+            return
+        try:
+            if self._root.now() >= self._rest_until and self._short(size, exact=True):
+                self._purge(size)
+        finally:
+            self._lock.release()
 
     def _purge(self, size: int) -> None:
         from fscache.admin.purge import Purge

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
+import sqlite3
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from tests.support.catalogs import (
     age,
     assert_catalog_is_true,
     keep,
+    keeper_of,
     objects_on_disk,
     open_root,
 )
@@ -88,10 +91,29 @@ def test_however_the_bytes_come(live: Root, tmp_path: Path, how: str) -> None:
     assert set(objects_on_disk(live).values()) == {4 * KIB}
 
 
+def test_a_put_does_not_fail_for_a_catalog_that_somebody_keeps_locked(
+    live: Root, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(4):
+        old(live, number)
+    keeper_of(live).open().close()
+    monkeypatch.setattr("fscache.admin.room._PATIENCE", 0.05)
+    cache = limited(live.path, 'max_size = "4KiB"')
+    with contextlib.closing(sqlite3.connect(f"{live.path}/catalog.sqlite")) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        cache.put(b"first")
+        cache.put(b"and not tried again at once")
+    assert len(objects_on_disk(live)) == 6
+    assert caplog.text.count("locked by another process") == 1
+
+
 def test_what_tells_no_length_is_kept_and_counted_a_second_later(live: Root) -> None:
     class Pipe(io.RawIOBase):
         def __init__(self) -> None:
             self.rest = [os.urandom(4 * KIB), b""]
+
+        def readable(self) -> bool:
+            return True
 
         def read(self, _size: int = -1) -> bytes:
             return self.rest.pop(0)
