@@ -143,7 +143,10 @@ def _asked_for(argv: Sequence[str]) -> list[str]:
 def _add_globals(parser: argparse.ArgumentParser) -> None:
     # Before the command and behind it, so no default here: the second would undo the first.
     parser.add_argument(
-        "--root", metavar="DIR", default=argparse.SUPPRESS, help="directory of the cache"
+        "--root",
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="directory of the cache (default: what `config show` says)",
     )
     parser.add_argument(
         "--json",

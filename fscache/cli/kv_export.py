@@ -33,7 +33,7 @@ def add_formats(parser: ArgumentParser) -> None:
     """Declare an option for each format; also used by `kv import`."""
     about = {
         "csv": "comma-separated, with a heading",
-        "jsonl": "JSON lines: values exactly as they are (the default)",
+        "jsonl": "JSON lines: values exactly as they are (the default, if no ending says another)",
         "parquet": "Parquet; needs pyarrow",
         "sdb": "SQLite, as the original metastore has it",
     }

@@ -26,8 +26,16 @@ def configure(parser: ArgumentParser) -> None:
         default="text",
         help="what VALUE is (default: text); numbers, lists and so on are json",
     )
-    parser.add_argument("--ttl", metavar="T", type=duration, help="gone after T, such as 12h")
-    parser.add_argument("--tag", metavar="WORD", action="append", default=[], help="to find it by")
+    parser.add_argument(
+        "--ttl", metavar="T", type=duration, help="gone after T, such as 12h (default: never)"
+    )
+    parser.add_argument(
+        "--tag",
+        metavar="WORD",
+        action="append",
+        default=[],
+        help="to find it by (may be repeated)",
+    )
     add_store(parser)
 
 

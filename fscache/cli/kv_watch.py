@@ -19,9 +19,14 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="only these keys")
     parser.add_argument(
-        "--timeout", metavar="T", type=duration, help="end when nothing changes for T"
+        "--timeout",
+        metavar="T",
+        type=duration,
+        help="end when nothing changes for T, such as 30s (default: never)",
     )
-    parser.add_argument("--count", metavar="N", type=count, help="end after N changes")
+    parser.add_argument(
+        "--count", metavar="N", type=count, help="end after N changes (default: never)"
+    )
     add_store(parser)
 
 

@@ -32,7 +32,9 @@ _MARK = re.compile(r"\$+(bytes|time|npy)")
 
 def add_store(parser: ArgumentParser) -> None:
     """Declare `--store`."""
-    parser.add_argument("--store", metavar="NAME", default="default", help="which store")
+    parser.add_argument(
+        "--store", metavar="NAME", default="default", help="which store (default: %(default)s)"
+    )
 
 
 def store_of(session: Session, arguments: Namespace) -> KeyValues:
