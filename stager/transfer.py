@@ -245,6 +245,9 @@ class Transfer:
             self._finish(Finished(error=error))
 
     def _mirror_failed(self, error: FscacheError) -> None:
+        if self.target is not self._route.mirror:
+            # The error is of where redirects led; a traceback also says where they began.
+            error.add_note(f"redirected from {redact(self._route.mirror.url)}")
         pause = self._route.failed(error, self._body.at)
         if pause is not None:
             self._pause = pause

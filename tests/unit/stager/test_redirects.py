@@ -71,6 +71,17 @@ def test_ten_redirects_are_followed_and_eleven_are_not(
     assert isinstance(service.submit(origin.url("/0")).exception(SOON), RedirectError)
 
 
+def test_an_error_behind_a_redirect_notes_where_it_began(
+    origin: Origin, service: FetchService
+) -> None:
+    there = origin.add("/there", failing(404))
+    error = service.submit(origin.add("/a", redirect(there))).exception(SOON)
+    assert isinstance(error, NotFoundError)
+    assert (error.url, error.__notes__) == (there, [f"redirected from {origin.url('/a')}"])
+    direct = service.submit(there).exception(SOON)
+    assert not hasattr(direct, "__notes__")
+
+
 def test_an_endless_redirect_ends(
     origin: Origin, service: FetchService, destination: DirectoryDestination
 ) -> None:
