@@ -36,7 +36,7 @@ def detect(top: str) -> str:
 
     Raises:
         FileNotFoundError, PermissionError: it cannot be read.
-        StoreError: a file, and none of `FILES`.
+        StoreError: a file, and none of `FILES`; or what a store lies in, beside a tool's own files.
     """
     if metastore.recognises(top):
         from fscache.migrate import taskdb
@@ -45,16 +45,30 @@ def detect(top: str) -> str:
     if not os.path.isdir(top) and os.path.exists(top):
         why = "neither a directory nor an SQLite file, of a metastore or of ipyparallel"
         raise StoreError(path=top, why=why)
-    with os.scandir(top) as scan:
-        names = [entry.name for entry, _ in zip(scan, range(_LOOKED_AT), strict=False)]
+    names = _names(top, _LOOKED_AT)
     if "FORMAT" in names and "objects" in names:
         return "fscache"
     if any(map(_HUB.fullmatch, names)) or _HUB.fullmatch(os.path.basename(top)):
         return "huggingface"
-    if os.path.isdir(f"{top}/download/url") or any(
-        os.path.isfile(f"{top}/{name}/contents") for name in names[:10]
-    ):
+    if os.path.isdir(f"{top}/download/url") or _has_downloads(top) or _has_downloads(f"{top}/url"):
         return "astropy"
     if any(map(_POOCH.fullmatch, names)):
         return "pooch"
+    for store in ("hub", "cache/download"):
+        # As a plain directory it would be brought over with all that is in it: tokens, settings.
+        if os.path.isdir(f"{top}/{store}") and detect(f"{top}/{store}") != "directory":
+            raise StoreError(path=top, why=f"the store is {top}/{store}; give that")
     return "directory"
+
+
+def _has_downloads(directory: str) -> bool:
+    """Whether there are downloads of astropy's."""
+    return os.path.isdir(directory) and any(
+        os.path.isfile(f"{directory}/{name}/contents") for name in _names(directory, 10)
+    )
+
+
+def _names(directory: str, most: int) -> list[str]:
+    """Return some of the names in a directory."""
+    with os.scandir(directory) as scan:
+        return [entry.name for entry, _ in zip(scan, range(most), strict=False)]

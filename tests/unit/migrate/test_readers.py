@@ -453,3 +453,15 @@ def test_formats_are_told_by_what_lies_there(old: str, live: Root) -> None:
         detect(f"{old}/none")
     with pytest.raises(StoreError, match="file: neither a directory nor an SQLite file"):
         detect(put(f"{old}/file", b""))
+
+
+def test_a_directory_around_a_store_is_not_brought_over_as_plain_files(old: str) -> None:
+    """`~/.cache/huggingface` has the user's token beside the store."""
+    put(f"{old}/token", b"secret")
+    migrations.huggingface(f"{old}/hub")
+    with pytest.raises(StoreError, match=f"the store is {old}/hub; give that"):
+        detect(old)
+    migrations.astropy(f"{old}/other/cache")
+    assert detect(f"{old}/other/cache/download") == "astropy"
+    with pytest.raises(StoreError, match=f"the store is {old}/other/cache/download; give that"):
+        detect(f"{old}/other")
