@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fscache.cli.workers import add_tls
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -20,7 +22,7 @@ def add_grid(parser: ArgumentParser) -> None:
         help="the grid's head, tls://host:port; from the configuration by default, "
         "and without one a grid of this machine alone",
     )
-    parser.add_argument("--tls", metavar="DIR", help="the grid's certificates")
+    add_tls(parser)
 
 
 def grid(session: Session, arguments: Namespace) -> Grid:

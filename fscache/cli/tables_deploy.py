@@ -24,12 +24,22 @@ def configure(parser: ArgumentParser) -> None:
         "--partition-by", metavar="COLUMN,…", help="deal the rows to shards by these columns"
     )
     parser.add_argument(
-        "--how", choices=("range", "hash"), default="range", help="in sorted ranges, or by hash"
+        "--how",
+        choices=("range", "hash"),
+        default="range",
+        help="in sorted ranges, the default, or by hash",
     )
     parser.add_argument("--like", metavar="TABLE", help="take over the ranges of another table")
-    parser.add_argument("--replicas", type=int, default=1, help="nodes that are to have each shard")
-    parser.add_argument("--shards", type=int, help="how many there are to be")
-    parser.add_argument("--shard-size", type=size, default=64 << 20, help="of each, about")
+    parser.add_argument("--columns", metavar="COLUMN,…", help="which to keep; all by default")
+    parser.add_argument(
+        "--replicas", type=int, default=1, help="nodes that are to have each shard; 1 by default"
+    )
+    parser.add_argument(
+        "--shards", type=int, help="how many there are to be; by default what --shard-size makes"
+    )
+    parser.add_argument(
+        "--shard-size", type=size, default=64 << 20, help="of each, about: 100M; 64M by default"
+    )
     parser.add_argument("--replace", action="store_true", help="take the place of another table")
     add_grid(parser)
 
@@ -49,6 +59,7 @@ def execute(session: Session, arguments: Namespace) -> int:
             shards=arguments.shards,
             shard_size=arguments.shard_size,
             replace=arguments.replace,
+            columns=arguments.columns.split(",") if arguments.columns else None,
         )
     text = (
         f"{table.name}: {table.rows} rows in {len(table.shards)} shards, {format_size(table.size)}"

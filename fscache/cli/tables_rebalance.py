@@ -14,7 +14,9 @@ def configure(parser: ArgumentParser) -> None:
     from fscache.cli.tables import add_grid
 
     parser.add_argument("name", metavar="NAME", help="of the table")
-    parser.add_argument("--replicas", type=int, help="nodes that are to have each shard")
+    parser.add_argument(
+        "--replicas", type=int, help="nodes that are to have each shard; as many as now by default"
+    )
     add_grid(parser)
 
 

@@ -18,13 +18,28 @@ if TYPE_CHECKING:
 
 def add_orders(parser: ArgumentParser) -> None:
     """Declare what a worker is told."""
-    parser.add_argument("--head", metavar="ADDRESS", help="the grid's head, tls://host:port")
+    parser.add_argument(
+        "--head",
+        metavar="ADDRESS",
+        help="the grid's head, tls://host:port; FSCACHE_GRID by default",
+    )
     parser.add_argument("--name", help="the worker's name; the host's by default")
     parser.add_argument(
         "--threads", type=count, default=0, help="tasks at once; a core each by default"
     )
-    parser.add_argument("--temp", metavar="DIR", help="for files that are copied to the host")
-    parser.add_argument("--tls", metavar="DIR", help="the grid's certificates")
+    parser.add_argument(
+        "--temp",
+        metavar="DIR",
+        help="for files that are copied to the host; in the system's temporary one by default",
+    )
+    add_tls(parser)
+
+
+def add_tls(parser: ArgumentParser) -> None:
+    """Declare where the certificates are."""
+    parser.add_argument(
+        "--tls", metavar="DIR", help="the grid's certificates; from the configuration by default"
+    )
 
 
 def add_choice(parser: ArgumentParser) -> None:
@@ -92,13 +107,15 @@ def elsewhere(session: Session, arguments: Namespace, *words: str) -> int | None
     """
     if not arguments.on:
         return None
+    import shlex
     import subprocess
 
     from fscache.grid.hosts import SSH
 
     code = 0
     options = ["--json"] if session.json else []
+    line = shlex.join(["fscache", *options, "workers", *words])  # a shell reads it over there
     for host in arguments.on.split(","):
-        done = subprocess.run([*SSH, host, "fscache", *options, "workers", *words], check=False)
+        done = subprocess.run([*SSH, host, line], check=False)
         code = code or done.returncode
     return code

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 
+from fscache.cli.keeping import count
 from fscache.grid.addresses import DEFAULT_PORT
 
 TYPE_CHECKING = False
@@ -15,9 +16,19 @@ if TYPE_CHECKING:
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - TLS
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="port; 0 picks a free one")
-    parser.add_argument("--tls", metavar="DIR", help="the grid's certificates")
+    from fscache.cli.workers import add_tls
+
+    everywhere = "0.0.0.0"  # noqa: S104 - TLS
+    parser.add_argument(
+        "--host", default=everywhere, help=f"address to listen on; {everywhere} by default"
+    )
+    parser.add_argument(
+        "--port",
+        type=_port,
+        default=DEFAULT_PORT,
+        help=f"{DEFAULT_PORT} by default; 0 picks a free one",
+    )
+    add_tls(parser)
 
 
 def execute(session: Session, arguments: Namespace) -> int:
@@ -36,4 +47,14 @@ def execute(session: Session, arguments: Namespace) -> int:
         session.emit(address, {"address": address})
         sys.stdout.flush()  # whoever started us waits for this line
 
-    return daemon.serve(orders, ready, lifeline=False)
+    daemon.serve(orders, ready, lifeline=False)
+    return 0
+
+
+def _port(text: str) -> int:
+    port = count(text)
+    if port >= 1 << 16:
+        from argparse import ArgumentTypeError
+
+        raise ArgumentTypeError(f"not a port, 0 to 65535: {text!r}")
+    return port

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from fscache.cli.keeping import count
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -15,7 +17,9 @@ def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
     from fscache.cli.workers import add_choice
 
-    parser.add_argument("-n", "--lines", type=int, default=50, help="of each, the last so many")
+    parser.add_argument(
+        "-n", "--lines", type=count, default=50, help="of each, the last so many; 50 by default"
+    )
     add_choice(parser)
 
 

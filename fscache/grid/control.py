@@ -98,9 +98,12 @@ class Control:
 
         Raises:
             GridError: it runs already, or ended at once.
+            InsecureGridError: there are no certificates.
         """
         if "/" in name or name.startswith("."):
             raise GridError(f"not a name for a worker: {name!r}")
+        if orders["tls"]:
+            tls.load(orders["tls"])
         top = f"{self.directory}/{name}"
         os.makedirs(top, mode=0o700, exist_ok=True)
         if _holder(f"{top}/lock")[0] or not _emptied(f"{top}/lock"):

@@ -15,6 +15,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from fscache.errors import ClusterError
 from fscache.grid.scratch import Scratch
 from fscache.grid.tls import KeyPair
 
@@ -22,14 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: bool) -> int:
-    """Be what the orders say until it ends; return the exit code.
+def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: bool) -> None:
+    """Be what the orders say until it ends.
 
     Args:
         orders: `role` (worker, head) and `pair`; a worker's `head name threads root temp`; a head's
             `host port`.
         ready: Called with the own address.
         lifeline: End when standard input does.
+
+    Raises:
+        ClusterError: it could not begin: no head answers, or it cannot listen where it was told to.
     """
     from fscache.grid.cluster import roles
 
@@ -65,15 +69,18 @@ def serve(orders: dict[str, Any], ready: Callable[[str], None], *, lifeline: boo
         with contextlib.suppress(asyncio.CancelledError):
             await task
 
-    code = 0
     try:
         asyncio.run(run())
-    except (OSError, TimeoutError) as exc:
-        sys.stderr.write(f"{exc}\n")
-        code = 1
+    except (OSError, RuntimeError) as exc:
+        reason = exc if isinstance(exc, OSError) else exc.__cause__
+        if not isinstance(reason, OSError):
+            raise
+        where = (
+            orders["head"] if orders["role"] == "worker" else f"{orders['host']}:{orders['port']}"
+        )
+        raise ClusterError(f"{where}: {reason}") from exc
     finally:
         scratch.remove()
-    return code
 
 
 def _watch(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
@@ -86,7 +93,12 @@ def _watch(loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
 def main() -> None:
     """Read the orders and follow them."""
     orders = json.loads(_line())
-    code = serve(orders, _say, lifeline=True)
+    code = 0
+    try:
+        serve(orders, _say, lifeline=True)
+    except ClusterError as exc:
+        sys.stderr.write(f"{exc}\n")
+        code = 1
     sys.stdout.flush()
     sys.stderr.flush()
     # A mapper that was left behind must not keep the process.

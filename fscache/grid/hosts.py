@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from fscache.grid.cluster import WorkerInfo
 
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5")
-"""How to reach other hosts; BatchMode, as nobody is there to type a password."""
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ServerAliveInterval=5", "--")
+"""How to reach other hosts; BatchMode, as nobody is there to type a password. A name is no option."""
 MODULE = "fscache.grid.daemon"
 
 

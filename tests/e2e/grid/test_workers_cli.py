@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from tests.support.commands import Shell
+from tests.support.commands import PROGRAM, Shell
 from tests.support.gridwork import is_running, make_source, until
 
 if TYPE_CHECKING:
@@ -97,6 +97,43 @@ def test_orders_that_no_worker_could_follow_are_refused(shell: Shell) -> None:
     assert "no worker never" in shell.run("workers", "status", "never").err
 
 
+def test_a_worker_without_certificates_is_not_begun(shell: Shell, tmp_path: Path) -> None:
+    ran = shell.run("workers", "start", "--name", "never", "--tls", str(tmp_path))
+    assert ran.code == 7
+    assert "workers init" in ran.err
+    assert "no worker never" in shell.run("workers", "status", "never").err
+
+
+def test_what_a_head_or_the_log_cannot_be_is_said(shell: Shell) -> None:
+    taken = shell.environ["FSCACHE_GRID"].rpartition(":")[2]
+    head = shell.run("workers", "head", "--host", "127.0.0.1", "--port", taken)
+    assert head.code != 0
+    assert f"fscache: error: grid: 127.0.0.1:{taken}: " in head.err
+    assert "Address already in use" in head.err
+    for words in (["head", "--port", "99999"], ["head", "--port", "-1"], ["logs", "-n", "-5"]):
+        ran = shell.run("workers", *words)
+        assert ran.code == 2, ran.err
+        assert words[-1] in ran.err
+
+
+def test_other_hosts_are_told_the_very_words(shell: Shell, tmp_path: Path) -> None:
+    ssh = tmp_path / "ssh"  # as sshd does: the words become one line for a shell
+    ssh.write_text(
+        '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done; shift\n[ "$1" = n1 ] || exit 255\n'
+        'shift\nexec sh -c "$*"\n'
+    )
+    ssh.chmod(0o755)
+    before = shell.environ["PATH"]
+    shell.environ["PATH"] = f"{tmp_path}:{os.path.dirname(PROGRAM)}:{before}"
+    try:
+        ran = shell.run("workers", "status", "--on", "n1", "my worker; touch here")
+        assert "no worker my worker; touch here was started" in ran.err
+        assert ran.code == 1
+        assert shell.run("workers", "status", "--on", "n2,n1").code == 255
+    finally:
+        shell.environ["PATH"] = before
+
+
 def test_the_head_needs_neither_scheme_nor_to_answer(shell: Shell) -> None:
     bare = shell.environ["FSCACHE_GRID"].removeprefix("tls://")
     begun = shell.run("workers", "start", "--name", "w4", "--threads", "1", "--head", bare)
@@ -133,6 +170,9 @@ def test_tables_from_the_command_line(shell: Shell, place: Path) -> None:
     assert "sky" in shell.run("tables", "ls").out.decode()
     shown = shell.run("--json", "tables", "show", "sky").objects[0]
     assert len(shown["shards"]) == 4
+    words = ("tables", "deploy", str(place / "source"), "two", "--columns", "word,id")
+    assert shell.run("--json", *words).objects[0]["columns"] == {"word": "string", "id": "int64"}
+    assert shell.run("tables", "drop", "two").code == 0
     assert shown["columns"]["word"] == "string"
     assert "SHARD" in shell.run("tables", "show", "sky").out.decode()
     assert shell.run("tables", "verify", "sky").code == 0
