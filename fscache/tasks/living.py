@@ -29,7 +29,7 @@ class Living(Rows):
         """Have none."""
         super().__init__()
         self.pending: set[int] = set()
-        self.timeline = Timeline(self.numbers[SUBMITTED])
+        self.timeline = Timeline(self.numbers[SUBMITTED], self.added)
         self.size = 0
         """Bytes of all buffers."""
         self.unreaped: list[int] = []
@@ -85,7 +85,7 @@ class Living(Rows):
         """Make out anew what follows from the columns: they come from a snapshot."""
         completed = self.numbers[COMPLETED]
         self.pending = {row for row in self.rows.values() if completed[row] == NULL}
-        self.timeline = Timeline(self.numbers[SUBMITTED])
+        self.timeline = Timeline(self.numbers[SUBMITTED], self.added)
         self.timeline.rebuild()
         free = set(self.free)
         if len(free) + len(self.rows) < self.top:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from itertools import islice
+from operator import eq
 
 from fscache.tasks.model import NULL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _MIN_STALE = 1024
 
@@ -22,11 +24,15 @@ _MIN_STALE = 1024
 class Timeline:
     """The rows whose instant is not NULL, by that instant; equal ones in the order of insertion."""
 
-    __slots__ = ("_instants", "_newest", "_rows", "_stale", "_truth")
+    __slots__ = ("_added", "_instants", "_newest", "_rows", "_stale", "_truth")
 
-    def __init__(self, truth: array[int]) -> None:
-        """Order rows by `truth`, the column with the instant of each row."""
+    def __init__(self, truth: array[int], added: array[int]) -> None:
+        """Order rows by `truth`, the column with the instant of each row.
+
+        Where all is made anew, `added`, that of when each was added, stands for the order of insertion.
+        """
         self._truth = truth
+        self._added = added
         self._instants = array("q")
         self._rows = array("I")
         self._newest = NULL
@@ -61,8 +67,11 @@ class Timeline:
         truth = self._truth
         among = range(len(truth)) if known is None else sorted(known)
         rows = sorted((row for row in among if truth[row] != NULL), key=truth.__getitem__)
-        self._rows = array("I", rows)
         self._instants = array("q", map(truth.__getitem__, rows))
+        if any(map(eq, self._instants, islice(self._instants, 1, None))):
+            added = self._added  # rows are used again, so that their numbers tell nothing
+            rows.sort(key=lambda row: (truth[row], added[row]))
+        self._rows = array("I", rows)
         self._newest = self._instants[-1] if rows else NULL
         self._stale = 0
 
@@ -74,17 +83,25 @@ class Timeline:
             return self._rows[start:end].tolist()
         truth = self._truth
         pairs = zip(self._rows[start:end], self._instants[start:end], strict=True)
-        # A row that came back to an instant it had before is there twice.
-        return list(dict.fromkeys(row for row, instant in pairs if truth[row] == instant))
+        return _latest([row for row, instant in pairs if truth[row] == instant])
 
     def oldest(self) -> Iterator[int]:
         """Yield the rows in order; they may be dropped meanwhile."""
+        truth = self._truth
         last = NULL
-        given: set[int] = set()  # of this instant: as in `between`, a row may be there twice
+        held: list[int] = []  # those of one instant
         for row, instant in zip(self._rows, self._instants, strict=True):
             if instant != last:
+                yield from held if len(held) < 2 else _latest(held)
+                held.clear()
                 last = instant
-                given.clear()
-            if self._truth[row] == instant and row not in given:
-                given.add(row)
-                yield row
+            if truth[row] == instant:
+                held.append(row)
+        yield from _latest(held)
+
+
+def _latest(rows: Sequence[int]) -> list[int]:
+    """Return each row once, where it is for the last time: it came back to an instant it had before."""
+    found = list(dict.fromkeys(reversed(rows)))
+    found.reverse()
+    return found

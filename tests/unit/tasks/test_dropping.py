@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fscache.tasks import core, log, values
+from fscache.tasks import core, log, timeline, values
+from fscache.tasks.cull import Limits
 from tests.support.tasks import hasten_upkeep
 from tests.unit.tasks.conftest import START
 
@@ -117,3 +118,15 @@ def test_what_was_dropped_is_given_back_before_segments_are_rewritten(
         tasks.add_record(f"id-{number}", {})
     assert not tasks._core.index.unreaped
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("stale", [0, 10_000], ids=["made-anew", "as-inserted"])
+def test_of_those_submitted_at_one_instant_the_first_is_the_oldest(
+    open_tasks: Open, monkeypatch: pytest.MonkeyPatch, stale: int
+) -> None:
+    """Clocks are coarse, and rows are used again."""
+    monkeypatch.setattr(timeline, "_MIN_STALE", stale)
+    tasks = open_tasks(limits=Limits(records=5, fraction=0.0))
+    for number in range(40):
+        tasks.add_record(f"id-{number}", {"submitted": START, "completed": START})
+        assert tasks.get_history() == [f"id-{each}" for each in range(number + 1)][-5:]
