@@ -53,7 +53,17 @@ def parse(text: str, port: int | None = None) -> Address:
         # `token:SECRET@` as an old client writes it; a bare `SECRET@` is as clear.
         name, colon, secret = user.partition(":")
         token = unquote(secret if colon else name)
-    return Address(host.strip("[]").lower(), number, scheme == "https", token or None)
+    return Address(_name(host.strip("[]").lower()), number, scheme == "https", token or None)
+
+
+def _name(host: str) -> str:
+    """Return a host's name as it travels, `xn--…` where it has other letters than ASCII's."""
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError("this is no name of a host") from None
 
 
 def read_token(text: str) -> str | None:

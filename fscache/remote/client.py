@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from fscache import errors
 from fscache.remote import faults
-from fscache.remote.connection import BrokenError, Connection, NoTLSError, NotSentError
+from fscache.remote.connection import BrokenError, Connection, HopelessError, NotSentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +78,8 @@ class Client:
         tls = ssl.create_default_context(cafile=ca_file) if address.tls else None
         self._local = _PerThread(lambda: Connection(address, tls, clock))
         token = f"Authorization: Bearer {address.token}\r\n" if address.token else ""
-        self._fixed = f" HTTP/1.1\r\nHost: {self.name}\r\n{token}".encode("latin-1")
+        fixed = f" HTTP/1.1\r\nHost: {self.name}\r\n{token}"
+        self._fixed = fixed.encode("utf-8", "surrogateescape")  # a token as its file has it
 
     def call(
         self,
@@ -192,7 +193,7 @@ class Client:
                 self._connection.drop()
                 error = errors.ServerUnreachableError(server=self.name, why=exc.why)
                 unsent = isinstance(exc, NotSentError)
-                if exc.answered or isinstance(exc, NoTLSError) or not (repeatable or unsent):
+                if exc.answered or isinstance(exc, HopelessError) or not (repeatable or unsent):
                     raise error from exc
                 wait = pause
             if self._clock() + wait > give_up:

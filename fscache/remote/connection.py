@@ -28,6 +28,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _IDLE_CHECK = 1.0  # a connection that was silent longer is looked at before it is used
 _CUT_OFF = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError)
 _UNKNOWN_ISSUER = frozenset({2, 18, 19, 20, 21})  # X509_V_ERR_*: self-signed, issuer not found
+_NO_HOST = (socket.EAI_NONAME, socket.EAI_NODATA)  # and not EAI_AGAIN, of a network that comes up
 _NO_RECORD = frozenset({"WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
 
 
@@ -63,8 +64,8 @@ class NotSentError(BrokenError):
     """There was no connection, so nothing was asked."""
 
 
-class NoTLSError(NotSentError):
-    """What answers is not trusted, or speaks no TLS: it would be so the next time, too."""
+class HopelessError(NotSentError):
+    """There is no such host, or what answers is not trusted or speaks no TLS: asking again is no use."""
 
 
 class Connection:
@@ -160,8 +161,12 @@ class Connection:
             made = socket.create_connection(
                 (self._address.host, self._address.port), timeout=CONNECT_TIMEOUT
             )
+        except UnicodeError as exc:  # of the codec of international names
+            raise HopelessError("this is no name of a host", answered=False) from exc
         except OSError as exc:
-            raise NotSentError(exc.strerror or str(exc), answered=False) from exc
+            nobody = isinstance(exc, socket.gaierror) and exc.errno in _NO_HOST
+            kind = HopelessError if nobody else NotSentError
+            raise kind(exc.strerror or str(exc), answered=False) from exc
         try:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
@@ -169,7 +174,7 @@ class Connection:
         except OSError as exc:
             made.close()
             if isinstance(exc, ssl.SSLError) and not isinstance(exc, _CUT_OFF):
-                raise NoTLSError(_why_not(exc), answered=False) from exc
+                raise HopelessError(_why_not(exc), answered=False) from exc
             raise NotSentError(exc.strerror or str(exc), answered=False) from exc
         self._socket = made
         self._pid = os.getpid()
