@@ -78,14 +78,20 @@ def execute(session: Session, arguments: Namespace) -> int:
         return take(session, source, arguments)
     from fscache.migrate.migration import Migration
 
-    work = Migration(session.cache.root, source, form, _urls(arguments))
-    return _plan(session, work) if arguments.dry_run else _migrate(session, work, arguments)
+    urls = _urls(arguments)
+    work = Migration(session.cache.root, source, form, urls)
+    code = _plan(session, work) if arguments.dry_run else _migrate(session, work, arguments)
+    if (unused := urls.unused) and not session.json:
+        keeping.note(f"{arguments.urls}: {len(unused)} stand for no file there: {unused[0]} …")
+    return code
 
 
 def _check(arguments: Namespace) -> None:
     """Refuse options that do not go together, instead of passing over them."""
     from fscache.cli.exits import UsageError
 
+    if arguments.source == "":  # of a variable that is not set: not the working directory
+        raise UsageError("fscache admin migrate", "SOURCE is empty")
     if (arguments.source is None) == (arguments.split is None):
         raise UsageError("fscache admin migrate", "give either SOURCE or --split")
     given = {
@@ -221,7 +227,7 @@ def _urls(arguments: Namespace) -> URLList:
 
     if arguments.urls is None:
         return URLList()
-    with open(arguments.urls, encoding="utf-8", errors="surrogateescape") as file:
+    with open(arguments.urls, encoding="utf-8-sig", errors="surrogateescape") as file:
         try:
             return URLList.parse(file, arguments.base_url)
         except ValueError as exc:

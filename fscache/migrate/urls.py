@@ -41,6 +41,12 @@ class URLList:
         """Begin with nothing."""
         self._by_name: dict[str, Known] = {}
         self._by_guess: dict[str, list[str]] = {}
+        self._unused: dict[str, None] = {}
+
+    @property
+    def unused(self) -> list[str]:
+        """The names, and the URLs without a name, of which no file has been asked about."""
+        return list(self._unused)
 
     @classmethod
     def parse(cls, lines: Iterable[str], base_url: str = "") -> URLList:
@@ -64,12 +70,14 @@ class URLList:
         """Return what is known of the file of this name, a path relative to the store."""
         known = self._by_name.get(name)
         if known is not None:
+            self._unused.pop(name, None)
             return known
         last = name.rpartition("/")[2]
         # pooch: md5 of the URL, a dash, the last part of its path
         for guess in (name, name.replace("/", ""), last.partition("-")[0], last):
             urls = self._by_guess.get(guess)
             if urls is not None and len(urls) == 1:
+                self._unused.pop(urls[0], None)
                 return Known(list(urls))
         return Known()
 
@@ -81,6 +89,7 @@ class URLList:
             self._guess(plain(first))
             return
         known = self._by_name.setdefault(first, Known())
+        self._unused[first] = None
         url = next((word for word in rest if "://" in word), None)
         for word in rest:
             if word != url:
@@ -93,6 +102,7 @@ class URLList:
             raise ValueError(f"no URL for {first}")
 
     def _guess(self, url: str) -> None:
+        self._unused[url] = None
         encoded = url.encode("utf-8", "surrogateescape")
         names = {
             hashlib.new(each, encoded, usedforsecurity=False).hexdigest() for each in _URL_HASHES

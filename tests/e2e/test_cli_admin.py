@@ -398,6 +398,18 @@ def test_what_is_no_store_to_migrate_is_named(shell: Shell, tmp_path: Path) -> N
     assert not (tmp_path / "cache").exists()
 
 
+def test_lines_of_urls_that_stand_for_no_file_are_told(shell: Shell, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "a.nc").write_bytes(b"a")
+    lines = "\ufeffa.nc https://host/a\r\nb.nc https://host/b\r\nhttps://host/c.nc\r\n"
+    (tmp_path / "urls").write_text(lines)
+    for more in (["--dry-run"], []):
+        done = admin(shell, "migrate", str(old), "--urls", "urls", *more)
+        assert done.err.endswith("urls: 2 stand for no file there: b.nc …\n")
+    assert names(admin(shell, "ls", "--json")) == ["https://host/a"]
+
+
 def test_names_of_foreign_files_cannot_steer_a_terminal(shell: Shell, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()
@@ -451,6 +463,7 @@ def test_migrate_to_another_split(shell: Shell, root: Root) -> None:
         (("verify", "--sample", "-5%"), "--sample"),
         (("verify", "--rate", "0"), "a rate is more than 0"),
         (("migrate",), "give either SOURCE or --split"),
+        (("migrate", "", "--remove-source"), "SOURCE is empty"),
         (("migrate", "--split", "3+3"), "not parts of 20 digits, such as 2+18: '3+3'"),
         (("migrate", "--split", "a+b"), "not parts of 20 digits, such as 2+18: 'a+b'"),
         (("migrate", "--split", "2+18", "--from", "pooch"), "--from says something about a SOURCE"),
