@@ -7,6 +7,7 @@ that are no methods are read and set over there, in order with the calls, and wa
 from __future__ import annotations
 
 import threading
+import uuid
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Self
 
@@ -97,7 +98,12 @@ class _Hold:
         """Get another server, before all others who wait, and run there what has not ended."""
         try:
             answer = await self.cluster.ask_head_async(
-                "acquire", service=self.service, count=1, timeout=None, first=True
+                "acquire",
+                service=self.service,
+                ticket=uuid.uuid4().hex,
+                count=1,
+                timeout=None,
+                first=True,
             )
         except GridError as exc:
             with self._lock:

@@ -70,7 +70,6 @@ class Registry:
     def __init__(self, link: HeadLink) -> None:
         self._link = link
         self._services: dict[str, _Service] = {}
-        self._tickets = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     # -- hooks --------------------------------------------------------------------------------
@@ -90,6 +89,9 @@ class Registry:
             return service.publicly()
         if what == "acquire":
             return await self._acquire(service, message)
+        if what == "withdraw":
+            self._withdraw(service, message["ticket"])
+            return None
         if what == "release":
             if message["broken"] and await self._is_dead(service, message["server"]):
                 return None  # nobody else gets it: `worker_gone` comes in a moment
@@ -121,12 +123,7 @@ class Registry:
         """A client has died or left: its leases end, its place in queues is free, its runs stop."""
         for service in self._services.values():
             for ticket in [ticket for ticket, owner in service.leases.items() if owner == client]:
-                del service.leases[ticket]
-                waiter = service.waiters.pop(ticket, None)
-                if waiter is not None:
-                    waiter.cancel()
-                self._grant(service, service.book.withdraw(ticket))
-                self._grant(service, service.book.release(ticket))
+                self._withdraw(service, ticket)
         for address in self._link.workers():
             self._start(self._tell_node(address, "cancel", owner=client))
 
@@ -211,8 +208,7 @@ class Registry:
     async def _acquire(self, service: _Service, message: Message) -> Message:
         if service.hopeless:
             raise NoServersError("all of its hosts have died", service.name)
-        self._tickets += 1
-        ticket = f"{message['client']}/{self._tickets}"
+        ticket = message["ticket"]
         waiter: asyncio.Future[list[Message]] = asyncio.get_running_loop().create_future()
         service.waiters[ticket] = waiter
         service.leases[ticket] = message["client"]
@@ -220,10 +216,7 @@ class Registry:
         try:
             servers = await asyncio.wait_for(waiter, message["timeout"])
         except BaseException as exc:
-            service.waiters.pop(ticket, None)
-            service.leases.pop(ticket, None)
-            self._grant(service, service.book.withdraw(ticket))
-            self._grant(service, service.book.release(ticket))
+            self._withdraw(service, ticket)
             if isinstance(exc, TimeoutError):
                 raise TimeoutError(
                     f"all servers of {service.name} were busy for {message['timeout']:g} s"
@@ -232,6 +225,15 @@ class Registry:
         if not self._link.has_client(message["client"]):  # it died before its question was read
             self.client_gone(message["client"])
         return {**service.publicly(), "ticket": ticket, "granted": servers}
+
+    def _withdraw(self, service: _Service, ticket: str) -> None:
+        """Nobody uses a ticket any more, whether it waits or holds servers."""
+        service.leases.pop(ticket, None)
+        waiter = service.waiters.pop(ticket, None)
+        if waiter is not None:
+            waiter.cancel()
+        self._grant(service, service.book.withdraw(ticket))
+        self._grant(service, service.book.release(ticket))
 
     async def _is_dead(self, service: _Service, key: str) -> bool:
         """Whether a server is gone whose line to a client has broken: the client may see it first."""

@@ -89,20 +89,24 @@ class Services:
             raise NoServersError(exc.why, called) from None
         if not addresses:
             raise NoServersError("the grid has no workers", called)
-        answer = self._cluster.ask_head(
-            "publish",
-            # A new one each time: the same object published twice is two services.
-            service=f"{called}.{uuid.uuid4().hex[:16]}",
-            name=called,
-            blob=dumps(Published(instance, loader)),
-            hosts=addresses,
-            idempotent=idempotent,
-            respawn=respawn,
-            wait=wait,
-            timeout=timeout,
-        )
-        self._published.append(answer["service"])
-        service: str = answer["service"]
+        # A new one each time: the same object published twice is two services.
+        service = f"{called}.{uuid.uuid4().hex[:16]}"
+        try:
+            self._cluster.ask_head(
+                "publish",
+                service=service,
+                name=called,
+                blob=dumps(Published(instance, loader)),
+                hosts=addresses,
+                idempotent=idempotent,
+                respawn=respawn,
+                wait=wait,
+                timeout=timeout,
+            )
+        except KeyboardInterrupt:  # or it would stay, and nobody would know its id
+            self._cluster.spawn(self._cluster.ask_head_async("terminate", service=service))
+            raise
+        self._published.append(service)
         return service
 
     def services(self) -> list[dict[str, Any]]:
@@ -222,9 +226,16 @@ class Services:
         self._lines.close()
 
     def _acquire(self, service: str, count: int, timeout: float | None) -> list[Proxy]:
-        answer = self._cluster.ask_head(
-            "acquire", service=service, count=count, timeout=timeout, first=False
-        )
+        ticket = uuid.uuid4().hex
+        try:
+            answer = self._cluster.ask_head(
+                "acquire", service=service, ticket=ticket, count=count, timeout=timeout, first=False
+            )
+        except KeyboardInterrupt:  # or its turn would come, and nobody would be there
+            self._cluster.spawn(
+                self._cluster.ask_head_async("withdraw", service=service, ticket=ticket)
+            )
+            raise
         servers = sorted(answer["granted"], key=lambda server: int(server["rank"]))
         return [Proxy(self._lines, answer, server) for server in servers]
 

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import pickle
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -170,6 +171,53 @@ def test_acquire_waits_while_all_are_busy_and_says_so_in_time(two: Grid, service
         two.release_service(proxies[0])
         two.release_service(waiting.result(timeout=20))
     two.release_service(proxies[1])
+
+
+def test_who_was_interrupted_while_waiting_is_not_served(two: Grid, service: str) -> None:
+    held = two.acquire_all(service)
+    # From another thread, as soon as the head has it in its queue; it comes to this one.
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def interrupt() -> None:
+        until(lambda: two.service(service)["waiting"] == 1, "the question to arrive")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        two.acquire_service(service)
+    thread.join()
+    until(lambda: two.service(service)["waiting"] == 0, "its place in the queue to be free")
+    for proxy in held:
+        two.release_service(proxy)
+    for proxy in two.acquire_all(service, timeout=5):
+        two.release_service(proxy)
+
+
+def test_a_publish_that_is_interrupted_leaves_no_service(two: Grid, gate: str) -> None:
+    def loader() -> Counter:
+        with open(f"{gate}/began", "w"):
+            pass
+        until(lambda: os.path.exists(f"{gate}/end"), "the end")
+        return Counter()
+
+    main = threading.main_thread().ident
+    assert main is not None
+    before = two.services()
+
+    def interrupt() -> None:
+        until(lambda: os.path.exists(f"{gate}/began"), "the first copy to be made")
+        signal.pthread_kill(main, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        two.publish(loader=loader)
+    thread.join()
+    with open(f"{gate}/end", "w"):
+        pass
+    until(lambda: two.services() == before, "the service to go")
 
 
 def test_a_release_without_calls_frees_the_server_at_once(two: Grid, service: str) -> None:
