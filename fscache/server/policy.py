@@ -7,8 +7,8 @@ here at all.
 
 Refused unless allowed: every address that is not a public unicast one, which takes in loopback,
 private and link-local ones (a cloud's metadata service), and those wrapped into IPv6 (mapped, 6to4,
-Teredo, NAT64). `allow_private` opens private and loopback addresses; link-local ones only a network
-named explicitly.
+Teredo, NAT64 and other translators). `allow_private` opens private and loopback addresses; link-local
+ones, and those under which clouds have their metadata elsewhere, only a network named explicitly.
 """
 
 from __future__ import annotations
@@ -28,7 +28,20 @@ if TYPE_CHECKING:
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")  # `is_global` is true of site-local addresses
+_TRANSLATED = tuple(  # they end in an IPv4 address: NAT64 (two), SIIT, IPv4-compatible
+    map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::ffff:0:0:0/96", "::/96"))
+)
+_OWN = (ipaddress.IPv6Address("::"), ipaddress.IPv6Address("::1"))
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        (
+            *("fd00:ec2::254", "fd20:ce::254"),  # Amazon, Google
+            *("168.63.129.16", "100.100.100.200", "192.0.0.192"),  # Azure, Alibaba, Oracle
+        ),
+    )
+)
 _SCHEMES = frozenset({"http", "https", "ftp"})
 _REMEMBERED = 1024
 
@@ -118,9 +131,12 @@ def refusal(address: Address, *, allow_private: bool) -> str | None:
         return "a multicast address"
     if address.is_link_local:
         return "link-local"
+    if address in _METADATA:
+        return "a cloud's metadata service"
     if address.is_loopback:
         return None if allow_private else "loopback"
-    if address.is_global and not address.is_reserved:
+    unicast = isinstance(address, ipaddress.IPv4Address) or address in _UNICAST
+    if unicast and address.is_global and not address.is_reserved:
         return None
     return None if allow_private else "private or reserved"
 
@@ -135,7 +151,7 @@ def unwrap(address: Address) -> Address:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if address in _NAT64:
+    if address not in _OWN and any(address in network for network in _TRANSLATED):
         return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 

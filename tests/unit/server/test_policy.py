@@ -27,6 +27,12 @@ REFUSED = [
     "2002:7f00:1::",
     "64:ff9b::7f00:1",
     "64:ff9b::a9fe:a9fe",
+    "fec0::1",
+    "5f00::1",
+    "64:ff9b:1::7f00:1",
+    "::ffff:0:127.0.0.1",
+    "::127.0.0.1",
+    "168.63.129.16",
     "not an address",
 ]
 
@@ -48,7 +54,12 @@ def test_private_addresses_can_be_allowed(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "224.0.0.1"]
+    "address",
+    [
+        *("169.254.169.254", "fe80::1", "0.0.0.0", "::ffff:169.254.169.254", "224.0.0.1"),
+        *("64:ff9b:1::a9fe:a9fe", "::ffff:0:169.254.169.254", "::169.254.169.254"),
+        *("fd00:ec2::254", "fd20:ce::254", "100.100.100.200", "192.0.0.192", "168.63.129.16"),
+    ],
 )
 def test_allowing_private_addresses_opens_neither_link_local_nor_multicast(address: str) -> None:
     with pytest.raises(errors.TargetRefusedError):
