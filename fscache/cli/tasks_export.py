@@ -46,7 +46,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     if form == "csv":
         text = io.StringIO(newline="")
         table.write_csv(records, text, keys)
-        data = text.getvalue().encode("utf-8", "surrogateescape")
+        data = text.getvalue().encode()
     else:
         target = io.BytesIO()
         try:

@@ -82,7 +82,16 @@ def _cell(record: Record, key: str) -> Any:
     value = record.get(key)
     if key in BUFFERS and value is not None:
         return sum(lengths(value))
-    return value
+    return _whole(value) if isinstance(value, str) else value
+
+
+def _whole(text: str) -> str:
+    """Return a text with half characters as escapes: a program may print them, no table takes them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+    return text
 
 
 def lengths(buffers: Any) -> list[int]:

@@ -107,3 +107,19 @@ def test_without_records_there_are_the_columns_all_the_same(
     empty = pq.read_table(tmp_path / "none.parquet")
     assert empty.num_rows == 0
     assert empty.column_names == ["msg_id", "started", "completed", "duration"]
+
+
+def test_half_characters_are_escapes_in_every_table(tmp_path: Path) -> None:
+    tasks = backends.in_memory(lambda: 0.0)
+    tasks.add_record("a", {"stdout": "x\ud800y\udc80", "content": {"code": "\ud800"}, "label": "ü"})
+    frame = tasks.to_dataframe()
+    assert (frame.loc["a", "stdout"], frame.loc["a", "label"]) == ("x\\ud800y\\udc80", "ü")
+    records = tasks.db_query({})
+    table.write_parquet(records, str(tmp_path / "t.parquet"))
+    (row,) = pq.read_table(tmp_path / "t.parquet").to_pylist()
+    file = io.StringIO(newline="")
+    table.write_csv(records, file)
+    (line,) = csv.DictReader(io.StringIO(file.getvalue().encode().decode(), newline=""))
+    for each in (row, line):
+        assert each["stdout"] == "x\\ud800y\\udc80"
+        assert json.loads(each["content"]) == {"code": "\ud800"}
