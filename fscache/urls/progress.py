@@ -74,7 +74,7 @@ class Tally:
     def summary(self, now: float) -> str:
         """Return the sentence that stays when all is over."""
         seconds = max(now - self.began, 1e-6)
-        size = self.size(())
+        size = self.size(self.pending)
         failed = f", {self.failed} failed" if self.failed else ""
         files = "1 file" if self.files == 1 else f"{self.files} files"
         if self.pending:  # interrupted, or the wait was not to last longer

@@ -46,10 +46,11 @@ def test_nothing_is_shown_of_requests_that_have_ended(clock: Callable[[], float]
 
 
 def test_a_wait_that_is_over_sums_up_what_has_ended(clock: Callable[[], float]) -> None:
-    (one, _), (two, _) = make(clock, "a"), make(clock, "b")
+    (one, meter), (two, _) = make(clock, "a"), make(clock, "b")
+    come(meter, 2048)
     stream = io.StringIO()
     follow([one, two], stream=stream, timeout=0)
-    assert stream.getvalue().startswith("0 of 2 files, 0 B in ")
+    assert stream.getvalue().startswith("0 of 2 files, 2.0 KiB in ")
 
 
 def test_a_log_gets_a_line_for_each_file_and_one_for_all(clock: Any) -> None:
