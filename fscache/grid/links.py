@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 Message = dict[str, Any]
 
+PATIENCE = 10.0
+"""Seconds after which a node that does not answer a small question is left out: one that hangs, on a dead
+file server for instance, does not hang the others."""
+
 
 class Channel(Protocol):
     """A connection between two processes on which items keep their order both ways."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from fscache.errors import TableExistsError, TableSourceError, UnknownTableError
 from fscache.grid.copying import push
 from fscache.grid.hosts import listed
+from fscache.grid.links import PATIENCE
 from fscache.grid.manifests import Manifests
 from fscache.grid.placement import place
 from fscache.grid.table import Table
@@ -100,7 +101,7 @@ class Tables:
     def ls(self) -> list[Table]:
         """Return all tables that this program or any node knows, by name."""
         names = set(self._manifests.names())
-        for answer in self._cluster.ask_all("tables").values():
+        for answer in self._cluster.ask_all("tables", patience=PATIENCE).values():
             if not isinstance(answer, BaseException):
                 names.update(answer)
         return [table for table in map(self._look, sorted(names)) if table is not None]
@@ -145,7 +146,7 @@ class Tables:
     def _look(self, name: str) -> Table | None:
         data = self._manifests.read(name)
         if data is None:
-            answers = self._cluster.ask_all("table", table=name).values()
+            answers = self._cluster.ask_all("table", patience=PATIENCE, table=name).values()
             data = next((answer for answer in answers if isinstance(answer, bytes)), None)
         return None if data is None else Table.decode(data)
 

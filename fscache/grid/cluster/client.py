@@ -34,6 +34,7 @@ from fscache.grid.attach import opened
 from fscache.grid.channels import VANISHED, CommChannel
 from fscache.grid.cluster.connecting import Client
 from fscache.grid.cluster.roles import HeadPlugin, NodePlugin, embedded_head, security
+from fscache.grid.links import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -191,8 +192,8 @@ class Cluster:
         return sorted(self.ask_head("workers"))
 
     def workers(self) -> list[WorkerInfo]:
-        """Return the workers that are there, by name."""
-        found = self.ask_all("describe")
+        """Return the workers that are there and answer, by name."""
+        found = self.ask_all("describe", patience=PATIENCE)
         infos = [
             WorkerInfo(address=address, **answer)
             for address, answer in found.items()

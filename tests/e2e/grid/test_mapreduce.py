@@ -445,6 +445,25 @@ def test_a_mapper_that_kills_its_workers_ends_with_host_died(tmp_path: Path) -> 
             made.map_reduce("t", lambda s: os.kill(os.getpid(), 9), operator.add)
 
 
+def test_a_worker_that_hangs_hangs_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("cluster.client", "tables"):
+        monkeypatch.setattr(f"fscache.grid.{module}.PATIENCE", 1.0)
+    make_source(str(tmp_path / "source"), files=1, rows=10)
+    with grid(str(tmp_path), 2) as made:
+        made.tables.deploy(str(tmp_path / "source"), "t", shards=2, replicas=2)
+        first, second = made.workers()
+        os.kill(first.pid, signal.SIGSTOP)
+        try:
+            assert made.workers() == [second]
+            assert [table.name for table in made.tables.ls()] == ["t"]
+            assert made.map_reduce("t", lambda s: os.getpid()) == [second.pid] * 2
+        finally:
+            os.kill(first.pid, signal.SIGCONT)
+        assert made.workers() == [first, second]
+
+
 def test_a_cluster_that_does_not_come_up_says_why(tmp_path: Path) -> None:
     from fscache import Cache
     from fscache.grid import Grid as Made
