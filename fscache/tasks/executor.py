@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -75,11 +76,16 @@ class Executor:
         self._now = now
         self._resolve = resolve
         self._workers = workers
-        self._lock = threading.Lock()
+        self.session = ""
+        self.forked()
+        _executors.add(self)
+
+    def forked(self) -> None:
+        """Go on as a child process: no thread is there, and what was submitted is the parent's."""
+        self._lock = threading.Lock()  # a thread of the parent may have held the one before
         self._pool: ThreadPoolExecutor | None = None
         self._tasks: dict[str, Task] = {}
         self._pid = 0
-        self.session = ""
 
     def submit(self, call: Call, needs: Need | Iterable[Need], label: str | None) -> Task:
         """Record a task, and run it when its needs are met.
@@ -128,18 +134,16 @@ class Executor:
             ResultUnavailableError: its result cannot be had, or may not be loaded.
         """
         task = self._tasks.get(msg_id)
-        late = f"task {msg_id} has not completed after {timeout} s"
-        if task is not None and self._pid == os.getpid():
+        if task is not None:
             try:
                 return task.result(timeout)
             except TimeoutError:
                 if task.done():  # it is the task's own
                     return task.result()
-                raise TimeoutError(late) from None
-        if not self._database.wait([msg_id], timeout):
-            raise TimeoutError(late)
-        record = self._database.get_record(msg_id)
-        return outcome_of(self._database, record, trust=trust)
+        elif self._database.wait([msg_id], timeout):
+            record = self._database.get_record(msg_id)
+            return outcome_of(self._database, record, trust=trust)
+        raise TimeoutError(f"task {msg_id} has not completed after {timeout} s")
 
     def close(self) -> None:
         """Cancel what has not begun, and wait for what has."""
@@ -155,10 +159,8 @@ class Executor:
 
     def _begin(self) -> None:
         with self._lock:
-            if self._pid != os.getpid():  # the first call, or in a forked child: no threads there
+            if not self._pid:  # the first call here
                 self._pid = os.getpid()
-                self._pool = None
-                self._tasks = {}
                 self.session = str(uuid.uuid4())
 
     def _enter(
@@ -285,3 +287,14 @@ class Executor:
 
     def _date(self) -> Any:
         return to_datetime(int(self._now() * 1e6))
+
+
+_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for executor in _executors:
+        executor.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -535,6 +535,18 @@ def test_a_tasks_own_timeout_is_raised_as_it_is(tasks: TaskDatabase) -> None:
         tasks.get_result(task.msg_id, 20)
 
 
+def test_a_child_forked_while_a_task_ends_submits_and_closes(cache: Cache) -> None:
+    assert cache.tasks.submit(add, 1).result(20) == 2
+
+    def child() -> int:
+        found: int = cache.tasks.submit(add, 2).result(20)
+        cache.close()
+        return found
+
+    with cache.tasks._executor._lock:  # as a thread has it for a moment
+        assert in_child(child) == 3
+
+
 def test_a_forked_child_submits_by_itself(cache: Cache) -> None:
     assert cache.tasks.submit(add, 1).result(20) == 2
 
