@@ -42,7 +42,7 @@ soak: $(STAMP)
 
 $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "making the environment in $(VENV) (once)"
+	@echo "making the environment in $(VENV): once, a minute or two"
 	@$(BIN)/pip install --quiet --upgrade pip
 	@$(BIN)/pip install --quiet --editable '.[fast,grid,metrics]' --group dev
 	@touch $@

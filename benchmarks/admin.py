@@ -12,6 +12,7 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -222,7 +223,8 @@ def million(bench: Bench, rounds: int) -> dict:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--dir", required=True)
+    # Filling the root takes minutes: it stays for the next run.
+    parser.add_argument("--dir", default=f"{tempfile.gettempdir()}/fscache-bench-admin")
     parser.add_argument("--objects", type=int, default=100_000)
     options, rest = parser.parse_known_args()
     sys.argv[1:] = rest

@@ -25,7 +25,7 @@ from tests.support.sqlwork import same_rows
 
 WORKERS = 2
 SHARDS = 16
-CATALOGUE = 20_000_000  # rows; the figures are rates
+CATALOGUE = 100_000_000  # rows
 OURS, THEIRS = "fscache, 2 workers of 1 thread", "DuckDB, 1 process of 2 threads"
 
 
