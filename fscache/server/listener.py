@@ -220,20 +220,21 @@ class Listener:
 
     def _serve(self, guest: _Guest, client: str) -> None:
         try:
-            handler = self._greet(guest)
-            stream = Stream(guest.sock, stall=self._stall)
-            connection = guest.connection = Connection(
-                stream,
+            try:
+                handler = self._greet(guest)
+            except OSError as exc:
+                _log.debug("no handshake with %s: %s", client, exc)
+                guest.sock.close()
+                return
+            guest.connection = Connection(
+                Stream(guest.sock, stall=self._stall),
                 client,
                 handler,
                 idle=self._idle,
                 stopping=lambda: self._stopping,
                 clock=self._clock,
             )
-            connection.serve()
-        except OSError as exc:
-            _log.debug("no handshake with %s: %s", client, exc)
-            guest.sock.close()
+            guest.connection.serve()
         finally:
             self._part(guest)
 
