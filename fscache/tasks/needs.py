@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import weakref
 from concurrent.futures import Future
 
 from fscache.errors import FscacheError, InvalidPreconditionError
@@ -74,6 +75,11 @@ class Needs:
         """
         self._fetch = fetch
         self._wait_met = wait_met
+        self.forked()
+        _all_needs.add(self)
+
+    def forked(self) -> None:
+        """Go on as a child process: the threads that wait are the parent's."""
         self._lock = threading.Lock()
         self._awaited: dict[str, Future[None]] = {}
         self._closed = threading.Event()
@@ -112,6 +118,17 @@ class Needs:
             future.set_result(None)
         else:
             future.set_exception(failure)
+
+
+_all_needs: weakref.WeakSet[Needs] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for needs in _all_needs:
+        needs.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _checked(name: str) -> bytes:

@@ -283,6 +283,19 @@ def test_a_need_may_be_a_precondition_that_another_process_meets(cache: Cache) -
     assert cache.tasks.submit(add, 1, needs=["calibrated"]).result(20) == 2  # stays met
 
 
+def test_a_forked_child_awaits_by_itself_what_its_parent_awaits(cache: Cache) -> None:
+    first = cache.tasks.submit(add, 1, needs="calibrated")
+
+    def child() -> int:
+        task = cache.tasks.submit(add, 2, needs="calibrated")
+        cache.met("calibrated")
+        found: int = task.result(20)
+        return found
+
+    assert in_child(child) == 3
+    assert first.result(20) == 2
+
+
 def test_preconditions_are_met_for_ever_and_awaited_without_a_server(cache: Cache) -> None:
     assert cache.wait_met(["a", "b"], 0) == []
     cache.met("a")
