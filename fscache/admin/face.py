@@ -67,9 +67,10 @@ class Admin:
 
         Raises:
             InvalidFilterError: a filter cannot be read.
-            ValueError: there is no such kind or order, or the limit is negative.
+            TypeError, ValueError: there is no such kind or order, or the limit is no number from 0 on.
             NotACacheError: nothing was ever kept here.
         """
+        from fscache.admin.checks import check_filters, check_numbers
         from fscache.admin.look import find
         from fscache.records.filters import parse_filter
         from fscache.records.listing import KINDS, ORDERS, Query
@@ -78,11 +79,10 @@ class Admin:
             raise ValueError(f"kind is one of {', '.join(KINDS)}")
         if sort not in ORDERS:
             raise ValueError(f"sort is one of {', '.join(ORDERS)}")
-        if limit is not None and limit < 0:
-            raise ValueError("limit is a number from 0")
+        check_numbers(limit=limit)
         query = Query(
             kind=kind,
-            conditions=[parse_filter(text) for text in filters],
+            conditions=[parse_filter(text) for text in check_filters(filters)],
             order=sort,
             reverse=reverse,
         )
@@ -128,9 +128,16 @@ class Admin:
             what went, or would go, as address, size, accessed and name.
 
         Raises:
+            TypeError, ValueError: an argument is no such number or text, or a pattern says which without
+                any reason that says how many.
             LockTimeoutError: somebody held a lock for too long.
             NotACacheError: nothing was ever kept here.
         """
+        from fscache.admin.checks import check_numbers, check_texts
+
+        check_numbers(older_than=older_than, max_size=max_size, grace=grace)
+        check_numbers(1, low_water=low_water)
+        check_texts(min_free=min_free, match=match)
         from fscache.admin.purge import Purge, Purged
         from fscache.admin.room import policy_for
 
@@ -148,6 +155,8 @@ class Admin:
             low_water=low_water,
             grace=grace,
         )
+        if policy is None and match is not None:
+            raise ValueError("match says which, and not how many: give a limit too")
         done = Purged(used=0)
         if policy is not None:
             work = Purge(self._keeper(), policy, match=match, each=each)
@@ -178,6 +187,7 @@ class Admin:
 
         Raises:
             InvalidAddressError: neither a URL nor an address.
+            TypeError: it is no text.
         """
         known = pin_name(name)
         keeper = self._keeper()
@@ -204,11 +214,15 @@ class Admin:
             Objects, hashed, bytes, entries, found, repaired, and `findings`.
 
         Raises:
-            ValueError: a share or a rate that makes no sense.
+            TypeError, ValueError: a share, a time or a rate that makes no sense.
             NotACacheError: nothing was ever kept here.
         """
-        if not 0 <= sample <= 1 or (rate is not None and not rate > 0):
-            raise ValueError("sample is a share from 0 to 1, rate more than 0")
+        from fscache.admin.checks import check_numbers
+
+        check_numbers(1, sample=sample)
+        check_numbers(unverified_for=unverified_for, rate=rate)
+        if rate == 0:
+            raise ValueError("rate is more than 0")
         import random
 
         from fscache.admin.repair import Repairer
@@ -257,7 +271,10 @@ def pin_name(name: str) -> str:
 
     Raises:
         InvalidURLError, InvalidAddressError: neither of the two.
+        TypeError: no text.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"an address or a URL is text, not {type(name).__name__}")
     return plain(name) if ":" in name else format_address(*parse_address(name))
 
 

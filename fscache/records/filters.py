@@ -68,6 +68,10 @@ def parse_filter(text: str) -> Condition:
             raise _invalid(text, f"{field} is text: use =, !=, ~ or !~")
         if not value:
             raise _invalid(text, "there is no value")
+        try:
+            bound(value)
+        except UnicodeEncodeError:
+            raise _invalid(text, "a lone surrogate stands for no byte") from None
         if field == "kind" and operator in ("=", "!="):
             _check_kind(text, value)
         return Condition(field, operator, value)

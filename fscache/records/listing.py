@@ -167,7 +167,7 @@ def rows(
     """Yield the rows of a query; who takes many of them slowly keeps nobody from the catalog."""
     text, values = query.sql(now, few=_has_few(db, query.kind))
     # With a limit SQLite keeps the best few instead of sorting a million.
-    most = _MOST if limit is None else min(limit, _MOST)
+    most = _MOST if limit is None else int(min(limit, _MOST))
     text = f"{text} LIMIT {most} OFFSET {offset}"
     if (limit is None or limit > _AT_ONCE) and _copied(db, text, values):
         text, values = "SELECT * FROM temp.listed", []
