@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Handler = Callable[["Request"], "Response"]
 
 _log = logging.getLogger("fscache.server")
+_WHOLE = 256 * 1024  # bytes of an answer up to which it is copied behind its head
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 
 
@@ -180,8 +181,12 @@ class Connection:
         if method == "HEAD":
             self._stream.send(data)
         elif isinstance(response.body, bytes):
-            # One write: two small ones would wait for each other's acknowledgement.
-            self._stream.send(data + response.body)
+            body = response.body
+            if len(body) < _WHOLE:
+                data, body = data + body, b""  # one write and one packet
+            self._stream.send(data)
+            if body:
+                self._stream.send(body)
         elif isinstance(response.body, Flow):
             self._stream.send(data)
             self._send_chunks(response.body.parts)
