@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from fscache.errors import ClusterError
 from fscache.grid.mapreduce import Progress
+from fscache.grid.sql.attended import attended
 from fscache.grid.sql.dispatch import Portions
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.explain import explained
@@ -183,7 +184,8 @@ def start(
             log.begin(run.id, f"sql {' '.join(query.split())[:_TITLE]}", run.progress.total)
             unplanned.pop_all()
         if not streaming:
-            result: Result = run.watch(catalog.files.naming()(execution.result))
+            work = catalog.files.naming()(execution.result)
+            result: Result = run.watch(lambda: attended(work, execution.stop))
             return result
         later = stack.pop_all()
 

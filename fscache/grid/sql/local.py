@@ -12,6 +12,7 @@ from fscache.errors import SQLError, UnknownTableError
 from fscache.grid.engine import parquet
 from fscache.grid.mapreduce import Progress
 from fscache.grid.sql import catalog as facts
+from fscache.grid.sql.attended import attended
 from fscache.grid.sql.bind import reason
 from fscache.grid.sql.execute import Execution
 from fscache.grid.sql.explain import explained
@@ -197,12 +198,8 @@ def run(
         execution = Execution(bound, _Nobody(), catalog.files.setting, gather)
         if not streaming:
             begun = time.monotonic()
-            try:
-                with catalog.files.naming():
-                    result = execution.result()
-            except KeyboardInterrupt:
-                execution.stop()
-                raise
+            with catalog.files.naming():
+                result = attended(execution.result, execution.stop)
             report(Progress(1, 1, time.monotonic() - begun))
             return result
         later = stack.pop_all()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +28,7 @@ from fscache.errors import (
 from fscache.grid.sql import Result, Stream
 from fscache.grid.sql.output import encode
 from tests.support.catalogue import deploy, make
+from tests.support.gridwork import until
 from tests.support.origin import Origin, Page
 
 if TYPE_CHECKING:
@@ -46,6 +49,12 @@ def parquet(tmp_path: pathlib.Path, query: str) -> bytes:
     path = tmp_path / "made.parquet"
     duckdb.sql(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
     return path.read_bytes()
+
+
+def ticks(process: int) -> int:
+    """Return what a process has used of the processors by itself."""
+    with open(f"/proc/{process}/stat", encoding="utf-8") as file:
+        return int(file.read().rpartition(")")[2].split()[11])
 
 
 def test_a_url_is_staged_and_read(origin: Origin, cache: Cache, tmp_path: pathlib.Path) -> None:
@@ -269,6 +278,30 @@ def test_close_waits_for_the_end_of_the_query(cache: Cache) -> None:
     with fscache.sql(ENDLESS, cache=cache, streaming=True):
         assert "fscache sql" in {thread.name for thread in threading.enumerate()}
     assert "fscache sql" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_ctrl_c_ends_a_query_that_is_in_the_middle(tmp_path: pathlib.Path) -> None:
+    """DuckDB computes by then: the program has used a second of a processor since it began to ask."""
+    code = (
+        "import fscache, sys\n"
+        "cache = fscache.Cache(sys.argv[1])\n"
+        "fscache.sql('SELECT 1', cache=cache)\n"
+        "print('ready', flush=True)\n"
+        "try: fscache.sql(sys.argv[2], cache=cache)\n"
+        "except KeyboardInterrupt: print('interrupted')\n"
+    )
+    arguments = [sys.executable, "-c", code, str(tmp_path / "root"), ENDLESS]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline() == "ready\n"
+            begun = ticks(process.pid)
+            until(lambda: ticks(process.pid) > begun + os.sysconf("SC_CLK_TCK"), "it to compute")
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60) == ("interrupted\n", None)
+        finally:
+            process.kill()
+    assert process.returncode == 0
 
 
 def test_a_program_may_end_while_a_query_runs(tmp_path: pathlib.Path) -> None:
