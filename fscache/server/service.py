@@ -181,7 +181,7 @@ class Server:
         self._keeper = Keeper(
             self._spool,
             self.board,
-            self._survey.take,
+            self._take_stock,
             self._away,
             scan_interval=settings.scan_interval,
         )
@@ -252,6 +252,12 @@ class Server:
         return figures.collect(
             self.board, self._survey, self._listener, self._app, trouble=self.trouble()
         )
+
+    def _take_stock(self) -> None:
+        """Do what the keeper does every few minutes."""
+        if self._queries is not None:
+            self._queries.sweep()  # by itself: else the last rows stay until somebody asks again
+        self._survey.take()
 
     def _reserve(self, name: str, size: int) -> SpaceReservation:
         return self._space.reserve(name, size)

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LINES = "application/jsonl"
-_KEPT = 600.0  # s that an ended query is remembered
+KEPT = 600.0
+"""Seconds for which an ended query is remembered, and the rows of a deferred one kept."""
 _RETRY = 2.0  # s after which to ask again when too many queries run
 
 
@@ -141,12 +142,17 @@ class Queries:
             query.forget()
         self._run.close()
 
-    def _admit(self, kind: str, by: str) -> Query:
+    def sweep(self) -> None:
+        """Forget the queries that ended long ago, and what is kept of their rows."""
+        now = self._clock()
         with self._lock:
-            now = self._clock()
-            for old in [q for q in self._known.values() if q.ended and now - q.ended > _KEPT]:
+            for old in [q for q in self._known.values() if q.ended and now - q.ended > KEPT]:
                 del self._known[old.id]
                 old.forget()
+
+    def _admit(self, kind: str, by: str) -> Query:
+        self.sweep()
+        with self._lock:
             if (
                 sum(query.state == "running" for query in self._known.values())
                 >= self._limits.queries

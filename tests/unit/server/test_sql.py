@@ -14,10 +14,11 @@ import pytest
 
 from fscache.errors import SQLError
 from fscache.server.limits import Limits
+from fscache.server.sql import KEPT, Queries
 from tests.support.servers import DEADLINE, Serving, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ARROW = "application/vnd.apache.arrow.stream"
@@ -325,3 +326,27 @@ def test_a_stop_cancels(tmp_path: Path) -> None:
     with asking(tmp_path) as (served, runner):
         Client(served).fields("POST", "/sql", {"query": "q", "deferred": True})
     assert runner.begun[0].cancelled.is_set()
+
+
+def test_rows_that_nobody_fetches_are_given_back_without_another_query(
+    until: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("fscache.server.service.Queries", lambda *a: Queries(*a, lambda: now[0]))
+    with asking(tmp_path) as (served, runner):
+        now[0] = 1.0
+        name = Client(served).fields("POST", "/sql", {"query": "SELECT 1", "deferred": True})[1][
+            "id"
+        ]
+        free(runner.begun[0])
+        queries = served.server._queries
+        assert queries is not None
+        query = queries._known[name]
+        until(lambda: query.state == "done")
+        now[0] += KEPT
+        served.server._take_stock()
+        assert query.file is not None  # not yet
+        now[0] += 1.0
+        served.server._take_stock()
+        assert query.file is None
+        assert Client(served).ask("GET", f"/sql/{name}").status == 404
