@@ -223,6 +223,7 @@ class Cursor:
             OperationalError: it could not be run.
         """
         self._check()
+        self._result, self.description, self.rowcount = None, None, -1
         query, shared = bound(operation, parameters)
         result = self.connection.run(query, shared)
         self._result = result
@@ -292,5 +293,5 @@ class Cursor:
     def _check_rows(self) -> Result:
         self._check()
         if self._result is None:
-            raise InterfaceError("nothing has been executed")
+            raise InterfaceError("there is no result: nothing has been executed, or it failed")
         return self._result

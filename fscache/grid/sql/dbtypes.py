@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from fscache.errors.dbapi import ProgrammingError
@@ -60,12 +61,14 @@ def bound(operation: str, parameters: Sequence[Any]) -> tuple[str, dict[str, Any
     """Return a query with shared values in place of question marks, and these values.
 
     Raises:
-        ProgrammingError: there are more or fewer parameters.
+        ProgrammingError: there are more or fewer parameters, or they have names or no order.
     """
     import sqlglot
     from sqlglot.errors import SqlglotError
     from sqlglot.tokenizer_core import TokenType
 
+    if isinstance(parameters, str | bytes | Mapping | set | frozenset):
+        raise ProgrammingError("the parameters of question marks are a list or a tuple")
     try:
         tokens = sqlglot.tokenize(operation, read="duckdb")
     except (SqlglotError, ValueError) as exc:

@@ -89,6 +89,24 @@ def test_other_numbers_of_parameters_are_refused(
         cursor.execute("SELECT ?", parameters)
 
 
+@pytest.mark.parametrize("parameters", [{"a": 1}, {1}, "a", b"a"])
+def test_parameters_without_an_order_of_their_own_are_refused(
+    cursor: dbapi.Cursor, parameters: Any
+) -> None:
+    """A name would else be taken for a value."""
+    with pytest.raises(dbapi.ProgrammingError, match="list or a tuple"):
+        cursor.execute("SELECT ?", parameters)
+
+
+def test_a_failure_leaves_no_rows_of_what_went_before(cursor: dbapi.Cursor) -> None:
+    cursor.execute("SELECT range FROM range(3)")
+    with pytest.raises(dbapi.ProgrammingError):
+        cursor.execute("SELECT * FROM nosuch")
+    assert (cursor.description, cursor.rowcount) == (None, -1)
+    with pytest.raises(dbapi.InterfaceError):
+        cursor.fetchone()
+
+
 def test_a_description_has_names_and_types(cursor: dbapi.Cursor) -> None:
     cursor.execute(
         "SELECT 1 AS a, 'x' AS b, DATE '2026-01-02' AS c, TIMESTAMP '2026-01-02 03:04:05' AS d,"
