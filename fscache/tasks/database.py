@@ -29,6 +29,7 @@ from fscache.tasks.match import compile_query
 from fscache.tasks.model import BUFFERS
 from fscache.tasks.select import select
 from fscache.tasks.tidying import Tidier
+from fscache.tasks.writing import APPENDED, MOVED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class TaskDatabase(Tasks):
     def add_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
         """See `Tasks`."""
         model.check_id(msg_id)
-        if rec.__class__ is not dict:
+        if rec.__class__ is not dict or MOVED in rec or APPENDED in rec:
             model.check_record(msg_id, rec)
         core = self._core
         with self._lock:
@@ -110,7 +111,7 @@ class TaskDatabase(Tasks):
 
     def update_record(self, msg_id: str, rec: Mapping[str, Any]) -> None:
         """See `Tasks`."""
-        if rec.__class__ is not dict:
+        if rec.__class__ is not dict or MOVED in rec or APPENDED in rec:
             model.check_record(msg_id, rec)
         core = self._core
         with self._lock:

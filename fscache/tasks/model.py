@@ -142,9 +142,14 @@ def check_id(msg_id: object) -> bytes:
 
 
 def check_record(msg_id: str, record: object) -> None:
-    """Raise InvalidRecordError where a record, or what is to be changed of one, is no mapping."""
+    """Raise InvalidRecordError where a record, or what is to be changed of one, cannot be one."""
     if not isinstance(record, Mapping):
         raise InvalidRecordError(msg_id, f"a record is a mapping, not {record!r:.80}")
+    for key in record:
+        if isinstance(key, str) and key.startswith("\x01"):
+            raise InvalidRecordError(
+                msg_id, f"a key cannot begin with the character 1: {key!r:.80}"
+            )
 
 
 def check_keys(keys: Iterable[str] | str | None, known: Collection[str]) -> list[str] | None:

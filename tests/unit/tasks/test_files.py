@@ -14,11 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fscache.errors import FormatError, NoSuchTaskError, RootPermissionError, StoreError
+from fscache.errors import (
+    CorruptObjectError,
+    FormatError,
+    NoSuchTaskError,
+    RootPermissionError,
+    StoreError,
+)
 from fscache.fs.walk import files
 from fscache.tasks import backends, frames, log, snapshot, upkeep
 from fscache.tasks.cull import Limits
 from fscache.tasks.segment import HEADER
+from fscache.tasks.writing import MOVED
 from tests.support.catalogs import objects_on_disk
 from tests.support.kv import reap, start
 from tests.support.processes import ALICE, in_child
@@ -140,8 +147,6 @@ def test_a_damaged_frame_costs_its_record_alone(
 
 
 def test_damaged_buffers_are_told_and_nothing_else_suffers(root: Root, open_tasks: Open) -> None:
-    from fscache.errors import CorruptObjectError
-
     tasks = open_tasks()
     tasks.add_record("a", {"buffers": [b"unmistakable" * 10], "stdout": "x"})
     tasks.add_record("b", {"buffers": [LARGE]})
@@ -162,6 +167,23 @@ def test_damaged_buffers_are_told_and_nothing_else_suffers(root: Root, open_task
             record["buffers"][0]
     assert again.get_record("a")["stdout"] == "x"
     assert len(list(files(f"{root.path}/quarantine"))) == 1
+
+
+@pytest.mark.parametrize(
+    "place",
+    [["..//..//victim.txtab", 0, 8], ["0" * 20, "/../../x", 8], [5, 0, 8]],
+)
+def test_what_a_log_calls_an_object_is_no_path_to_another_file(
+    root: Root, open_tasks: Open, place: list[Any]
+) -> None:
+    """Whoever shares the root may write a log; what others read must move none of their files."""
+    victim = Path(f"{root.path}/../victim.txtab")
+    victim.write_text("precious")
+    tasks = open_tasks()
+    tasks._core.write(frames.ADD, "evil", {MOVED: {"stdout": place}})
+    with pytest.raises(CorruptObjectError, match="no address"):
+        open_tasks().get_record("evil")
+    assert victim.read_text() == "precious"
 
 
 def test_what_is_no_segment_is_passed_over(

@@ -260,6 +260,15 @@ def test_a_record_is_a_mapping(tasks: TaskDatabase, record: Any) -> None:
     assert tasks.get_record("a")["label"] == "x"
 
 
+@pytest.mark.parametrize("key", ["\x01append", "\x01object"])
+def test_the_logs_own_keys_are_nobody_elses(tasks: TaskDatabase, key: str) -> None:
+    tasks.add_record("a", {"stdout": "x"})
+    for write in (tasks.add_record, tasks.update_record):
+        with pytest.raises(errors.InvalidRecordError, match="a key cannot begin"):
+            write("b" if write == tasks.add_record else "a", {key: {"stdout": ["0" * 20, 0, 1]}})
+    assert [record["stdout"] for record in tasks.find_records({})] == ["x"]
+
+
 @pytest.mark.parametrize("limit", [{"records": -1}, {"size": -1}, {"age": "1d"}])
 def test_a_limit_is_a_number_from_0(tasks: TaskDatabase, limit: Any) -> None:
     tasks.add_record("a", {"submitted": START, "completed": START})
