@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fscache import errors
 from fscache.server.auth import ADMIN
+from fscache.server.parking import checked_timeout
 from fscache.server.rpc import SERVER, Method
 from fscache.server.status import describe
 
@@ -72,7 +73,9 @@ class AdminCalls:
         """
         given = _options(self._admin.ls, options)
         limit = given.pop("limit", MOST_ROWS)
-        return self._admin.ls(filters or (), limit=min(limit, MOST_ROWS), **given)
+        if isinstance(limit, int | float) and limit > MOST_ROWS:  # what is none is refused there
+            limit = MOST_ROWS
+        return self._admin.ls(filters or (), limit=limit, **given)
 
     def du(self, _caller: Caller) -> dict[str, Any]:
         """Return how much there is: total, by kind, host and age, and on the disk."""
@@ -107,7 +110,7 @@ class AdminCalls:
 
     def result(self, _caller: Caller, name: str, timeout: float = 30.0) -> Any:
         """Wait for what was begun; return what came of it, null while it goes on."""
-        return self._jobs.result(name, timeout)
+        return self._jobs.result(name, checked_timeout(timeout))
 
     def _begin(self, method: Callable[..., Any], options: dict[str, Any] | None) -> str:
         given = _options(method, options)

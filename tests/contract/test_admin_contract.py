@@ -53,6 +53,8 @@ def test_ls_lists_sorts_filters_and_cuts_off(cache: Cache, origin: Origin) -> No
     for wrong in ({"kind": "nothing"}, {"sort": "colour"}, {"limit": -1}):
         with pytest.raises(ValueError, match="is"):
             admin.ls(**wrong)
+    with pytest.raises(TypeError, match="limit is a number"):
+        admin.ls(limit="many")
 
 
 def test_du_adds_up(cache: Cache, origin: Origin) -> None:
