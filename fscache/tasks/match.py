@@ -121,7 +121,7 @@ def compile_query(query: Mapping[str, object], known: Iterable[str] = model.FIEL
         elif key in ("$or", "$nor"):
             conditions.append(Branch(_queries(key, value, names), negated=key == "$nor"))
         elif isinstance(key, str) and key.startswith("$"):
-            raise UnknownOperatorError(key, model.nearest(key, ("$and", "$or", "$nor")))
+            raise _unknown_operator(key, ("$and", "$or", "$nor"))
         else:
             conditions += _tests(key, value, names)
     return Query(conditions)
@@ -172,8 +172,7 @@ def _operand(operator: object, value: Any, *, is_date: bool) -> Any:
             raise InvalidQueryError(f"$not takes operators, not {value!r:.80}")
         return value
     if not isinstance(operator, str) or operator not in OPERATORS:
-        name = str(operator)
-        raise UnknownOperatorError(name, model.nearest(name, (*OPERATORS, "$not")))
+        raise _unknown_operator(str(operator), (*OPERATORS, "$not"))
     if operator in LISTED:
         # Any iterable: IPython's documentation passes a `map`. But no text: DictDB looks for it as a
         # part, SQLiteDB as a whole, MongoDB refuses it.
@@ -201,6 +200,13 @@ def _comparable(operator: str, value: object, *, is_date: bool) -> object:
         why = "a datetime, or its text by ISO 8601"
         raise InvalidQueryError(f"{operator} of a time takes {why}, not {value!r:.80}")
     return value
+
+
+def _unknown_operator(name: str, known: Iterable[str]) -> UnknownOperatorError:
+    """Return the error for an operator that there is not, with the known one most like it."""
+    # Without the sign that all have, or $foo would be taken for $not.
+    found = model.nearest(name.removeprefix("$"), [each[1:] for each in known])
+    return UnknownOperatorError(name, found and f"${found}")
 
 
 def _hint(test: Test, operator: str, operand: Any, *, is_date: bool) -> None:

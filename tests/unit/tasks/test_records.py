@@ -260,6 +260,18 @@ def test_a_record_is_a_mapping(tasks: TaskDatabase, record: Any) -> None:
     assert tasks.get_record("a")["label"] == "x"
 
 
+def test_an_operator_like_no_other_is_not_guessed_by_its_sign(tasks: TaskDatabase) -> None:
+    for given, meant in (
+        ("$foo", ""),
+        ("$glub", "$glob"),
+        ("glob", "$glob"),
+        ("$exist", "$exists"),
+    ):
+        with pytest.raises(errors.UnknownOperatorError) as caught:
+            tasks.count({"label": {given: 1}})
+        assert caught.value.nearest == meant
+
+
 @pytest.mark.parametrize("key", ["\x01append", "\x01object"])
 def test_the_logs_own_keys_are_nobody_elses(tasks: TaskDatabase, key: str) -> None:
     tasks.add_record("a", {"stdout": "x"})
