@@ -48,7 +48,8 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else str(value)
+        # By the column's type, not the value: 1.00 and 1.50 of one column are both text.
+        return str(value) if int(value.as_tuple().exponent) < 0 else int(value)
     if isinstance(value, datetime | date | time):
         return value.isoformat()
     if isinstance(value, timedelta):

@@ -243,6 +243,19 @@ def test_what_python_has_no_value_for_is_text_in_json_and_csv(cache: Cache) -> N
     assert b"".join(encode(both.batches(), "csv")).splitlines()[1:] == [b"2020-01-01", b"infinity"]
 
 
+def test_values_of_a_column_are_of_one_kind_in_json(cache: Cache) -> None:
+    query = (
+        "SELECT d::DECIMAL(9, 2) AS d, sum(d::INTEGER) AS s, [d::DECIMAL(4, 1)] AS l,"
+        " -d::DECIMAL(9, 0) AS n FROM (VALUES (1.5), (2), (100)) v(d) GROUP BY d ORDER BY d"
+    )
+    lines = b"".join(encode(fscache.sql(query, cache=cache).batches(), "json")).splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"d": "1.50", "s": 2, "l": ["1.5"], "n": -2},
+        {"d": "2.00", "s": 2, "l": ["2.0"], "n": -2},
+        {"d": "100.00", "s": 100, "l": ["100.0"], "n": -100},
+    ]
+
+
 def test_a_long_result_is_shown_in_part(cache: Cache) -> None:
     text = repr(fscache.sql("SELECT range AS i FROM range(1000)", cache=cache))
     assert "1000 rows, the first 20 of which are shown" in text
