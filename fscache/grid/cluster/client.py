@@ -21,11 +21,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import distributed
 from distributed.comm import connect
+from distributed.utils import silence_logging_cmgr
 
 from fscache.errors import ClusterError, HostDied
 from fscache.grid import failure
@@ -73,6 +75,8 @@ class Cluster:
         """
         address = in_full(address)
         check_protection(address, certificates=pair is not None)
+        self.address = address
+        """The scheduler's."""
         self._embedded = embedded
         self._closed = False
         self._listeners: dict[str, Callable[[Message], None]] = {}
@@ -103,12 +107,9 @@ class Cluster:
     def _client(self) -> Any:
         if self._closed:
             raise ClusterError("it has been closed")
+        if not self.alive:
+            raise self._gone()
         return self._engine
-
-    @property
-    def address(self) -> str:
-        """The scheduler's address."""
-        return str(self._client.scheduler.address)
 
     @property
     def client(self) -> str:
@@ -167,7 +168,8 @@ class Cluster:
                 if isinstance(value, distributed.KilledWorker):
                     value = failure.killed(value)
             elif future.status == "cancelled":
-                value = CancelledError()
+                # The engine cancels everything when it loses its scheduler.
+                value = CancelledError() if self.alive or self._closed else self._gone()
             yield future, value
 
     def size(self, futures: list[Future]) -> int:
@@ -213,7 +215,7 @@ class Cluster:
         try:
             answer = await self._client.scheduler.fscache_ask(what=what, message=message)
         except OSError as exc:
-            raise ClusterError(f"the scheduler at {self.address} is gone") from exc
+            raise self._gone() from exc
         return opened(answer)
 
     def ask(self, address: str, what: str, /, **message: Any) -> Any:
@@ -239,11 +241,7 @@ class Cluster:
         """
 
         async def ask() -> dict[str, Any]:
-            addresses = list(
-                await self._client.scheduler.fscache_ask(what="workers", message={})
-                if at is None
-                else at
-            )
+            addresses = list(await self.ask_head_async("workers") if at is None else at)
             questions = (
                 asyncio.wait_for(self._ask_node(address, what, message), patience)
                 for address in addresses
@@ -282,7 +280,11 @@ class Cluster:
     def close(self) -> None:
         """Leave; an embedded scheduler ends."""
         self._closed = True
-        with contextlib.suppress(OSError, TimeoutError):
+        # Where the scheduler is gone, the engine logs that it stops looking for it.
+        with (
+            contextlib.suppress(OSError),
+            silence_logging_cmgr(logging.CRITICAL, "distributed.client"),
+        ):
             self._engine.close(timeout=5)
         if self._embedded is not None:
             self._embedded.close(timeout=5)
@@ -293,6 +295,9 @@ class Cluster:
         except OSError as exc:
             raise HostDied(str(exc), host_of(address), f"question {what}") from exc
         return opened(answer)
+
+    def _gone(self) -> ClusterError:
+        return ClusterError(f"the scheduler at {self.address} is gone")
 
     def _told(self, message: Message) -> None:
         listener = self._listeners.get(message["topic"])

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import collections
+import gc
 import operator
 import os
 import queue
 import shutil
 import signal
+import subprocess
 import threading
 import time
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,13 +19,14 @@ import pytest
 
 from fscache.errors import ClusterError, HostDied, SQLError, UnknownTableError
 from fscache.grid.mapreduce import Run
+from tests.support.commands import PROGRAM
 from tests.support.gridwork import grid, make_source, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from fscache.grid import Grid, Table
+    from tests.support.commands import Shell
 
 SHARDS = 16
 ROWS = 4000
@@ -443,6 +447,54 @@ def test_a_mapper_that_kills_its_workers_ends_with_host_died(tmp_path: Path) -> 
         made.tables.deploy(str(tmp_path / "source"), "t", shards=1, replicas=2)
         with pytest.raises(HostDied, match=r"t/0 on 127\.0\.0\.1: every worker"):
             made.map_reduce("t", lambda s: os.kill(os.getpid(), 9), operator.add)
+
+
+# The engine drops a connection that it was making when it stops looking for its scheduler.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_head_that_dies_ends_what_is_under_way_and_is_said_to_be_gone(
+    shell: Shell, tmp_path: Path, gate: str
+) -> None:
+    from fscache import Cache
+    from fscache.grid import Grid as Made
+
+    def mapper(shard: Any) -> None:
+        Path(f"{gate}/began").touch()
+        while not os.path.exists(f"{gate}/end"):
+            time.sleep(0.005)
+
+    def begin(*words: str) -> tuple[subprocess.Popen[str], str]:
+        command = [PROGRAM, "workers", *words]
+        made = subprocess.Popen(command, env=shell.environ, stdout=subprocess.PIPE, text=True)
+        assert made.stdout is not None
+        return made, made.stdout.readline().strip()
+
+    make_source(str(tmp_path / "source"), files=1, rows=10)
+    head, address = begin("head", "--host", "127.0.0.1", "--port", "0")
+    worker, _ = begin("run", "--head", address, "--threads", "1")
+    certificates = f"{shell.environ['HOME']}/.config/fscache/grid"
+    member = Made(address, tls=certificates, cache=Cache(str(tmp_path / "own")))
+    try:
+        member.tables.deploy(str(tmp_path / "source"), "t")
+        run = member.submit("t", mapper)
+        until(lambda: os.path.exists(f"{gate}/began"), "the mapper to begin")
+        head.kill()
+        with pytest.raises(ClusterError, match="is gone"):
+            run.result(20)
+        asked: list[Callable[[], object]] = [
+            lambda: member.map_reduce("t", len),
+            lambda: member.acquire_service("s"),
+            member.tables.ls,
+            member.workers,
+        ]
+        for ask in asked:
+            with pytest.raises(ClusterError, match="is gone"):
+                ask()
+    finally:
+        member.close()
+        gc.collect()
+        for process in (head, worker):
+            process.kill()
+            process.communicate()
 
 
 def test_a_worker_that_hangs_hangs_nobody_else(
