@@ -7,15 +7,15 @@ import json
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
 
-from fscache import config
 from fscache.cache import Cache
 from fscache.cli.stager import Queries
 from fscache.errors import TryAgainError
+from fscache.grid import Grid, tls
 from tests.support.catalogue import deploy, make
 from tests.support.servers import DEADLINE, Serving, serving, token_of
 
@@ -147,47 +147,37 @@ def test_a_query_does_not_reach_into_the_servers_network(tmp_path: Path) -> None
         assert (answer.status, json.loads(body)["code"]) == (403, "target-refused")
 
 
-class Joined:
-    """In the place of a grid: one in this process, joined and left, ends with descriptors still open."""
-
-    made: ClassVar[list[Joined]] = []
-
-    def __init__(self, address: str, *, cache: Cache) -> None:
-        self.given = address, cache
-        self.halted = self.closed = False
-        self.made.append(self)
-
-    def ishalted(self) -> bool:
-        return self.halted
-
-    def close(self) -> None:
-        self.halted = self.closed = True
-
-    def sql(self, query: str, _shared: Any, **_options: Any) -> str:
-        return query
-
-
 def test_a_grid_is_joined_by_the_first_query_joined_anew_and_left_at_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fscache.grid.grid.Grid", Joined)
-    monkeypatch.setattr(Joined, "made", [])
-    settings = config.load({}, {"grid": "tls://head:8786"}, "/nonexistent")
-    options: dict[str, Any] = {"shared": {}, "max_gather": None, "kind": "json", "progress": print}
-    with Cache(tmp_path / "root", config=settings) as cache:
-        queries = Queries(cache)
-        assert Joined.made == []
-        queries("SELECT 1", **options)
-        queries("SELECT 2", **options)
-        assert [each.given for each in Joined.made] == [("tls://head:8786", cache)]
-        Joined.made[0].halted = True  # its scheduler is gone
-        queries("SELECT 3", **options)
-        assert [each.closed for each in Joined.made] == [True, False]
-        queries.close()
-        assert [each.closed for each in Joined.made] == [True, True]
+    tls.create(str(tmp_path / "tls"), "head")
+    joined: list[Grid] = []
+    made: list[Queries] = []
+    join = Grid.__init__
+
+    def noted(self: Grid, *given: Any, **named: Any) -> None:
+        joined.append(self)
+        join(self, *given, **named)
+
+    with Grid(workers=1, tls=str(tmp_path / "tls"), cache=Cache(tmp_path / "head")) as head:
+        monkeypatch.setattr(Grid, "__init__", noted)
+        config = {"grid": head.cluster.address, "grid_tls": str(tmp_path / "tls")}
+
+        def run(cache: Cache) -> Queries:
+            made.append(Queries(cache))
+            return made[0]
+
+        with serving(tmp_path / "root", config=config, run=run) as served:
+            for asked in range(3):
+                answer, body = ask(served, "POST", "/sql", {"query": "SELECT 42 AS x"})
+                assert (answer.status, json.loads(body)) == (200, {"x": 42})
+                if asked == 1:
+                    joined[0].cluster.close()  # as when its scheduler is gone
+            assert [grid.ishalted() for grid in joined] == [True, False]
+        assert [grid._halted for grid in joined] == [True, True]
         with pytest.raises(TryAgainError):
-            queries("SELECT 4", **options)
-        assert all(each.closed for each in Joined.made)
+            made[0]("SELECT 42", shared={}, max_gather=None, kind="json", progress=print)
+        assert all(grid._halted for grid in joined)
 
 
 def test_the_stager_itself_answers_queries(tmp_path: Path) -> None:

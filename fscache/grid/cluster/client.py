@@ -21,21 +21,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import distributed
 from distributed.comm import connect
-from distributed.utils import silence_logging_cmgr
 
 from fscache.errors import ClusterError, HostDied
 from fscache.grid import failure
 from fscache.grid.addresses import check_protection, host_of, in_full
 from fscache.grid.attach import opened
 from fscache.grid.channels import VANISHED, CommChannel
+from fscache.grid.cluster import roles
 from fscache.grid.cluster.connecting import Client
-from fscache.grid.cluster.roles import HeadPlugin, NodePlugin, embedded_head, security
 from fscache.grid.links import PATIENCE
 
 if TYPE_CHECKING:
@@ -83,7 +81,7 @@ class Cluster:
         try:
             self._engine = Client(
                 embedded or address,
-                security=security(pair),
+                security=roles.security(pair),
                 timeout=timeout,
                 set_as_default=False,
                 name="fscache",
@@ -92,15 +90,15 @@ class Cluster:
             # every client, as the engine's own topics are.
             self._engine._stream_handlers["fscache_told"] = self._told  # noqa: SLF001
             self._loop: asyncio.AbstractEventLoop = self._engine.loop.asyncio_loop
-            self._engine.register_plugin(HeadPlugin())
-            self._engine.register_plugin(NodePlugin())
+            self._engine.register_plugin(roles.HeadPlugin())
+            self._engine.register_plugin(roles.NodePlugin())
         except OSError as exc:
             raise ClusterError(f"no scheduler answers at {address}: {exc}") from exc
 
     @classmethod
     def embedded(cls, pair: KeyPair, host: str = "127.0.0.1") -> Cluster:
         """Start a scheduler in this process; workers are started by whoever calls this."""
-        local = embedded_head(pair, host)
+        local = roles.embedded_head(pair, host)
         return cls(local.scheduler_address, pair, embedded=local)
 
     @property
@@ -280,14 +278,9 @@ class Cluster:
     def close(self) -> None:
         """Leave; an embedded scheduler ends."""
         self._closed = True
-        # Where the scheduler is gone, the engine logs that it stops looking for it.
-        with (
-            contextlib.suppress(OSError),
-            silence_logging_cmgr(logging.CRITICAL, "distributed.client"),
-        ):
-            self._engine.close(timeout=5)
+        self._engine.leave()
         if self._embedded is not None:
-            self._embedded.close(timeout=5)
+            roles.close_head(self._embedded)
 
     async def _ask_node(self, address: str, what: str, message: Message) -> Any:
         try:

@@ -1,4 +1,4 @@
-"""Connecting to a scheduler: within the time given, whatever answers there.
+"""Connecting to a scheduler, within the time given, whatever answers there; and leaving it.
 
 The engine waits without end for the first words of somebody who accepts a connection and is silent, and
 takes whatever comes for words of its own: an HTTP server's it takes for a message of 3 EiB.
@@ -7,9 +7,12 @@ takes whatever comes for words of its own: an HTTP server's it takes for a messa
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from typing import Any
 
 import distributed
+from distributed.utils import silence_logging_cmgr
 
 _SOONER = 0.9  # of the time, for what the engine can end by itself: it then knows what was refused
 
@@ -25,6 +28,15 @@ class Client(distributed.Client):  # type: ignore[misc]  # Dask's classes are un
             self.status = "closed"
             self._loop_runner.stop()  # or each attempt would leave a thread
             raise
+
+    def leave(self) -> None:
+        """Close, whether the scheduler is still there or not."""
+        # Where it is gone, the engine logs that it stops looking for it.
+        with (
+            contextlib.suppress(OSError),
+            silence_logging_cmgr(logging.CRITICAL, "distributed.client"),
+        ):
+            self.close(timeout=5)
 
     async def _ensure_connected(self, timeout: float) -> None:  # noqa: ASYNC109 - the engine's
         try:

@@ -7,6 +7,7 @@ also when its scheduler is gone; signals and exit codes are `daemon`'s.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 _HTTP = "127.0.0.1:0"
 """Where the engine's HTTP server listens, which cannot be left out: it knows neither TLS nor passwords,
 so it is given no routes (`_quiet`), and nobody but this host."""
+_TRIES, _PAUSE = 100, 0.02  # s
 
 
 def _quiet() -> AbstractContextManager[object]:
@@ -84,6 +86,27 @@ def embedded_head(pair: KeyPair, host: str) -> distributed.LocalCluster:
             scheduler_kwargs={"dashboard": False},
             silence_logs=logging.CRITICAL,
         )
+
+
+def close_head(cluster: distributed.LocalCluster) -> None:
+    """End an embedded scheduler.
+
+    What it says to workers goes first. The engine gives up a connection that is being made when its
+    worker leaves, and once more when the scheduler closes; where both come at once the second fails, and
+    closing ends half-way, with sockets left open. A moment later it does not fail.
+    """
+    cluster.sync(_let_go, cluster.scheduler.rpc)
+    cluster.close(timeout=5)
+
+
+async def _let_go(connections: distributed.core.ConnectionPool) -> None:
+    for _ in range(_TRIES):
+        try:
+            await connections.close()
+        except RuntimeError:
+            await asyncio.sleep(_PAUSE)
+        else:
+            return
 
 
 async def serve_worker(
