@@ -98,15 +98,17 @@ class Cache(URLs):
                 return self.put(file)
         with translated(self.root.path):
             self.root.ensure()
-            # Of what does not say its size, whoever knows it has made the room: a server's upload.
-            if self.root.make_room is not None and (size := announced_size(source)):
-                self.root.make_room(size)
+            room, size = self.root.make_room, announced_size(source)
+            if room is not None and size:
+                room(size)
             objects = self.root.objects()
             if isinstance(source, bytes | bytearray | memoryview):
                 stored = objects.put_bytes(bytes(source))
             else:
                 stored = objects.put_stream(readinto_of(source))
             self.root.journal.append("put", "object", stored.address, stored.address, stored.size)
+            if room is not None and not size:
+                room(0)  # a pipe's bytes are known only now
         return stored.address
 
     def path(self, name: str) -> Path:
@@ -201,7 +203,7 @@ class Cache(URLs):
         """Declare a precondition met, for everybody and for ever; see `tasks.submit`."""
         self._preconditions.met(name)
 
-    def wait_met(self, names: Sequence[str], timeout: float) -> list[str]:
+    def wait_met(self, names: str | Sequence[str], timeout: float) -> list[str]:
         """Wait until all these preconditions are met, at most `timeout` s; return those that are."""
         return self._preconditions.wait(names, timeout)
 

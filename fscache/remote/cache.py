@@ -170,13 +170,14 @@ class RemoteCache(Cache):
         """Declare a precondition met, for everybody and for ever."""
         self.rpc("precondition.met", name)
 
-    def wait_met(self, names: Sequence[str], timeout: float) -> list[str]:
+    def wait_met(self, names: str | Sequence[str], timeout: float) -> list[str]:
         """Wait until all these preconditions are met, at most `timeout` s; return those that are."""
+        listed = [names] if isinstance(names, str) else list(names)
         until = time.monotonic() + timeout
         while True:
             left = max(0.0, min(until - time.monotonic(), 30.0))
-            found: list[str] = self.rpc("precondition.wait", list(names), left, parked=left)
-            if len(found) == len(names) or time.monotonic() >= until:
+            found: list[str] = self.rpc("precondition.wait", listed, left, parked=left)
+            if len(found) == len(listed) or time.monotonic() >= until:
                 return found
 
     def close(self) -> None:

@@ -83,9 +83,9 @@ class RemoteTasks(Tasks):
         found: int = self._rpc("task.count", _asked(query))
         return found
 
-    def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
+    def wait(self, msg_ids: str | Iterable[str], timeout: float | None = None) -> bool:
         """Wait until tasks have completed; see `Tasks.wait`. Parks at the server."""
-        ids = list(msg_ids)
+        ids = [msg_ids] if isinstance(msg_ids, str) else list(msg_ids)
         until = None if timeout is None else time.monotonic() + timeout
         while True:
             left = _PARK if until is None else max(0.0, min(_PARK, until - time.monotonic()))

@@ -113,7 +113,7 @@ def count(query: Query) -> int:
     return _factory().count(query)
 
 
-def wait(msg_ids: Iterable[str], timeout: float | None = None) -> bool:
+def wait(msg_ids: str | Iterable[str], timeout: float | None = None) -> bool:
     """Wait until tasks have completed; see `Tasks.wait`."""
     return _factory().wait(msg_ids, timeout)
 

@@ -195,10 +195,10 @@ class TaskDatabase(Tasks):
             core.refresh()
             return len(core.still(lambda: self._select(query)))
 
-    def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
+    def wait(self, msg_ids: str | Iterable[str], timeout: float | None = None) -> bool:
         """See `Tasks`."""
         core = self._core
-        left = list(msg_ids)
+        left = [msg_ids] if isinstance(msg_ids, str) else list(msg_ids)
         deadline = None if timeout is None else time.monotonic() + timeout
         with self._bell.listen() as listener:
             while True:

@@ -129,7 +129,7 @@ class Tasks:
         """Return how many records match a query."""
         raise NotImplementedError
 
-    def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> bool:
+    def wait(self, msg_ids: str | Iterable[str], timeout: float | None = None) -> bool:
         """Wait until tasks have completed, whoever runs them; False if `timeout` seconds passed.
 
         Raises:

@@ -48,8 +48,10 @@ class Preconditions:
                 self._entries.write(key, f"{by}\n{self._root.now():.3f}".encode())
         self._bell()
 
-    def wait(self, names: Sequence[str], timeout: float) -> list[str]:
+    def wait(self, names: str | Sequence[str], timeout: float) -> list[str]:
         """Return those of `names` that are met: when all are, or after `timeout` seconds."""
+        if isinstance(names, str):
+            names = [names]
         left = self._unmet({name: _checked(name) for name in names})
         deadline = time.monotonic() + timeout
         if left and timeout > 0:

@@ -66,7 +66,7 @@ class NoTasks(Tasks):
         """Raise NoTaskDataError."""
         raise NoTaskDataError
 
-    def wait(self, msg_ids: Iterable[str], timeout: float | None = None) -> NoReturn:
+    def wait(self, msg_ids: str | Iterable[str], timeout: float | None = None) -> NoReturn:
         """Raise NoTaskDataError."""
         raise NoTaskDataError
 

@@ -129,7 +129,8 @@ class Upkeep:
     def discard(self) -> None:
         """Have the objects removed that no record names any more; the lock need not be held."""
         discarding, self._discarding = self._discarding, None
-        if discarding is not None:
+        # It may be this very thread that collects a database as garbage, and so ends it.
+        if discarding is not None and discarding is not threading.current_thread():
             self._hurry.set()
             discarding.join()
             self._hurry.clear()

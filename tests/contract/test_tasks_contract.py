@@ -212,6 +212,7 @@ def test_a_function_runs_as_a_task_and_its_result_is_in_the_record(tasks: Tasks)
     task = tasks.submit(divmod, 17, 5, label="sum")
     assert task.result(30) == (3, 2)
     assert tasks.wait([task.msg_id], 30)
+    assert tasks.wait(task.msg_id, 0)
     (found,) = tasks.db_query({"label": "sum"})
     assert found["completed"] is not None
     assert tasks.get_result(task.msg_id, 30, trust=True) == (3, 2)

@@ -110,3 +110,4 @@ def test_what_a_process_of_the_root_declares_met_is_seen_and_the_other_way_round
     for waiter in waiters:
         waiter.join(30)
     assert sorted(done) == [["ours"], ["theirs"]]
+    assert theirs.wait_met("ours", 0) == ["ours"]

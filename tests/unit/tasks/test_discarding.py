@@ -76,6 +76,22 @@ def test_what_is_dropped_while_others_are_removed_is_removed_too(
     until(lambda: len(removed.addresses) == 2, "the second object to be removed")
 
 
+def test_a_database_may_end_in_the_thread_that_removes(
+    root: Root, until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    ended: list[bool] = []
+
+    def remove(_addresses: Sequence[str]) -> None:
+        made.close()  # as when the thread finds the database among the garbage
+        ended.append(True)
+
+    made = backends.in_files(root, remove_objects=remove)
+    drop_one(made, "a")
+    until(lambda: ended, "the end")
+    made.close()
+    assert not caplog.text
+
+
 def test_closing_waits_for_no_turn(tasks: TaskDatabase, removed: Removed) -> None:
     for name in "ab":
         drop_one(tasks, name)
