@@ -79,16 +79,16 @@ def test_what_is_dropped_while_others_are_removed_is_removed_too(
 def test_a_database_may_end_in_the_thread_that_removes(
     root: Root, until: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    ended: list[bool] = []
+    made: list[TaskDatabase] = []
 
     def remove(_addresses: Sequence[str]) -> None:
-        made.close()  # as when the thread finds the database among the garbage
-        ended.append(True)
+        made.pop().close()  # as when the thread finds the database among the garbage
 
-    made = backends.in_files(root, remove_objects=remove)
-    drop_one(made, "a")
-    until(lambda: ended, "the end")
-    made.close()
+    made.append(backends.in_files(root, remove_objects=remove))
+    drop_one(made[0], "a")
+    until(lambda: not made, "the end")
+    ends = [each for each in threading.enumerate() if each.name == "fscache-task-objects"]
+    until(lambda: not any(each.is_alive() for each in ends), "the thread to end")
     assert not caplog.text
 
 
