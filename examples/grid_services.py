@@ -30,7 +30,7 @@ class Fitter:
 def main() -> None:
     """Run it."""
     with Grid(workers=2) as grid:
-        fitter = grid.publish(Fitter(degree=2))
+        fitter = grid.publish(Fitter(degree=2), wait="all")  # both servers are asked below
         # One server for as long as the block lasts: calls return at once, and run one after another.
         with grid.acquire_service(fitter) as proxy:
             x = list(range(10))

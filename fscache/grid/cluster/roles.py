@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HTTP = "127.0.0.1:0"
 """Where the engine's HTTP server listens, which cannot be left out: it knows neither TLS nor passwords,
 so it is given no routes (`_quiet`), and nobody but this host."""
-_TRIES, _PAUSE = 100, 0.02  # s
+_TRIES, _PAUSE = 50, 0.02  # s
 
 
 def _quiet() -> AbstractContextManager[object]:
@@ -100,6 +100,10 @@ def close_head(cluster: distributed.LocalCluster) -> None:
 
 
 async def _let_go(connections: distributed.core.ConnectionPool) -> None:
+    for _ in range(_TRIES):
+        if not connections._connecting:  # noqa: SLF001 - what is given up half-way leaves its socket open
+            break
+        await asyncio.sleep(_PAUSE)
     for _ in range(_TRIES):
         try:
             await connections.close()
