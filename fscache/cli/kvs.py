@@ -16,7 +16,7 @@ import json
 import re
 import sys
 
-from fscache.kv import values
+from fscache.kv import codec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def to_json(value: Any, *, exact: bool = False) -> Any:
         return {"$time": value.isoformat()}
     if hasattr(value, "dtype"):
         if exact:
-            return {"$npy": base64.b64encode(values.encode_whole(value)).decode("ascii")}
+            return {"$npy": base64.b64encode(codec.encode_whole(value)).decode("ascii")}
         return to_json(value.tolist())
     return value
 
@@ -112,7 +112,7 @@ def from_json(value: Any) -> Any:
                 return dt.datetime.fromisoformat(inside)
             if tag == "$npy":
                 data = base64.b64decode(inside, validate=True)
-                return values.decode(data[:1], data[1:])
+                return codec.decode(data[:1], data[1:])
             if _MARK.fullmatch(tag):
                 return {tag[1:]: from_json(inside)}
         return {key: from_json(item) for key, item in value.items()}

@@ -10,7 +10,7 @@
 
 The functions here work on the default cache's store named `default`: on this machine's root, or on a
 server after `fscache.use_remote`. What they promise is told in `fscache.kv.face` and, for a root, in
-`fscache.kv.local`; what a value may be, in `fscache.kv.values`.
+`fscache.kv.local`; what a value may be, in `fscache.kv.codec`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from __future__ import annotations
 import sys
 from types import ModuleType
 
-from fscache.kv import values
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 
 TYPE_CHECKING = False
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
+    from fscache.kv.codec import Serializer
     from fscache.kv.face import Pairs, Watch
-    from fscache.kv.values import Serializer
 
 __all__ = [
     "ABSENT",
@@ -128,6 +127,11 @@ def keys(prefix: str = "") -> list[str]:
 def items(prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield keys and values; see `KeyValues.items`."""
     return _factory().items(prefix)
+
+
+def values(prefix: str = "") -> Iterator[Any]:
+    """Yield values; see `KeyValues.values`."""
+    return _factory().values(prefix)
 
 
 def incr(key: str, delta: float = 1, *, default: float = 0) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from fscache.kv.values import Buffer
+    from fscache.kv.codec import Buffer
 
 
 def encode(value: Any) -> tuple[bytes, list[Buffer]] | None:

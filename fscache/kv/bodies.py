@@ -17,7 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from fscache.kv.values import Buffer
+    from fscache.kv.codec import Buffer
     from fscache.records.root import Root
 
 

@@ -6,7 +6,7 @@ once: the record remembers the token and what came of it.
 
 from __future__ import annotations
 
-from fscache.kv import record, values
+from fscache.kv import codec, record
 from fscache.kv.checks import number_to_count_with, plain_number
 from fscache.kv.face import ABSENT, NOTHING, Version
 from fscache.kv.shelf import encode_name
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from fscache.kv.codec import Serializer
     from fscache.kv.shelf import Found, Shelf
-    from fscache.kv.values import Serializer
     from fscache.records.entryfile import Place
     from fscache.records.root import Root
 
@@ -48,11 +48,11 @@ class Changes:
                 old = record.Record(*_number(default)) if found is None else found[0]
                 done = old.result_of(token)
                 if done is not None:
-                    return values.decode(done[:1], done[1:])
+                    return codec.decode(done[:1], done[1:])
                 # The letters of an int, a float, a NumPy scalar: a large body is not read for this.
                 kept = None
                 if old.letter in (b"i", b"I", b"r", b"g"):
-                    kept = plain_number(values.decode(old.letter, self._shelf.body(old) or b""))
+                    kept = plain_number(codec.decode(old.letter, self._shelf.body(old) or b""))
                 if kept is None:
                     raise TypeError(f"the value of {key!r:.100} is no number")
                 total = kept + delta
@@ -66,7 +66,7 @@ class Changes:
         """Put a value if the key still has the expected one."""
         name = encode_name(key)
         token = record.check_token(once)
-        letter, pieces = values.encode(value, self._serializer)
+        letter, pieces = codec.encode(value, self._serializer)
         expires, marks = terms
         with translated(self._root.path):
             self._root.ensure()
@@ -129,7 +129,7 @@ class Changes:
         if isinstance(expected, Version):
             return expected == version_of(found[1])
         body = self._shelf.body(found[0])
-        return body is not None and values.same(found[0].letter, body, expected, self._serializer)
+        return body is not None and codec.same(found[0].letter, body, expected, self._serializer)
 
 
 def version_of(place: Place) -> Version:
@@ -138,5 +138,5 @@ def version_of(place: Place) -> Version:
 
 
 def _number(value: float) -> tuple[bytes, bytes]:
-    letter, pieces = values.encode(value)
+    letter, pieces = codec.encode(value)
     return letter, bytes(pieces[0])

@@ -2,7 +2,7 @@
 
 A store says how to do the abstract methods; all else (the mapping face, `memoize`) rests on them.
 
-Keys are text. Values are what `kv.values` lists; arrays come back read-only, tuples as lists. A key
+Keys are text. Values are what `kv.codec` lists; arrays come back read-only, tuples as lists. A key
 that is not there is a KeyError, as in a dict, unless a default is given; so None is a value like any
 other. What has passed its `ttl` is not there.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any, Protocol
 
-    from fscache.kv.values import Serializer
+    from fscache.kv.codec import Serializer
 
     Pairs = Mapping[str, object] | Iterable[tuple[str, object]]
     _Mapping = MutableMapping[str, Any]
@@ -86,7 +86,7 @@ class KeyValues(_Mapping):
 
         Args:
             key: Any text.
-            value: See the module `fscache.kv.values`.
+            value: See the module `fscache.kv.codec`.
             ttl: Seconds after which it is gone; None keeps it.
             tags: Words to find it by.
 
@@ -208,7 +208,7 @@ class KeyValues(_Mapping):
 
         Args:
             name: Its name.
-            serializer: For values of other types than `kv.values` lists, such as the module
+            serializer: For values of other types than `kv.codec` lists, such as the module
                 `pickle`. What it reads it may run: for stores to which only the trusted write.
 
         Raises:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 from itertools import islice
 
-from fscache.kv import record, values
+from fscache.kv import codec, record
 from fscache.kv.changes import Changes, version_of
 from fscache.kv.checks import store_name, tag_words, ttl_seconds
 from fscache.kv.face import NOTHING, REQUIRED, KeyValues
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from fscache.kv.codec import Serializer
     from fscache.kv.face import Pairs, Version, Watch
     from fscache.kv.shelf import Found
-    from fscache.kv.values import Serializer
     from fscache.records.root import Root
 
 _BATCH = 100  # puts for which the root's shared lock is held at once
@@ -58,7 +58,7 @@ class LocalStore(KeyValues):
             root: The root.
             name: The store's name.
             memory: Bytes of recent values to remember.
-            serializer: For values of other types than `kv.values` lists, such as the module `pickle`.
+            serializer: For values of other types than `kv.codec` lists, such as the module `pickle`.
                 What it reads it may run: use it where all who write to the root are trusted.
             hash_name: The address of a name; a parameter so that tests can make collisions.
 
@@ -122,7 +122,7 @@ class LocalStore(KeyValues):
         self, key: str, value: object, *, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> None:
         name = encode_name(key)
-        letter, pieces = values.encode(value, self._serializer)
+        letter, pieces = codec.encode(value, self._serializer)
         expires, marks = self._terms(ttl, tags)
         new = record.Record(letter, b"", expires=expires, tags=marks)
         with translated(self._root.path):
@@ -141,7 +141,7 @@ class LocalStore(KeyValues):
                 with self._root.shared:
                     for key, value in batch:
                         name = encode_name(key)
-                        letter, pieces = values.encode(value, self._serializer)
+                        letter, pieces = codec.encode(value, self._serializer)
                         new = record.Record(letter, b"", expires=expires, tags=marks)
                         with shelf.turn(name):
                             shelf.write(key, name, new, pieces, value)

@@ -4,7 +4,7 @@ The key says what was called, readably: `slow.model.simulate@1(steps=100, seed=7
 function's name, a version, and every argument with its name, defaults included, so that `f(1)` and
 `f(x=1)` are one call. Long or unprintable arguments stand in it as a SHA-256 of their encoding.
 
-Results are what `kv.values` can hold, and come back as it gives them (tuples as lists, arrays read-only,
+Results are what `kv.codec` can hold, and come back as it gives them (tuples as lists, arrays read-only,
 also in the very call that computed them, so that the first call is not the odd one out). A call that
 raises is not kept. Two processes that need one result at once both compute it: the function must not
 mind.
@@ -16,7 +16,7 @@ import functools
 import hashlib
 import inspect
 
-from fscache.kv import values
+from fscache.kv import codec
 from fscache.kv.face import NOTHING
 
 TYPE_CHECKING = False
@@ -84,7 +84,7 @@ def memoize(
 
 
 def _spell(arguments: dict[str, Any]) -> str:
-    encoded = values.encode_whole(values.in_order(list(map(list, arguments.items()))))
+    encoded = codec.encode_whole(codec.in_order(list(map(list, arguments.items()))))
     if all(type(value) in _SPELLED for value in arguments.values()):
         text = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
         if len(text) <= _LONGEST and text.isprintable():

@@ -1,7 +1,7 @@
 """The payload of a KV entry: what is known of a value, then the value. Pure.
 
 One flag byte, `@` plus the sum of what follows it, then the fields in this order, each as decimal
-length, `:`, bytes; then the value's letter and body (`kv.values`):
+length, `:`, bytes; then the value's letter and body (`kv.codec`):
 
 | bit | field | bytes |
 |---|---|---|
@@ -16,7 +16,7 @@ version and is not read.
 
 from __future__ import annotations
 
-from fscache.kv.values import UnknownKindError
+from fscache.kv.codec import UnknownKindError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fscache.kv.values import Serializer
+    from fscache.kv.codec import Serializer
 
 
 def name_of(serializer: Serializer | None) -> Serializer | str | None:

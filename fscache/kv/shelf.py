@@ -9,7 +9,7 @@ then the journal.
 
 from __future__ import annotations
 
-from fscache.kv import record, values
+from fscache.kv import codec, record
 from fscache.kv.face import NOTHING
 from fscache.kv.memory import OVERHEAD, Memory, stamp
 from fscache.records.entryfile import Place
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from fscache.fs.stripes import Held, Stripes
     from fscache.kv.bodies import Bodies
+    from fscache.kv.codec import Buffer, Serializer
     from fscache.kv.names import Names
     from fscache.kv.record import Record
-    from fscache.kv.values import Buffer, Serializer
     from fscache.records.root import Root
 
     Found = tuple[Record, Place]
@@ -134,7 +134,7 @@ class Shelf:
         letter, body = known.letter, known.body
         if known.pointer is not None:
             try:
-                if letter == values.ARRAY:
+                if letter == codec.ARRAY:
                     array = self.bodies.map(known.pointer)
                     return NOTHING if array is None else array
                 read = self.bodies.read(known.pointer)
@@ -156,8 +156,8 @@ class Shelf:
     def decode(self, letter: bytes, body: bytes, path: str) -> Any:
         """Return the value of a letter and body; raises FormatError."""
         try:
-            return values.decode(letter, body, self._serializer)
-        except values.UnknownKindError as exc:
+            return codec.decode(letter, body, self._serializer)
+        except codec.UnknownKindError as exc:
             raise _unreadable(path, exc) from exc
 
     def write(
@@ -179,7 +179,7 @@ class Shelf:
         """
         address = ""
         if pieces is not None:
-            size = sum(map(values.length, pieces))
+            size = sum(map(codec.length, pieces))
             if size > LARGE:
                 new.pointer, address = self.bodies.put(pieces)
             else:

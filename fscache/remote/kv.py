@@ -13,7 +13,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fscache.kv import values
+from fscache.kv import codec
 from fscache.kv.checks import number_to_count_with, store_name, tag_words, ttl_seconds
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 from fscache.kv.serializers import name_of, of_name
@@ -23,8 +23,8 @@ from fscache.remote.watching import RemoteWatch
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fscache.kv.codec import Serializer
     from fscache.kv.face import Pairs
-    from fscache.kv.values import Serializer
     from fscache.remote.rpc import RPC
 
 _KIND = b"\r\nFscache-Kind: "
@@ -59,13 +59,13 @@ class RemoteStore(KeyValues):
         found = self._found(key)
         if found is None:
             return _missing(key, default)
-        return values.decode(*found, self._serializer)
+        return codec.decode(*found, self._serializer)
 
     def put(
         self, key: str, value: object, *, ttl: float | None = None, tags: Iterable[str] = ()
     ) -> None:
         path = self._path(key)
-        letter, pieces = values.encode(value, self._serializer)
+        letter, pieces = codec.encode(value, self._serializer)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if path:
             self._put(path, letter, bytes(body), _headers(ttl, tags))
@@ -202,7 +202,7 @@ class RemoteStore(KeyValues):
         except KeyError:
             return None
         found = self._found(key)
-        if found is None or not values.same(*found, expected, self._serializer):
+        if found is None or not codec.same(*found, expected, self._serializer):
             return None
         return at
 
@@ -264,10 +264,10 @@ class RemoteStore(KeyValues):
             raise KeyError(key) from None
 
     def _packed(self, value: object) -> bytes:
-        return values.encode_whole(value, self._serializer)
+        return codec.encode_whole(value, self._serializer)
 
     def _unpacked(self, packed: bytes) -> Any:
-        return values.decode(packed[:1], packed[1:], self._serializer)
+        return codec.decode(packed[:1], packed[1:], self._serializer)
 
 
 def _reconnected(rpc: RPC, name: str, serializer: Serializer | str | None) -> RemoteStore:

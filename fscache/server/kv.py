@@ -1,6 +1,6 @@
 """Single values over plain HTTP: `GET`, `PUT`, `DELETE /kv/<store>/<key>`.
 
-The body is the value's body, the header `Fscache-Kind` its letter (`fscache.kv.values`), so that `curl`
+The body is the value's body, the header `Fscache-Kind` its letter (`fscache.kv.codec`), so that `curl`
 reads text as text. A PUT with `Fscache-Expect` (a version, or `absent`) is a `cas`, of values too large
 for a call. What a client's own serializer made (letter `x`) is kept and handed back as bytes: nothing
 is ever unpickled here.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from fscache import errors
-from fscache.kv import values
+from fscache.kv import codec
 from fscache.kv.face import ABSENT, Version
 from fscache.kv.local import LocalStore
 from fscache.server.connection import Response
@@ -91,7 +91,7 @@ class Values:
     def get(self, request: Request, rest: str) -> Response:  # noqa: ARG002 - a route
         """Answer GET: the value, or 404."""
         name, key = _names(rest)
-        letter, pieces = values.encode(self._store(name).get(key), Passing)
+        letter, pieces = codec.encode(self._store(name).get(key), Passing)
         kind = _TYPES.get(letter, _BYTES)
         headers = (("Fscache-Kind", letter.decode("ascii")), _NOSNIFF)
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -107,7 +107,7 @@ class Values:
         letter = headers.get(KIND, "").encode("latin-1")
         if not letter:
             is_text = headers.get("content-type", "").startswith("text/")
-            letter = values.TEXT if is_text else values.BYTES
+            letter = codec.TEXT if is_text else codec.BYTES
         body = request.body.read_all(self._limit)
         value = decoded(letter, body)
         ttl = _seconds(headers.get(TTL))
@@ -158,6 +158,6 @@ def _words(text: str | None) -> list[str]:
 def decoded(letter: bytes, body: bytes) -> Any:
     """Return the value of a letter and a body; raises RefusedRequestError for what is none."""
     try:
-        return values.decode(letter, body, Passing)
+        return codec.decode(letter, body, Passing)
     except (ValueError, TypeError, LookupError, EOFError, RecursionError) as exc:
         raise errors.RefusedRequestError(SERVER, f"not a value: {exc}") from exc

@@ -1,6 +1,6 @@
 """The calls `kv.*`: they take and give plain values, by which any XML-RPC client can use them.
 
-With `packed` true each value travels as bytes (letter and body, `fscache.kv.values`), which also carries
+With `packed` true each value travels as bytes (letter and body, `fscache.kv.codec`), which also carries
 arrays and what a client's own serializer made.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fscache import errors
-from fscache.kv import values
+from fscache.kv import codec
 from fscache.kv.face import ABSENT, Version
 from fscache.server.kv import DEFAULT, Passing, decoded
 from fscache.server.rpc import SERVER, Method
@@ -184,7 +184,7 @@ class KVCalls:
 
 
 def _out(value: Any, *, packed: bool) -> Any:
-    return values.encode_whole(value, Passing) if packed else value
+    return codec.encode_whole(value, Passing) if packed else value
 
 
 def _in(value: Any, *, packed: bool) -> Any:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fscache.kv.codec import UnknownKindError
 from fscache.kv.record import ONCE_KEPT, Pointer, Record, check_token, decode
-from fscache.kv.values import UnknownKindError
 
 AT = Pointer("f" * 32, 0, 70_000, 5, 6)
 POINTERS = st.builds(

@@ -28,15 +28,11 @@ example) is used where the caller of this very process passes one, for what has 
 from __future__ import annotations
 
 import struct
-import sys
-from types import ModuleType
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Protocol
-
-    from fscache.kv.face import KeyValues
 
     Buffer = bytes | memoryview
 
@@ -283,18 +279,3 @@ _DECODERS: dict[bytes, Callable[[bytes], Any]] = {
     b"j": _from_json,
     b"z": _decode_time,
 }
-
-
-class _Callable(ModuleType):
-    """This module, callable: `fscache.kv.values(prefix)` is a call beside `keys` and `items`.
-
-    The package has one attribute of that name, and importing the module sets it.
-    """
-
-    def __call__(self, prefix: str = "") -> Iterator[Any]:
-        """Yield the values of keys that begin with `prefix`; see `KeyValues.values`."""
-        store: KeyValues = sys.modules["fscache.kv"].default()
-        return store.values(prefix)
-
-
-sys.modules[__name__].__class__ = _Callable

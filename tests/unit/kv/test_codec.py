@@ -1,4 +1,4 @@
-"""Promises of fscache.kv.values: the bytes of a value."""
+"""Promises of fscache.kv.codec: the bytes of a value."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fscache.kv import values
-from fscache.kv.values import UnknownKindError, decode, encode, encode_whole, same
+from fscache.kv import codec
+from fscache.kv.codec import UnknownKindError, decode, encode, encode_whole, same
 
 
 def there_and_back(value: object, **options: Any) -> Any:
@@ -204,5 +204,5 @@ def test_dicts_are_the_same_in_any_order_and_lists_are_not() -> None:
 
 
 def test_length_counts_bytes() -> None:
-    assert values.length(b"abc") == 3
-    assert values.length(memoryview(np.zeros(3))) == 24
+    assert codec.length(b"abc") == 3
+    assert codec.length(memoryview(np.zeros(3))) == 24
