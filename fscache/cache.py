@@ -18,7 +18,7 @@ from fscache.records.configured import configured_root
 from fscache.records.root import Root, translated
 from fscache.urls.face import URLs
 from fscache.urls.index import URLIndex
-from fscache.urls.names import plain
+from fscache.urls.names import is_url, plain
 from fscache.urls.resolver import Resolver
 
 TYPE_CHECKING = False
@@ -119,10 +119,7 @@ class Cache(URLs):
             InvalidAddressError: neither a URL nor 20 hex digits.
             TypeError: it is no text.
         """
-        if not isinstance(name, str):
-            kind = type(name).__name__
-            raise TypeError(f"an address or a URL is text, not {kind}: {name!r:.100}")
-        if ":" in name:
+        if is_url(name):
             found = self.lookup(name)
             if found is not None:
                 return found

@@ -11,7 +11,7 @@ from fscache.admin import forms
 from fscache.admin.keeper import Keeper
 from fscache.objects.layout import format_address, parse_address
 from fscache.records.root import translated
-from fscache.urls.names import plain
+from fscache.urls.names import is_url, plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -273,9 +273,7 @@ def pin_name(name: str) -> str:
         InvalidURLError, InvalidAddressError: neither of the two.
         TypeError: no text.
     """
-    if not isinstance(name, str):
-        raise TypeError(f"an address or a URL is text, not {type(name).__name__}")
-    return plain(name) if ":" in name else format_address(*parse_address(name))
+    return plain(name) if is_url(name) else format_address(*parse_address(name))
 
 
 def _warn(text: str) -> None:

@@ -14,6 +14,7 @@ from fscache.records.journal import DELETE, OBJECT, PURGE, PUT, TOUCH
 from fscache.records.listing import KINDS
 from fscache.records.rows import bound, text_of
 from fscache.records.segments import Follower
+from fscache.urls.names import is_url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -198,7 +199,7 @@ class Remover:
     def _pinned_addresses(self) -> set[str]:
         found = set()
         for name in self._pins.names():
-            if ":" in name:
+            if is_url(name):
                 named = self._sources["url"].look(name)
                 if named is not None:
                     found.add(named.address)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 
+from fscache.urls.names import is_url
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -30,6 +32,6 @@ def execute(session: Session, arguments: Namespace) -> int:
 
 
 def _opened(session: Session, name: str) -> BinaryIO:
-    if ":" in name:
+    if is_url(name):
         return session.shared.open(name)
     return open(session.shared.path(name), "rb")

@@ -138,10 +138,9 @@ def read(name: str, value: object, file: str | None) -> object:
         ValueError, TypeError: it cannot be used.
     """
     parse = SETTINGS[name][1]
-    if file is not None and parse is parse_path:
-        return parse_path(value, os.path.dirname(file))
-    if file is not None and parse is _paths:
-        return _paths(value, os.path.dirname(file))
+    for placed in (parse_path, _paths):
+        if file is not None and parse is placed:
+            return placed(value, os.path.dirname(file))
     return parse(value)
 
 

@@ -26,6 +26,7 @@ from fscache.remote.fetcher import PullFetcher, SharedFetcher, choose
 from fscache.remote.kv import RemoteStore
 from fscache.remote.objects import pull, push
 from fscache.urls.index import URLIndex
+from fscache.urls.names import is_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -150,7 +151,7 @@ class RemoteCache(Cache):
         except errors.NotCachedError:
             if not self.config.offline and self._can_meet(name):
                 return self.path(name)
-            if ":" in name or self._rpc is None:
+            if is_url(name) or self._rpc is None:
                 raise
         address, _slot = parse_address(name)
         self.root.ensure()
@@ -203,7 +204,7 @@ class RemoteCache(Cache):
         try:
             return self._meet()
         except errors.ServerUnreachableError:
-            if ":" in name:
+            if is_url(name):
                 return False  # a URL is not asked for: then it is not here
             raise
 

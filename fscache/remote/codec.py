@@ -32,11 +32,12 @@ from fscache.remote.writing import FORBIDDEN, MAX_DEPTH, TAGS, Parts, escaped, w
 
 CONTENT_TYPE = "text/xml"
 JOINED_TYPE = "application/x-fscache-call"
+NOTHING = memoryview(b"")
+"""Stands beside a document that has all its bytes in it."""
 APPLICATION_FAULT = 1
 PARSE_FAULT = -32700
 NO_METHOD_FAULT = -32601
 
-_NOTHING = memoryview(b"")
 _LENGTH = 12  # bytes in which a document's length ends
 _HEADER = "<?xml version='1.0'?>\n"
 # What a metastore's client sends, a method and short plain texts, spelt as the standard library does:
@@ -56,7 +57,7 @@ class MalformedError(ValueError):
 class _Unmarshaller(xmlrpc.client.Unmarshaller):
     """The standard library's, with our tagged structs unwrapped as they end."""
 
-    beside = memoryview(b"")
+    beside = NOTHING
     """What is left of the bytes that came beside the document."""
 
     def end_struct(self, _data: str) -> None:
@@ -90,7 +91,7 @@ class _Unmarshaller(xmlrpc.client.Unmarshaller):
 _Unmarshaller.dispatch = {**xmlrpc.client.Unmarshaller.dispatch, "struct": _Unmarshaller.end_struct}  # type: ignore[dict-item]
 
 
-def _parse(data: bytes, beside: memoryview = _NOTHING) -> tuple[tuple[Any, ...], str | None]:
+def _parse(data: bytes, beside: memoryview = NOTHING) -> tuple[tuple[Any, ...], str | None]:
     target = _Unmarshaller(use_builtin_types=True)
     target.beside = beside
     parser = expat.ParserCreate(None, None)
@@ -158,7 +159,7 @@ def encode_call(
     return _document(first, params, "</methodCall>", beside)
 
 
-def decode_call(data: bytes, beside: memoryview = _NOTHING) -> tuple[str, tuple[Any, ...]]:
+def decode_call(data: bytes, beside: memoryview = NOTHING) -> tuple[str, tuple[Any, ...]]:
     """Return method and parameters of a call; raises MalformedError."""
     simple = _SIMPLE_CALL.fullmatch(data)
     if simple is not None and not beside:
@@ -208,7 +209,7 @@ def fault_text(error: BaseException) -> str:
     return f"{packed['code']}: {packed['message']}\n{json.dumps(packed)}"
 
 
-def decode_result(data: bytes, server: str, beside: memoryview = _NOTHING) -> Any:
+def decode_result(data: bytes, server: str, beside: memoryview = NOTHING) -> Any:
     """Return the result of a call, or raise the error that it ended with.
 
     Raises:

@@ -116,14 +116,13 @@ class App:
         caller = Caller(request.role, request.client)
         kind = _type_of(request)
         if kind in _XML_TYPES:
-            document, given = request.body.read_all(self._limits.call), memoryview(b"")
+            document, given = request.body.read_all(self._limits.call), codec.NOTHING
         elif kind == codec.JOINED_TYPE:
             document, given = self._split(request.body.read_all(self._limits.value))
         else:
             raise BadRequestError(415, "a call is text/xml")
-        if codec.JOINED_TYPE not in request.head.headers.get("accept", ""):
-            return Response(200, self._methods.answer(document, caller, given), codec.CONTENT_TYPE)
-        beside: list[bytes] = []
+        joins = codec.JOINED_TYPE in request.head.headers.get("accept", "")
+        beside: list[bytes] | None = [] if joins else None
         document = self._methods.answer(document, caller, given, beside)
         if beside:
             return Response(200, codec.join(document, beside), codec.JOINED_TYPE)

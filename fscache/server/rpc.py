@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("fscache.server")
 _INTERNAL_FAULT = -32603
-_NOTHING = memoryview(b"")
 _MAX_CALLS = 10_000  # in one multicall
 SERVER = ""  # errors name a server; the client puts in the name it knows, and none is ours
 
@@ -62,7 +61,7 @@ class Methods:
         self,
         document: bytes,
         caller: Caller,
-        given: memoryview = _NOTHING,
+        given: memoryview = codec.NOTHING,
         beside: list[bytes] | None = None,
     ) -> bytes:
         """Return the document that answers a call; never raises.

@@ -15,13 +15,12 @@ May be used from many threads, and by a process and the children it forks.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import weakref
 
 from fscache.errors import InvalidRecordError, TaskExistsError
-from fscache.tasks import frames, model
+from fscache.tasks import forks, frames, model
 from fscache.tasks.cull import Limits
 from fscache.tasks.culling import Culler
 from fscache.tasks.face import WORKERS, Tasks
@@ -72,7 +71,7 @@ class TaskDatabase(Tasks):
         self._bell = bell
         self._lock = threading.RLock()
         self._tidier = Tidier(upkeep, self._lock)
-        _databases.add(self)
+        forks.tell(self)
         weakref.finalize(self, _close, core, upkeep, self._tidier)
 
     @property
@@ -281,18 +280,7 @@ class TaskDatabase(Tasks):
         return [reader.record(row, keys) for row in rows]
 
 
-_databases: weakref.WeakSet[TaskDatabase] = weakref.WeakSet()
-
-
 def _close(core: Core, upkeep: Upkeep, tidier: Tidier) -> None:
     with tidier.ended():
         upkeep.finish()
         core.log.close()
-
-
-def _after_fork() -> None:
-    for database in _databases:
-        database.forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-import weakref
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -26,6 +25,7 @@ from fscache.errors import (
     NoSuchTaskError,
     ResultUnavailableError,
 )
+from fscache.tasks import forks
 from fscache.tasks.model import to_datetime
 from fscache.tasks.outcome import failure, outcome_of, pickled, unpickle
 from fscache.tasks.request import checked_needs, content_of, need_text, request
@@ -78,7 +78,7 @@ class Executor:
         self._workers = workers
         self.session = ""
         self.forked()
-        _executors.add(self)
+        forks.tell(self)
 
     def forked(self) -> None:
         """Go on as a child process: no thread is there, and what was submitted is the parent's."""
@@ -287,14 +287,3 @@ class Executor:
 
     def _date(self) -> Any:
         return to_datetime(int(self._now() * 1e6))
-
-
-_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for executor in _executors:
-        executor.forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)

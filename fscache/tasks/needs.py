@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-import weakref
 from concurrent.futures import Future
 
 from fscache.errors import FscacheError, InvalidPreconditionError
 from fscache.records.root import translated
+from fscache.tasks import forks
 from fscache.tasks.wakeup import root_bell
 
 TYPE_CHECKING = False
@@ -78,7 +78,7 @@ class Needs:
         self._fetch = fetch
         self._wait_met = wait_met
         self.forked()
-        _all_needs.add(self)
+        forks.tell(self)
 
     def forked(self) -> None:
         """Go on as a child process: the threads that wait are the parent's."""
@@ -120,17 +120,6 @@ class Needs:
             future.set_result(None)
         else:
             future.set_exception(failure)
-
-
-_all_needs: weakref.WeakSet[Needs] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for needs in _all_needs:
-        needs.forked()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _checked(name: str) -> bytes:

@@ -7,6 +7,14 @@ Scheme and host in lower case, no user information, no fragment: what the stager
 from __future__ import annotations
 
 
+def is_url(name: str) -> bool:
+    """Whether a name is a URL rather than an object's address; raises TypeError for what is no text."""
+    if not isinstance(name, str):
+        kind = type(name).__name__
+        raise TypeError(f"an address or a URL is text, not {kind}: {name!r:.100}")
+    return ":" in name
+
+
 def plain(url: str) -> str:
     """Return the name of a URL's entry.
 

@@ -16,7 +16,7 @@ from fscache.grid.sql.explain import explained
 from fscache.grid.sql.gridtables import GridTables
 from fscache.grid.sql.local import reporter
 from fscache.grid.sql.prepare import prepare, prepare_without_keys
-from fscache.grid.sql.sandbox import memory
+from fscache.grid.sql.sandbox import most_gathered
 from fscache.grid.sql.stream import Stream
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def start(
                 catalog.found,
                 workers,
                 setting=catalog.files.setting,
-                gather=memory() // 4 if max_gather is None else max_gather,
+                gather=most_gathered(max_gather),
                 otherwise=lambda: prepare_without_keys(query, shared, catalog),
                 streaming=streaming,
             )

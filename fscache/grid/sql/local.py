@@ -19,7 +19,7 @@ from fscache.grid.sql.explain import explained
 from fscache.grid.sql.facts import Source
 from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.prepare import prepare
-from fscache.grid.sql.sandbox import Setting, connect, directories, memory
+from fscache.grid.sql.sandbox import Setting, connect, directories, memory, most_gathered
 from fscache.grid.sql.stream import Stream
 from fscache.grid.table import Table
 from stager.urls import redact
@@ -194,7 +194,7 @@ def run(
         read, bound = prepare(query, shared, catalog)
         if read.explain:
             return explained(bound)
-        gather = memory() // 4 if max_gather is None else max_gather
+        gather = most_gathered(max_gather)
         execution = Execution(bound, _Nobody(), catalog.files.setting, gather)
         if not streaming:
             begun = time.monotonic()

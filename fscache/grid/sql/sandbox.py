@@ -62,6 +62,11 @@ def memory() -> int:
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
+def most_gathered(given: int | None) -> int:
+    """Return the bytes that may come together here: a quarter of the memory where none are given."""
+    return memory() // 4 if given is None else given
+
+
 @lru_cache(_KEPT)
 def _database(setting: Setting) -> duckdb.DuckDBPyConnection:
     import duckdb
