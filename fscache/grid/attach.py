@@ -14,7 +14,7 @@ from fscache.grid import failure
 from fscache.grid.channels import CommChannel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from fscache.grid.links import HeadSide, Message, NodeSide
 
@@ -141,3 +141,7 @@ class _WorkerLink:
         """Send a client a message; from any thread."""
         letter = {"op": "fscache_tell", "client": client, "message": message}
         self.loop.call_soon_threadsafe(self._worker.batched_send, letter)
+
+    def work(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]:
+        """Call `function` in one of the threads that the engine's tasks have; on the event loop."""
+        return self.loop.run_in_executor(self._worker.executors["default"], function, *args)

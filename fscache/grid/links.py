@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 Message = dict[str, Any]
 
@@ -82,6 +82,9 @@ class NodeLink(Protocol):
 
     def tell(self, client: str, message: Message) -> None:
         """Send a client a message, if it is still there; from any thread."""
+
+    def work(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]:
+        """Call `function` when one of the worker's threads is free, in turn with the engine's tasks."""
 
 
 class NodeSide(Protocol):

@@ -112,6 +112,8 @@ class Node:
         """Answer a question: in a thread, as most touch the disk or run users' code."""
         if what in self._quick:
             return self._quick[what](**message)
+        if what == "compute":
+            return await self._compute(**message)
         if what not in self._answers:
             raise LookupError(
                 f"nodes know no question {what!r}; is their fscache of another version?"
@@ -178,6 +180,12 @@ class Node:
         from fscache.grid.sql.sandbox import directories
 
         return columns_of(self.holdings.path(address, holders), directories(self.cache))
+
+    async def _compute(self, task: bytes, portions: list[Any]) -> list[Any]:
+        from fscache.grid.sql.worker import run_portion
+
+        waiting = [self.link.work(run_portion, self, task, files) for files in portions]
+        return await asyncio.gather(*waiting)
 
     def _set_debug(self, *, debug: bool, verbose: bool) -> None:
         self._debug, self._verbose = debug, debug and verbose

@@ -38,6 +38,7 @@ from fscache.grid.links import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable, Iterator
+    from concurrent.futures import Future as Answer
 
     from distributed import Future
 
@@ -219,6 +220,12 @@ class Cluster:
     def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask one node; raises what it raised, HostDied if it is gone."""
         return self._client.sync(lambda: self._ask_node(address, what, message))
+
+    def asking(self, address: str, what: str, /, **message: Any) -> Answer[Any]:
+        """Ask one node without waiting; the answer is had as by `ask`. From any thread."""
+        return asyncio.run_coroutine_threadsafe(
+            self._ask_node(address, what, message), self._client.loop.asyncio_loop
+        )
 
     def ask_all(
         self,

@@ -1,16 +1,16 @@
-"""The steps of one query as the engine's tasks: sent in rounds, gathered, and ended on the nodes."""
+"""The steps of one query on a cluster: which worker gets which files, in rounds, and what it is told."""
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fscache.grid.batches import Item
 from fscache.grid.pickles import dumps
+from fscache.grid.sql.asking import Nodes, Wanted
 from fscache.grid.sql.portions import Portion, rounds
 from fscache.grid.sql.prepare import timezone
-from fscache.grid.sql.worker import Task, packed, run_portion, unpacked
+from fscache.grid.sql.worker import Task, packed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
     from fscache.grid.sql.facts import Step
     from fscache.grid.table import Table
 
-_SCATTER = (
-    64 << 10
-)  # bytes of a task from which it is sent once to each worker instead of per portion
-_CANCEL_WAIT = 0.5  # s to wait for the nodes' word that they have stopped
 _MEMORY = 0.4  # part of a host's memory for all portions that run there at once
 
 
@@ -52,8 +48,7 @@ class Portions:
         self._limit = gather
         self._single = single
         self._on_done = on_done
-        self._futures: list[Any] = []
-        self._stopped = threading.Event()
+        self._nodes = Nodes(cluster, run, workers)
 
     def count(self, step: Step) -> int:
         """Return how many shards a step has, as progress counts them."""
@@ -66,51 +61,33 @@ class Portions:
         """Run a step; yield the rows of its portions."""
         threads = {worker.address: worker.threads for worker in self._workers}
         planned = rounds(self._items(step), threads, single=self._single)
-        blob: Any = dumps(self._task(step, inputs, planned))
-        if len(blob) > _SCATTER:
-            blob = self._cluster.scatter(blob)
-        for number, portions in enumerate(planned):
-            if self._stopped.is_set():
+        task = dumps(self._task(step, inputs, planned))
+        for portions in planned:
+            if self._nodes.stopped:
                 raise CancelledError
-            keys = {}
-            for index, portion in enumerate(portions):
-                parts = {
-                    relation: self._files(name, portion.shards)
-                    for relation, name in step.parts.items()
-                }
-                future = self._cluster.submit(
-                    run_portion,
-                    blob,
-                    parts,
-                    near=[portion.worker],
-                    key=f"{self._run}/{step.name}/{number}.{index}",
+            wanted = [
+                Wanted(
+                    portion.worker,
+                    {
+                        relation: self._files(name, portion.shards)
+                        for relation, name in step.parts.items()
+                    },
                 )
-                keys[future.key] = index
-                self._futures.append(future)
-            futures = self._futures[-len(keys) :]
+                for portion in portions
+            ]
             values: dict[int, pa.Table] = {}
-            for future, value in self._cluster.finished(futures, values=True):
-                if self._stopped.is_set():
-                    raise CancelledError
-                if isinstance(value, BaseException):
-                    raise value
-                index = keys[future.key]
-                self._on_done(len(portions[index].shards))
+            for number, rows in self._nodes.compute(task, wanted, together=not self._single):
+                self._on_done(len(portions[number].shards))
                 if self._single:
-                    yield unpacked(value)
+                    yield rows
                 else:
-                    values[index] = unpacked(value)
-            del self._futures[-len(keys) :]
-            for index in sorted(values):
-                yield values[index]
+                    values[number] = rows
+            for number in sorted(values):
+                yield values[number]
 
     def stop(self) -> None:
         """End all that runs."""
-        if self._stopped.is_set():
-            return
-        self._stopped.set()
-        self._cluster.cancel(list(self._futures))
-        self._cluster.ask_all("cancel", run=self._run, patience=_CANCEL_WAIT)
+        self._nodes.stop()
 
     def _task(self, step: Step, inputs: Mapping[str, Rows], planned: list[list[Portion]]) -> Task:
         hosts: dict[str, int] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.grid.engine import parquet, parquet_each
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from fscache.grid.node import Node
 
+_PIECE = 1 << 30  # bytes; a text of messages has 2 GiB at the most
 Files = dict[str, list[tuple[str, list[str]]]]  # relation → (address, who is said to hold it)
 
 
@@ -47,15 +49,20 @@ class Task(NamedTuple):
     each: bool
 
 
-def run_portion(blob: bytes, parts: Files) -> bytes:
-    """Compute a portion of a step; what the engine is given to call."""
-    from fscache.grid.node import current
+def run_portion(node: Node, blob: bytes, parts: Files) -> list[bytes] | None:
+    """Return a portion of a step in pieces of what `packed` gives; None if its run was cancelled.
 
-    return compute(current(), loads(blob), parts)
+    Called in a thread for the event loop, to which a CancelledError would mean that it itself is to stop.
+    """
+    try:
+        data = compute(node, loads(blob), parts)
+    except CancelledError:
+        return None
+    return [data[at : at + _PIECE] for at in range(0, len(data), _PIECE)]
 
 
 def compute(node: Node, task: Task, parts: Files) -> bytes:
-    """Compute a portion of a step on a node.
+    """Return a portion of a step, as `packed`.
 
     Raises:
         SQLError: DuckDB failed.
