@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from fscache.errors import TableError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _VERSION = 1
+_KEPT = (
+    16  # tables that stay decoded: a millisecond each, and every query looks at all of its tables
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class Table:
         return json.dumps(fields, separators=(",", ":")).encode()
 
     @classmethod
+    @lru_cache(_KEPT)
     def decode(cls, data: bytes) -> Table:
         """Read what `encode` has written.
 

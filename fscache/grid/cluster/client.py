@@ -15,6 +15,7 @@ What is known of the engine (measured, see docs/grid.md), and what follows:
 - Restriction is by address with other workers allowed: a preference that outlives its worker; not
   quite, if all workers die at once, so `attach` helps.
 - Running tasks are not interrupted by `cancel`; `fscache.grid.interrupt` sees to that.
+- A task takes 16 ms there and back, a question to a node 1.5: steps of queries are questions.
 """
 
 from __future__ import annotations
@@ -219,13 +220,15 @@ class Cluster:
 
     def ask(self, address: str, what: str, /, **message: Any) -> Any:
         """Ask one node; raises what it raised, HostDied if it is gone."""
-        return self._client.sync(lambda: self._ask_node(address, what, message))
+        return self._client.sync(lambda: self.ask_async(address, what, **message))
 
-    def asking(self, address: str, what: str, /, **message: Any) -> Answer[Any]:
-        """Ask one node without waiting; the answer is had as by `ask`. From any thread."""
-        return asyncio.run_coroutine_threadsafe(
-            self._ask_node(address, what, message), self._client.loop.asyncio_loop
-        )
+    async def ask_async(self, address: str, what: str, /, **message: Any) -> Any:
+        """Ask one node, on the event loop."""
+        try:
+            answer = await self._client.rpc(address).fscache_ask(what=what, message=message)
+        except OSError as exc:
+            raise HostDied(str(exc), host_of(address), f"question {what}") from exc
+        return opened(answer)
 
     def ask_all(
         self,
@@ -248,7 +251,7 @@ class Cluster:
         async def ask() -> dict[str, Any]:
             addresses = list(await self.ask_head_async("workers") if at is None else at)
             questions = (
-                asyncio.wait_for(self._ask_node(address, what, message), patience)
+                asyncio.wait_for(self.ask_async(address, what, **message), patience)
                 for address in addresses
             )
             answers = await asyncio.gather(*questions, return_exceptions=True)
@@ -271,15 +274,14 @@ class Cluster:
         """Run a coroutine on the event loop and wait for it; not from the event loop."""
         return self._client.sync(lambda: coroutine)
 
-    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, Any]) -> Answer[Any]:
         """Run a coroutine on the event loop, from any thread, without waiting."""
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def on_message(self, topic: str, listener: Callable[[Message], None] | None) -> None:
         """Call `listener` on the event loop for what nodes tell about `topic`; None stops that."""
-        if listener is None:
-            self._listeners.pop(topic, None)
-        else:
+        self._listeners.pop(topic, None)
+        if listener is not None:
             self._listeners[topic] = listener
 
     def close(self) -> None:
@@ -289,17 +291,9 @@ class Cluster:
         if self._embedded is not None:
             roles.close_head(self._embedded)
 
-    async def _ask_node(self, address: str, what: str, message: Message) -> Any:
-        try:
-            answer = await self._client.rpc(address).fscache_ask(what=what, message=message)
-        except OSError as exc:
-            raise HostDied(str(exc), host_of(address), f"question {what}") from exc
-        return opened(answer)
-
     def _gone(self) -> ClusterError:
         return ClusterError(f"the scheduler at {self.address} is gone")
 
     def _told(self, message: Message) -> None:
-        listener = self._listeners.get(message["topic"])
-        if listener is not None:
+        if (listener := self._listeners.get(message["topic"])) is not None:
             listener(message)

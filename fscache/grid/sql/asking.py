@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fscache.grid.sql.worker import Files
 
 _DEATHS = 3  # workers that one portion may outlive: it may be what they die of
+_LOOK = 1.0  # s without an answer, after which the head is asked who is still there
 _CANCEL_WAIT = 0.5  # s to wait for the nodes' word that they have stopped
 
 
@@ -85,7 +86,9 @@ class Nodes:
                     sent = message._replace(worker=self._instead_of(message.worker, turn))
                     asked[self._ask(task, portions, sent)] = sent
                 messages = []
-                for future in wait(asked, return_when=FIRST_COMPLETED).done:
+                ended = wait(asked, _LOOK, FIRST_COMPLETED).done
+                messages += self._left(asked) if not ended else []
+                for future in ended:
                     message = asked.pop(future)
                     try:
                         answers = future.result()
@@ -116,12 +119,25 @@ class Nodes:
 
     def _ask(self, task: bytes, portions: Sequence[Wanted], message: _Message) -> Future[Any]:
         files = [portions[number].files for number in message.numbers]
-        future = self._cluster.asking(message.worker, "compute", task=task, portions=files)
+        question = self._cluster.ask_async(message.worker, "compute", task=task, portions=files)
+        future = self._cluster.spawn(question)
         self._asked.add(future)
         future.add_done_callback(self._asked.discard)
         if self._stopped.is_set():
             future.cancel()
         return future
+
+    def _left(self, asked: dict[Future[Any], _Message]) -> list[_Message]:
+        """Return what to ask of others, since its worker is gone; take it out of `asked`."""
+        here = self._cluster.addresses()
+        gone = [future for future, message in asked.items() if message.worker not in here]
+        messages: list[_Message] = []
+        for future in gone:
+            future.cancel()  # a new connection is tried for half a minute
+            message = asked.pop(future)
+            died = HostDied("it has left", host_of(message.worker), "a query")
+            messages += self._anew(message, died)
+        return messages
 
     def _anew(self, message: _Message, died: HostDied) -> list[_Message]:
         """Return what to ask of others, whose worker has died; raises `died` if it is of no use."""

@@ -339,6 +339,27 @@ def test_a_worker_that_is_killed_costs_time_or_an_error_never_rows(
                 assert each.result(60).rows() == right
             else:
                 assert isinstance(each.exception(), FscacheError)
+        if replicas == 2:
+            assert made.sql(query).rows() == right  # of those that are left
+
+
+def test_a_node_that_says_nothing_does_not_hold_up_a_cancel(
+    tmp_path: pathlib.Path, files: dict[str, str]
+) -> None:
+    with grid(str(tmp_path), 2) as made, ThreadPoolExecutor(1) as pool:
+        _deploy(made, files)
+        made.sql("SELECT sum(x) FROM lines")  # who is there is known then
+        silent = made.workers()[0].pid
+        os.kill(silent, signal.SIGSTOP)
+        try:
+            asked = pool.submit(made.sql, "SELECT sum(x) FROM lines")
+            until(lambda: bool(made._runs), "the query to begin")
+            assert made.cancel() == 1
+            with pytest.raises(CancelledError):
+                asked.result(5)
+        finally:
+            os.kill(silent, signal.SIGCONT)
+        assert len(made.sql("SELECT k FROM orders WHERE k < 5")) == 5
 
 
 def test_tpch_on_a_cluster(tmp_path: pathlib.Path) -> None:
