@@ -5,6 +5,7 @@ An error is told as it is where our own tree knows it; of a fault of the program
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import threading
@@ -61,12 +62,21 @@ class Query:
         self.error: BaseException | None = None
         self.progress: tuple[int, int] = (0, 0)
         self.rows: Rows | None = None
+        self.deferred = False
+        """Whether its rows are kept; settled before anybody knows its id."""
         self.file: Any = None
         """Rows of a deferred query."""
         self.ended = 0.0
+        self._unwanted = False
         self._clock = clock
         self._begun = clock()
         self._lock = threading.Lock()
+
+    def begin(self, rows: Rows) -> None:
+        """Take the rows; they are cancelled if that was asked for before there were any."""
+        self.rows = rows
+        if self._unwanted:
+            rows.cancel()
 
     def told(self, progress: Any) -> None:
         """Take progress."""
@@ -88,15 +98,29 @@ class Query:
 
     def cancel(self) -> None:
         """End it, whatever it is at."""
+        self._unwanted = True
         if self.rows is not None:
             self.rows.cancel()
         self.end(CancelledError())
 
     def forget(self) -> None:
-        """Give back what it holds."""
-        file, self.file = self.file, None
-        if file is not None:
-            file.close()
+        """Give back what it holds; those who read its rows already read on."""
+        with self._lock:
+            file, self.file = self.file, None
+            if file is not None:
+                file.close()
+
+    def opened(self) -> tuple[int, int] | None:
+        """Return a descriptor of the rows that are kept, the caller's own, and their size.
+
+        None if there are none any more. Under the lock: where the file was closed meanwhile, its number
+        could be another file's already.
+        """
+        with self._lock:
+            if self.file is None:
+                return None
+            number = self.file.fileno()
+            return os.dup(number), os.fstat(number).st_size
 
     def describe(self) -> dict[str, Any]:
         """Return how far it is."""

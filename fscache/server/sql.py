@@ -17,7 +17,6 @@ What runs the queries is handed in (`Run`): this package knows neither the grid 
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import threading
 import time
@@ -29,16 +28,17 @@ from fscache.server.auth import ADMIN, may
 from fscache.server.connection import FilePart, Flow, Response
 from fscache.server.head import BadRequestError
 from fscache.server.queries import Query, first, ticking, told_as
-from fscache.server.replies import json_reply
+from fscache.server.replies import error_reply, json_reply
 from fscache.server.rpc import SERVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import BinaryIO
 
     from fscache.server.app import Routes
     from fscache.server.connection import Request
     from fscache.server.limits import Limits
-    from fscache.server.queries import Run
+    from fscache.server.queries import Rows, Run
 
 ARROW = "application/vnd.apache.arrow.stream"
 JSON_LINES = "application/jsonl"
@@ -82,18 +82,21 @@ class Queries:
         kind = "arrow" if ARROW in request.head.headers.get("accept", "") else "json"
         query = self._admit(kind, request.client)
         try:
-            query.rows = self._run(
+            rows = self._run(
                 asked["query"],
                 shared=asked.get("shared") or {},
                 max_gather=asked.get("max_gather"),
                 kind=kind,
                 progress=query.told,
             )
+            query.begin(rows)
             if asked.get("deferred"):
+                query.deferred = True
                 query.file = tempfile.TemporaryFile()  # noqa: SIM115 - held until it is forgotten
-                threading.Thread(target=self._keep, args=(query,), name="sql", daemon=True).start()
+                arguments = (query, rows, query.file)
+                threading.Thread(target=self._keep, args=arguments, name="sql", daemon=True).start()
                 return json_reply({"id": query.id}, 202)
-            parts = ticking(query.rows)
+            parts = ticking(rows)
             begin = first(parts, request.body.asker_gone)
         except BaseException as exc:
             if query.rows is not None:
@@ -111,15 +114,20 @@ class Queries:
         query = self._find(request, name)
         if not part:
             return json_reply(query.describe())
-        if part == "rows" and query.error is not None:
-            raise told_as(query.error)
-        file = query.file
-        if part != "rows" or file is None:
+        if part != "rows":
             raise BadRequestError(404, "nothing there")
-        if query.state == "running":
+        state = query.state  # once: it may end, and be forgotten, between any two looks
+        if query.error is not None:
+            return error_reply(told_as(query.error))
+        if not query.deferred:
+            raise BadRequestError(404, "nothing there")
+        if state == "running":
             raise errors.TryAgainError(SERVER, "the query runs", retry_after=1.0)
-        size = os.fstat(file.fileno()).st_size
-        return Response(200, FilePart(os.dup(file.fileno()), 0, size), _type(query.kind))
+        kept = query.opened()
+        if kept is None:
+            raise errors.UnknownRequestError(SERVER, f"no query {name[:64]}")
+        fd, size = kept
+        return Response(200, FilePart(fd, 0, size), _type(query.kind))
 
     def delete(self, request: Request, rest: str) -> Response:
         """Cancel a query, or forget one that has ended."""
@@ -169,12 +177,11 @@ class Queries:
             raise errors.UnknownRequestError(SERVER, f"no query {name[:64]}")
         return query
 
-    def _keep(self, query: Query) -> None:
+    def _keep(self, query: Query, rows: Rows, file: BinaryIO) -> None:
         """Write the rows of a deferred query to its file."""
         written = 0
-        file = query.file
         try:
-            for part in query.rows or ():
+            for part in rows:
                 written += len(part)
                 if written > self._limits.rows:
                     raise errors.GatherTooLargeError(  # noqa: TRY301
@@ -183,12 +190,12 @@ class Queries:
                 file.write(part)
             file.flush()
         except BaseException as exc:  # noqa: BLE001 - told by GET
-            if query.rows is not None:
-                query.rows.cancel()
+            rows.cancel()
             query.end(exc)
-            query.forget()
         else:
             query.end()
+        if query.state != "done":  # it was cancelled as its last rows came, too
+            query.forget()
 
 
 def _sent(query: Query, begin: bytes, parts: Iterator[bytes]) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ import os
 import queue
 import threading
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -78,8 +79,8 @@ class Stream:
     def close(self) -> None:
         """Cancel, unless all has been read; and wait for the query's end."""
         if not self._ended:
+            # Whoever reads in another thread must not take what has come for all there is.
             self.cancel()
-            self._ended = True
         self._thread.join(_END)
 
     def __enter__(self) -> Self:
@@ -96,7 +97,7 @@ class Stream:
             end = exc
         finally:
             _running.discard(self)
-        if not self._cancelled.is_set():
+        with suppress(CancelledError):  # nobody wants to know any more
             self._put(end)
 
     def _put(self, item: pa.RecordBatch | BaseException | None) -> None:

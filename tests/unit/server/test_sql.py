@@ -14,6 +14,7 @@ import pytest
 
 from fscache.errors import SQLError
 from fscache.server.limits import Limits
+from fscache.server.queries import Query
 from fscache.server.sql import KEPT, Queries
 from tests.support.servers import DEADLINE, Serving, serving
 
@@ -33,6 +34,7 @@ class Rows:
         self.end: BaseException | None = None
         self.going = threading.Event()
         self.cancelled = threading.Event()
+        self.last: Callable[[], object] = lambda: None
 
     def __iter__(self) -> Iterator[bytes]:
         yield from self.parts
@@ -41,6 +43,7 @@ class Rows:
             raise CancelledError
         if self.end is not None:
             raise self.end
+        self.last()
 
     def cancel(self) -> None:
         self.cancelled.set()
@@ -350,3 +353,102 @@ def test_rows_that_nobody_fetches_are_given_back_without_another_query(
         served.server._take_stock()
         assert query.file is None
         assert Client(served).ask("GET", f"/sql/{name}").status == 404
+
+
+class Looked(Query):
+    """A query to which something happens at the moment when somebody looks at its state."""
+
+    happens: ClassVar[Callable[[Query], object] | None] = None
+
+    @property
+    def state(self) -> str:  # type: ignore[override]
+        happens, Looked.happens = Looked.happens, None
+        if happens is not None:
+            happens(self)
+        return self._state
+
+    @state.setter
+    def state(self, state: str) -> None:
+        self._state = state
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> type[Looked]:
+    monkeypatch.setattr("fscache.server.sql.Query", Looked)
+    return Looked
+
+
+def forget(served: Serving, query: Query) -> None:
+    assert Client(served).fields("DELETE", f"/sql/{query.id}")[0] == 200
+
+
+def expire(served: Serving, query: Query) -> None:
+    query.ended -= KEPT + 1.0
+    assert served.server._queries is not None
+    served.server._queries.sweep()
+
+
+@pytest.mark.parametrize("happens", [forget, expire])
+def test_rows_that_go_while_they_are_asked_for_are_not_found(
+    tmp_path: Path, looked: type[Looked], happens: Callable[[Serving, Query], None]
+) -> None:
+    with asking(tmp_path) as (served, runner):
+        runner.prepare = free
+        client = Client(served)
+        name = client.fields("POST", "/sql", {"query": "q", "deferred": True})[1]["id"]
+        assert _ended(served, name)["state"] == "done"
+        looked.happens = lambda query: happens(served, query)
+        status, fields = client.fields("GET", f"/sql/{name}/rows")
+        assert (status, fields["code"]) == (404, "unknown-request")
+        assert looked.happens is None
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SQLError("out of luck", "q"), "sql"), (CancelledError(), "refused-request")],
+    ids=["fails", "is cancelled"],
+)
+def test_a_query_that_ends_badly_while_its_rows_are_asked_for_gives_none(
+    tmp_path: Path, looked: type[Looked], error: Exception, code: str
+) -> None:
+    with asking(tmp_path) as (served, _runner):
+        client = Client(served)
+        name = client.fields("POST", "/sql", {"query": "q", "deferred": True})[1]["id"]
+        looked.happens = lambda query: query.end(error)  # some rows are in the file
+        status, fields = client.fields("GET", f"/sql/{name}/rows")
+        assert (status, fields["code"]) == (400, code)
+        assert looked.happens is None
+
+
+def test_rows_are_read_on_when_they_are_forgotten(tmp_path: Path) -> None:
+    part = bytes(8 << 20)  # more than any socket takes at once
+    with asking(tmp_path) as (served, runner):
+        runner.prepare = lambda rows: (rows.parts.append(part), rows.going.set())
+        name = Client(served).fields("POST", "/sql", {"query": "q", "deferred": True})[1]["id"]
+        assert _ended(served, name)["state"] == "done"
+        readers = [Client(served).ask("GET", f"/sql/{name}/rows") for _ in range(2)]
+        assert Client(served).fields("DELETE", f"/sql/{name}")[0] == 200
+        assert [reader.read() for reader in readers] == [b"one\ntwo\n" + part] * 2
+
+
+def test_a_query_that_is_cancelled_as_its_last_rows_come_keeps_none(
+    until: Callable[..., None], tmp_path: Path
+) -> None:
+    with asking(tmp_path) as (served, runner):
+        name = Client(served).fields("POST", "/sql", {"query": "q", "deferred": True})[1]["id"]
+        assert served.server._queries is not None
+        query = served.server._queries._known[name]
+        runner.begun[0].last = lambda: query.end(CancelledError())
+        runner.begun[0].going.set()
+        until(lambda: query.file is None)
+        assert query.state == "cancelled"
+
+
+def test_a_query_that_begins_while_the_server_stops_is_cancelled(tmp_path: Path) -> None:
+    with asking(tmp_path) as (served, runner):
+        queries = served.server._queries
+        assert queries is not None
+        runner.prepare = lambda _rows: queries.close()
+        status, _fields = Client(served).fields("POST", "/sql", {"query": "q", "deferred": True})
+        assert status == 202
+        assert runner.begun[0].cancelled.is_set()
