@@ -12,13 +12,13 @@ threads.
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
 import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fscache.grid.engine import literal
+from fscache.grid.scratch import Scratch
 
 if TYPE_CHECKING:
     import duckdb
@@ -34,7 +34,8 @@ class Setting(NamedTuple):
 
     Attributes:
         threads: How many; all cores if None.
-        memory: Bytes before it writes to the disk; DuckDB's own limit if None.
+        memory: Bytes before it writes to the disk; if None, DuckDB's own limit, and nothing is written:
+            of what only plans.
         timezone: What times without an offset mean; the host's own if None.
         directories: What it may read.
     """
@@ -67,6 +68,25 @@ def most_gathered(given: int | None) -> int:
     return memory() // 4 if given is None else given
 
 
+def _spill() -> str:
+    """Return a directory that DuckDB makes when it is needed, and removes when the database goes.
+
+    A process that is killed removes nothing, so it lies in one whose lock says that the process lives. It
+    is made with the first database that may need it: DuckDB does not say when it begins to write, and a
+    directory without a lock would be taken for abandoned.
+    """
+    try:
+        return os.path.join(_scratch(os.getpid()).path, uuid.uuid4().hex)
+    except OSError:
+        return ""  # a full disk does not end queries that need none of it
+
+
+@lru_cache(1)
+def _scratch(_process: int) -> Scratch:
+    """Return the process's own: what its parent has goes with the parent."""
+    return Scratch()
+
+
 @lru_cache(_KEPT)
 def _database(setting: Setting) -> duckdb.DuckDBPyConnection:
     import duckdb
@@ -79,8 +99,7 @@ def _database(setting: Setting) -> duckdb.DuckDBPyConnection:
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "python_enable_replacements": False,
-        # Made when it is needed, and removed with what is in it when the database goes.
-        "temp_directory": os.path.join(tempfile.gettempdir(), f"fscache-sql-{uuid.uuid4().hex}"),
+        "temp_directory": "" if setting.memory is None else _spill(),
     }
     if setting.threads is not None:
         config["threads"] = setting.threads

@@ -38,7 +38,11 @@ def test_nothing_is_said_of_the_end_of_a_stream_that_nobody_wants(
 ) -> None:
     said: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", said.append)
-    stream = Stream(produce, lambda: stream._thread.join())  # stopping takes a while
+
+    def stop() -> None:  # it takes a while
+        stream._thread.join()
+
+    stream = Stream(produce, stop)
     while stream._queue.qsize() < _AHEAD:  # its end waits for room behind all rows
         threading.Event().wait(0.001)
     stream.close()
