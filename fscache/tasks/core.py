@@ -11,8 +11,9 @@ from typing import TypeVar
 from fscache.errors import NoSuchTaskError
 from fscache.tasks import frames, values
 from fscache.tasks.fragments import OFFSET_BITS
-from fscache.tasks.index import OTHER_FIELDS, Index
-from fscache.tasks.model import BUFFERS, FIELDS, INTS
+from fscache.tasks.index import Index
+from fscache.tasks.model import BUFFERS, INTS
+from fscache.tasks.plans import BITS, OTHER_FIELDS
 from fscache.tasks.reading import Reader
 from fscache.tasks.writing import APPENDED, MOVED, make_frame
 
@@ -274,11 +275,11 @@ class Core:
         return stamp if stamp > newest else newest + 1
 
     def _has(self, row: int, field: str) -> bool:
-        return bool(self.index.present[row] & _BITS[field])
+        return bool(self.index.present[row] & BITS[field])
 
     def _learn(self, names: Iterable[str]) -> None:
         for name in names:
-            if name not in _BITS and name not in (APPENDED, MOVED):
+            if name not in BITS and name not in (APPENDED, MOVED):
                 self.index.extras.add(name)
 
 
@@ -295,6 +296,3 @@ def decode_drop(frame: Frame) -> list[tuple[list[str], list[str]]]:
     """Return what a DROP says: names of segments, and the ids that had all their frames in those."""
     groups: Any = values.decode(frame.json)
     return [(names, ids) for names, ids in groups]
-
-
-_BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}

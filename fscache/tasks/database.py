@@ -20,10 +20,11 @@ import time
 import weakref
 
 from fscache.errors import InvalidRecordError, TaskExistsError
-from fscache.tasks import forks, frames, model
+from fscache.tasks import forks, model
 from fscache.tasks.cull import Limits
 from fscache.tasks.culling import Culler
 from fscache.tasks.face import WORKERS, Tasks
+from fscache.tasks.frames import ADD
 from fscache.tasks.match import compile_query
 from fscache.tasks.model import BUFFERS
 from fscache.tasks.select import select
@@ -91,8 +92,9 @@ class TaskDatabase(Tasks):
             core.refresh()
             if msg_id in core.index.rows:
                 raise TaskExistsError(msg_id)
-            core.write(frames.ADD, msg_id, rec)
-            self._finish(msg_id)
+            core.write(ADD, msg_id, rec)
+            self._culler.cull_if_due(msg_id)
+            self._upkeep.step()
         if rec.get("completed") is not None:
             self._bell()
 
@@ -127,7 +129,8 @@ class TaskDatabase(Tasks):
                 core.refresh()
                 core.row(msg_id)
                 core.update(msg_id, rec)
-            self._finish(msg_id)
+            self._culler.cull_if_due(msg_id)
+            self._upkeep.step()
         if rec.get("completed") is not None:
             self._bell()
 
@@ -260,10 +263,6 @@ class TaskDatabase(Tasks):
         self._upkeep.forked()
 
     # -- inside ---------------------------------------------------------------------------------
-
-    def _finish(self, msg_id: str) -> None:
-        self._culler.cull_if_due(msg_id)
-        self._upkeep.step()
 
     def _select(self, query: Query) -> Sequence[int]:
         core = self._core

@@ -16,8 +16,8 @@ Promise: bytes that are not a whole, undamaged frame are never taken for one.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from struct import Struct
-from typing import NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
@@ -52,7 +52,8 @@ class BadFrameError(ValueError):
     """Bytes are no whole frame; the message says why. Never leaves this package."""
 
 
-class Frame(NamedTuple):
+@dataclass(slots=True)
+class Frame:
     """One change.
 
     Attributes:
@@ -88,38 +89,38 @@ class Frame(NamedTuple):
 
 def encode(frame: Frame) -> tuple[bytes, int]:
     """Return a frame's bytes, and how many of them come before the blob part."""
-    # All at once: an attribute of a named tuple costs as much as ten local names.
-    # fmt: off
-    (kind, stamp, msg_id, fields, nulls, number_mask, numbers, text_mask, texts,
-     references, json, blob, added) = frame
-    # fmt: on
+    msg_id = frame.msg_id
     try:
         name = msg_id.encode()
     except UnicodeEncodeError:
         name = _utf8(msg_id)
     lengths: Sequence[int] = _NO_TEXTS
     words = b""
-    if text_mask:
+    if frame.text_mask:
         lengths = [0, 0, 0, 0]
-        for position, text in zip(POSITIONS[text_mask], texts):  # noqa: B905 - it takes 0.1 µs
+        for position, text in zip(POSITIONS[frame.text_mask], frame.texts):  # noqa: B905 - it takes 0.1 µs
             if text is None:
                 lengths[position] = _NONE
             elif text.__class__ is int:
                 lengths[position] = ELSEWHERE
             else:
-                data = text.encode() if text.isascii() else _utf8(text)  # type: ignore[union-attr,arg-type]
+                try:  # as in `_utf8`, without a call
+                    data = text.encode()  # type: ignore[union-attr]
+                except UnicodeEncodeError:
+                    data = _utf8(text)  # type: ignore[arg-type]
                 lengths[position] = len(data)
                 words += data
-    client, engine, queue, label = lengths
+    numbers, references, blob = frame.numbers, frame.references, frame.blob
+    checksum = xxh3_64_intdigest(blob) if blob else 0
     # fmt: off
     head = _HEADS[len(numbers)].pack(
-        kind, number_mask, text_mask, 0, len(name), client, engine, queue, label, len(references),
-        stamp, added, xxh3_64_intdigest(blob) if blob else 0, fields, nulls, *numbers,
+        frame.kind, frame.number_mask, frame.text_mask, 0, len(name), *lengths, len(references),
+        frame.stamp, frame.added, checksum, frame.fields, frame.nulls, *numbers,
     )
     # fmt: on
     if references:
         words += b"".join(references)
-    meta = head + name + words + json
+    meta = head + name + words + frame.json
     size = len(meta)
     prefix = PREFIX.pack(MARKER, size, len(blob), xxh3_64_intdigest(meta))
     return prefix + meta + blob, PREFIX.size + size

@@ -8,11 +8,10 @@ them in any order: what two processes wrote at the same time is put in the order
 
 from __future__ import annotations
 
-from fscache.tasks import frames
 from fscache.tasks.fragments import OFFSET_BITS, Fragments
-from fscache.tasks.frames import POSITIONS
-from fscache.tasks.living import COMPLETED, SUBMITTED, Living
-from fscache.tasks.model import BUFFERS, FIELDS, INTS, NULL
+from fscache.tasks.frames import POSITIONS, UPDATE, WHOLE
+from fscache.tasks.living import WATCHED, Living
+from fscache.tasks.model import FIELDS, INTS, NULL
 from fscache.tasks.order import Limbo, in_force
 
 TYPE_CHECKING = False
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     Seen = tuple[Frame, int, int, int]
 
 _MAX_DEPTH = 0xFFFF
-_WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
-OTHER_FIELDS = 1 << 31
-"""The bit for keys that are not in FIELDS."""
 
 
 class Index(Living):
@@ -62,18 +58,15 @@ class Index(Living):
 
     def apply(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Take up a frame of `meta` + `blob` bytes that lies at `where` in the log."""
-        if frame.stamp > self.newest_stamp:  # noqa: PLR1730 - a call of max costs ten times this
-            self.newest_stamp = frame.stamp
+        stamp = frame.stamp
+        if stamp > self.newest_stamp:  # noqa: PLR1730 - a call of max costs ten times this
+            self.newest_stamp = stamp
         row = self.rows.get(frame.msg_id)
         if row is None:
             self._apply_unknown(frame, where, meta, blob)
-        elif frame.kind == frames.UPDATE and frame.stamp > self.last[row]:
+        elif frame.kind == UPDATE and stamp > self.last[row]:
             self._link(row, frame, where, meta, blob)
-        elif (
-            frame.kind == frames.WHOLE
-            and frame.stamp >= self.last[row]
-            and frame.added == self.added[row]
-        ):
+        elif frame.kind == WHOLE and stamp >= self.last[row] and frame.added == self.added[row]:
             self._release(row)
             self._clear(row, frame.number_mask)
             self._link(row, frame, where, meta, blob)
@@ -164,7 +157,7 @@ class Index(Living):
         if self.limbo.is_dropped(msg_id, frame.stamp):
             self.fragments.bury(where, meta + blob)
             return
-        if frame.kind == frames.UPDATE:
+        if frame.kind == UPDATE:
             self.limbo.add_orphan((frame, where, meta, blob))
             return
         row = self.new_row(msg_id)
@@ -181,30 +174,28 @@ class Index(Living):
 
     def _link(self, row: int, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Make a frame the newest of a row."""
-        # fmt: off
-        (_, stamp, _, fields, nulls, number_mask, numbers, text_mask, texts,
-         references, _, _, _) = frame
-        # fmt: on
+        fields, number_mask, text_mask = frame.fields, frame.number_mask, frame.text_mask
         self.head[row] = self.fragments.add(where, meta, blob, self.head[row], fields)
-        self.last[row] = stamp
+        self.last[row] = frame.stamp
         depth = self.depth[row]
         if depth < _MAX_DEPTH:
             self.depth[row] = depth + 1
-        self.present[row] = self.present[row] & ~fields | (fields & ~nulls)
+        self.present[row] = (self.present[row] | fields) & ~frame.nulls
         if number_mask:
             columns = self.numbers
-            for position, value in zip(POSITIONS[number_mask], numbers):  # noqa: B905 - it takes 0.1 µs
-                if position in _WATCHED:
-                    if columns[position][row] != value:
-                        self.set_number(row, position, value)
-                else:
-                    columns[position][row] = value
+            for position, value in zip(POSITIONS[number_mask], frame.numbers):  # noqa: B905 - it takes 0.1 µs
+                column = columns[position]
+                old = column[row]
+                if value != old:
+                    column[row] = value
+                    if position in WATCHED:
+                        self.changed(row, position, old, value)
         if text_mask:
-            for position, text in zip(POSITIONS[text_mask], texts):  # noqa: B905 - as above
+            for position, text in zip(POSITIONS[text_mask], frame.texts):  # noqa: B905 - as above
                 self.texts[position].assign(row, text)
-        if references:
+        if frame.references:
             self.referring[row] = 1
-            for reference in references:
+            for reference in frame.references:
                 self.references[reference] = self.references.get(reference, 0) + 1
 
     def _clear(self, row: int, number_mask: int) -> None:

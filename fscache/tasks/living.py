@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 SUBMITTED, COMPLETED = INTS.index("submitted"), INTS.index("completed")
 FIRST_SIZE = INTS.index(BUFFERS[0])
+WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
+"""The numbers that something depends on."""
 
 
 class Living(Rows):
@@ -40,9 +42,13 @@ class Living(Rows):
         """Set a number of a row, and what depends on it."""
         column = self.numbers[position]
         old = column[row]
-        if value == old:
-            return
-        column[row] = value
+        if value != old:
+            column[row] = value
+            if position in WATCHED:
+                self.changed(row, position, old, value)
+
+    def changed(self, row: int, position: int, old: int, value: int) -> None:
+        """Take up that a number that is watched was `old`, and is `value`."""
         if position == SUBMITTED:
             self.timeline.change(row, old)
         elif position == COMPLETED:
@@ -50,7 +56,7 @@ class Living(Rows):
                 self.pending.add(row)
             else:
                 self.pending.discard(row)
-        elif position >= FIRST_SIZE:
+        else:
             self.size += max(value, 0) - max(old, 0)
 
     def vacate(self, rows: Sequence[int]) -> None:

@@ -59,18 +59,19 @@ class FileLog(Segments):
         ):
             with translated(self.directory):
                 own = self._start(stamp)
-        if own.end == 0:
-            data = HEADER + data
         offset = own.end
+        if not offset:
+            data = HEADER + data
+        size = len(data)
         try:
             written = os.write(self._fd, data)
-            if written != len(data):
+            if written != size:
                 atomic.write_all(self._fd, memoryview(data)[written:])
         except OSError as exc:
             # Perhaps half a frame: nothing may follow it.
             self._abandon(offset)
             raise translate(exc, own.path) from exc
-        own.end += len(data)
+        own.end = offset + size
         if self._group is not None:
             self._group.note(own.path)
         return own.number << OFFSET_BITS | (offset or len(HEADER))

@@ -8,8 +8,8 @@ from fscache.errors import CorruptObjectError, NoSuchTaskError
 from fscache.tasks import frames, values
 from fscache.tasks.buffers import Buffers
 from fscache.tasks.columns import ELSEWHERE_CODE
-from fscache.tasks.index import OTHER_FIELDS
-from fscache.tasks.model import BUFFERS, DATES, EMPTY, FIELDS, INTS, NULL, TEXTS, to_datetime
+from fscache.tasks.model import BUFFERS, DATES, EMPTY, INTS, NULL, TEXTS, to_datetime
+from fscache.tasks.plans import BITS, OTHER_FIELDS
 from fscache.tasks.shapes import unfold
 from fscache.tasks.writing import APPENDED, MOVED
 
@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 _DATE_COLUMNS = [(field, INTS.index(field)) for field in DATES]
 _TEXT_COLUMNS = list(enumerate(TEXTS))
 _COLUMNS = frozenset(("msg_id", *DATES, *TEXTS))
-_BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}
 _ALL = 0xFFFFFFFF
-_IN_JSON = _ALL & ~sum(_BITS[field] for field in _COLUMNS)
+_IN_JSON = _ALL & ~sum(BITS[field] for field in _COLUMNS)
 """The fields that only a frame's JSON has."""
 _MEMORIZED = 16  # records
 _LONG_CHAIN = 8  # frames
@@ -103,7 +102,7 @@ class Reader:
                     column = index.texts[TEXTS.index(key)]
                     if column.codes[row] == ELSEWHERE_CODE:
                         return False
-            elif key not in _BITS or present & _BITS[key]:
+            elif key not in BITS or present & BITS[key]:
                 return False
         return True
 
@@ -159,7 +158,7 @@ class Reader:
             for position, field in _TEXT_COLUMNS:
                 column = index.texts[position]
                 if column.has_elsewhere and column.codes[row] == ELSEWHERE_CODE:
-                    fields |= _BITS[field]
+                    fields |= BITS[field]
         found: Record = {}
         if not fields & index.present[row]:
             return found
@@ -280,7 +279,7 @@ def _mask(keys: Sequence[str]) -> int:
     """Return the bits of fields."""
     found = 0
     for key in keys:
-        found |= _BITS.get(key, OTHER_FIELDS)
+        found |= BITS.get(key, OTHER_FIELDS)
     return found
 
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from itertools import filterfalse
 
 from fscache.tasks.columns import ELSEWHERE_CODE
-from fscache.tasks.index import OTHER_FIELDS
 from fscache.tasks.living import COMPLETED
 from fscache.tasks.match import Branch, Query, Test
 from fscache.tasks.model import DATES, FIELDS, INTS, NULL, TEXTS
+from fscache.tasks.plans import OTHER_FIELDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from fscache.tasks.model import EPOCH, MICROSECOND, TEXTS, to_datetime, to_insta
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
-    Body = dict[str, object]
+    Shape = tuple[int, list[int]]
 
 BODIES = (
     ("header", "metadata", "content", "buffers", "stdout", "stderr"),
@@ -74,42 +74,43 @@ _SPOTS = [[_place(shape, key) for key in _MAPPINGS if key in shape] for shape in
 _BODY_OF = {shape: (number, _SPOTS[number]) for number, shape in enumerate(BODIES)}.get
 
 
-def fold(body: Body, msg_id: str, texts: Mapping[int, str | int | None]) -> Body | list[object]:
-    """Return a body folded, or as it is.
+def shape_of(keys: tuple[str, ...]) -> Shape | None:
+    """Return the shape of a body with these keys, None where none is known."""
+    return _BODY_OF(keys)
+
+
+def fold(shape: Shape, values: Iterable[object], own: Sequence[object]) -> list[object] | None:
+    """Return a body folded, None where it must stay a mapping.
 
     Args:
-        body: The body.
-        msg_id: The id of its frame.
-        texts: The texts of its frame, by position.
+        shape: The body's, of its keys.
+        values: Its values, in the order of its keys.
+        own: The texts of its frame, by position, None where it sets none; at the end its id.
     """
-    shape = _BODY_OF(tuple(body))
-    if shape is None:
-        return body
     number, spots = shape
-    cells = [number, *body.values()]
+    cells = [number, *values]
     for spot in spots:
-        inner = cells[spot]
+        inner: Any = cells[spot]
         if inner.__class__ is not dict:
-            return body
+            return None
         known = _INNER_OF(tuple(inner))
         if known is not None:
-            folded = _fold_inner(known, inner, msg_id, texts)
+            folded = _fold_inner(known, inner, own)
             if folded is not None:
                 cells[spot] = folded
     return cells
 
 
-def _fold_inner(
-    known: Any, inner: Any, msg_id: str, texts: Mapping[int, str | int | None]
-) -> list[object] | None:
+def _fold_inner(known: Any, inner: Any, own: Sequence[object]) -> list[object] | None:
     number, repeats, date = known
     cells = [number, *inner.values()]
     for at, which in repeats:
         value = cells[at]
-        if value is None:
+        if value.__class__ is str:
+            if value == own[which]:
+                cells[at] = None
+        elif value is None:
             return None
-        if value.__class__ is str and value == (msg_id if which == _OWN else texts.get(which)):
-            cells[at] = None
     if date:
         value = cells[date]
         if value.__class__ is datetime:

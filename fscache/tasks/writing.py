@@ -8,23 +8,20 @@ long for a log is moved into objects too, key by key.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from operator import itemgetter
 
 from fscache.errors import InvalidRecordError
 from fscache.tasks import values
 from fscache.tasks.buffers import Buffers
-from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, POSITIONS, UPDATE, Frame, pack_reference
+from fscache.tasks.frames import ELSEWHERE, MAX_TEXT, UPDATE, Frame, pack_reference
 from fscache.tasks.model import (
     BUFFERS,
-    DATES,
     EPOCH,
-    FIELDS,
-    INTS,
     MICROSECOND,
     NULL,
     TEXTS,
     date_instant,
 )
+from fscache.tasks.plans import BITS, plan_of
 from fscache.tasks.shapes import fold
 
 TYPE_CHECKING = False
@@ -44,36 +41,12 @@ APPENDED = "\x01append"
 MOVED = "\x01object"
 """In a frame's JSON: `{key: [address, slot, bytes]}`, the key's JSON is an object."""
 
-_PLAIN, _DATE, _TEXT, _BUFFERS, _ID = range(5)
-
-
-# what to do with a key, its bit, its position among the columns
-_OTHER = (_PLAIN, 1 << 31, 0)
-
-
-def _role(field: str) -> tuple[int, int, int]:
-    bit = 1 << FIELDS.index(field)
-    if field == "msg_id":
-        return _ID, bit, 0
-    if field in DATES:
-        return _DATE, bit, INTS.index(field)
-    if field in BUFFERS:
-        return _BUFFERS, bit, INTS.index(field)
-    if field in TEXTS:
-        return _TEXT, bit, TEXTS.index(field)
-    return _PLAIN, bit, 0
-
-
-ROLES = {field: _role(field) for field in FIELDS}
-_ROLE = ROLES.get
 _MAX_CHARACTERS = MAX_TEXT // 4  # of UTF-8 at most four bytes each
-_PICK: list[Any] = [itemgetter(*(order or [0])) for order in POSITIONS]
-"""By mask: what gives the values of two or more positions in order, whatever order they came in."""
-_new = tuple.__new__
+_NO_TEXTS = (None,) * len(TEXTS)
 _NO_LISTS = (str, bytes, bytearray, memoryview)
 
 
-def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one of every call
+def make_frame(  # noqa: C901, PLR0912, PLR0915, PLR0917 - every microsecond here is one of every call
     kind: int,
     stamp: int,
     msg_id: str,
@@ -96,68 +69,79 @@ def make_frame(  # noqa: C901, PLR0912, PLR0917 - every microsecond here is one 
     Raises:
         InvalidRecordError: a date is none, or a buffer is.
     """
-    fields = nulls = number_mask = text_mask = 0
-    numbers: dict[int, int] = {}
-    texts: dict[int, str | int | None] = {}
-    body: dict[str, object] = {}
+    update = kind == UPDATE
+    if update:
+        plan = plan_of(tuple(record))
+    else:  # what a new record does not say is None; a list, as a generator takes 0.3 µs longer
+        plan = plan_of(tuple([key for key, value in record.items() if value is not None]))
+    fields = plan.fields
+    nulls = 0
+    numbers: list[int] = []
+    words: list[str | int | None] = []
+    own: list[object] = [*_NO_TEXTS, msg_id]  # what the JSON need not repeat
+    content: dict[str, object] = {}
     blobs: list[bytes] = []
     references: list[bytes] = []
-    new = kind != UPDATE
-    for key, value in record.items():
-        if value is None and new:
-            continue  # what a new record does not say is None
-        role, bit, position = _ROLE(key, _OTHER)
-        fields |= bit
-        if role == _PLAIN:
-            body[key] = value
+    for key, bit in plan.dates:
+        value = record[key]
+        if value.__class__ is datetime and value.tzinfo is UTC:
+            numbers.append((value - EPOCH) // MICROSECOND)  # as below, without three calls
+        else:
             if value is None:
                 nulls |= bit
-        elif role == _DATE:
-            number_mask |= 1 << position
+            numbers.append(date_instant(msg_id, key, value))
+    for key, bit, position in plan.texts:
+        value = record[key]
+        if value is None:
+            nulls |= bit
+        elif value.__class__ is not str or len(value) > _MAX_CHARACTERS:
+            content[key] = value
+            value = ELSEWHERE
+        words.append(value)
+        own[position] = value
+    json = b""
+    if plan.body or content or appended:
+        cells = list(plan.pick(record))
+        if update:
+            for key, bit in plan.plain:
+                if record[key] is None:
+                    nulls |= bit
+        for bit, spot in plan.buffers:
+            value = cells[spot]
             if value is None:
                 nulls |= bit
-                numbers[position] = NULL
+                numbers.append(NULL)
             else:
-                numbers[position] = (
-                    (value - EPOCH) // MICROSECOND  # as below, without three calls
-                    if value.__class__ is datetime and value.tzinfo is UTC
-                    else date_instant(msg_id, key, value)
-                )
-        elif role == _TEXT:
-            text_mask |= 1 << position
-            if value is None:
-                nulls |= bit
-                texts[position] = None
-            elif value.__class__ is str and len(value) <= _MAX_CHARACTERS:
-                texts[position] = value
-            else:
-                texts[position] = ELSEWHERE
-                body[key] = value
-        elif role == _BUFFERS:
-            number_mask |= 1 << position
-            if value is None:
-                nulls |= bit
-                numbers[position] = NULL
-                body[key] = None
-            else:
-                body[key], numbers[position] = _place(msg_id, value, keeper, blobs, references)
-    if appended:
-        body[APPENDED] = appended
-        for key in appended:
-            fields |= ROLES[key][1]
-    json = values.encode(fold(body, msg_id, texts)) if body else b""
-    if len(json) > MAX_JSON:
-        json = _shorten(msg_id, body, keeper, references)
-    values_ = _PICK[number_mask](numbers) if len(numbers) > 1 else [*numbers.values()]
-    words = _PICK[text_mask](texts) if len(texts) > 1 else [*texts.values()]
-    blob = b"".join(blobs) if blobs else b""
-    # As `Frame(…)`, which takes four times as long: it is a function of 13 arguments.
-    # fmt: off
-    return _new(Frame, (
-        kind, stamp, msg_id, fields, nulls, number_mask, values_, text_mask, words,
-        references, json, blob, added,
-    ))
-    # fmt: on
+                cells[spot], size = _place(msg_id, value, keeper, blobs, references)
+                numbers.append(size)
+        if appended:
+            content[APPENDED] = appended
+            for key in appended:
+                fields |= BITS[key]
+        folded = None
+        if plan.shape is not None and not content:
+            folded = fold(plan.shape, cells, own)
+        if folded is None:
+            content.update(zip(plan.body, cells, strict=True))
+        json = values.encode(content if folded is None else folded)
+        if len(json) > MAX_JSON:
+            content.update(zip(plan.body, cells, strict=True))
+            json = _shorten(msg_id, content, keeper, references)
+    return Frame(
+        kind,
+        stamp,
+        msg_id,
+        fields,
+        nulls,
+        plan.number_mask,
+        numbers,
+        plan.text_mask,
+        words,
+        references,
+        json,
+        b"".join(blobs) if blobs else b"",
+        added,
+    )
 
 
 def _place(

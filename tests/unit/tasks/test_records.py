@@ -53,6 +53,31 @@ def test_every_value_that_a_controller_gives_comes_back(tasks: TaskDatabase) -> 
     assert found["submitted"].tzinfo is UTC  # type: ignore[attr-defined]
 
 
+def test_records_with_the_same_keys_are_told_apart(tasks: TaskDatabase) -> None:
+    """What is made out of a list of keys is used again: whatever the values, and keys that are equal."""
+    request = {"header": {"a": 1}, "metadata": {}, "content": {}, "buffers": [b"1"]}
+    full = request | {"stdout": "", "stderr": "", "submitted": START, "label": "l"}
+    others: list[dict[str, Any]] = [
+        full,
+        dict(reversed(full.items())),
+        full | {"header": None},
+        full | {"header": ["no", "mapping"], "label": 5},
+        full | {"buffers": None, "submitted": None, "label": None},
+        full | {"label": "l" * 70_000, "content": {"text": "c" * 70_000}},
+        full | {"content": {"text": "c" * 70_000}},
+    ]
+    for number, record in enumerate(others * 2):
+        tasks.add_record(f"added {number}", record)
+        tasks.add_record(f"updated {number}", full)
+        tasks.update_record(f"updated {number}", record)
+        for kind in ("added", "updated"):
+            found = tasks.get_record(f"{kind} {number}")
+            assert {key: found[key] for key in record} == record
+    for number, key in enumerate((1, True, 1.0)):
+        tasks.add_record(f"own {number}", {key: "said"})
+        assert tasks.get_record(f"own {number}")[("1", "true", "1.0")[number]] == "said"
+
+
 def test_what_is_no_json_is_degraded_not_refused(tasks: TaskDatabase) -> None:
     loop: list[object] = []
     loop.append(loop)
