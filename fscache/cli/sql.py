@@ -73,7 +73,7 @@ def execute(session: Session, arguments: Namespace) -> int:
     from fscache.cli.outputs import write
 
     kind = _format(session, arguments)
-    query = sys.stdin.read() if arguments.query == "-" else arguments.query
+    query = _stdin() if arguments.query == "-" else arguments.query
     options = {
         "shared": _shared(arguments.shared),
         "max_gather": _size(arguments.max_gather),
@@ -129,14 +129,23 @@ def _shared(given: list[str]) -> dict[str, Any]:
         name, separator, text = item.partition("=")
         if not separator or not name.isidentifier():
             raise _usage(f"--shared: expected NAME=JSON, not {item}")
+        data: str | bytes = text
         if text.startswith("@"):
-            with open(text[1:], encoding="utf-8") as file:
-                text = file.read()
+            with open(text[1:], "rb") as file:
+                data = file.read()
         try:
-            values[name] = json.loads(text)
+            values[name] = json.loads(data)
         except ValueError as exc:
             raise _usage(f"--shared {name}: {exc}") from None
     return values
+
+
+def _stdin() -> str:
+    """Return the query from standard input: UTF-8 as on all other ways, whatever the locale says."""
+    try:
+        return sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError as exc:
+        raise _usage(f"standard input: {exc}") from None
 
 
 def _size(text: str | None) -> int | None:

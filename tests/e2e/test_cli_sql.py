@@ -156,6 +156,31 @@ def test_a_query_comes_from_standard_input(shell: Shell) -> None:
     assert shell.run("sql", "-", "--json", stdin=b"SELECT\n 1 AS x").objects == [{"x": 1}]
 
 
+@pytest.mark.parametrize("kind", ["table", "csv", "json"])
+def test_text_is_utf_8_whatever_the_encoding_of_the_output(shell: Shell, kind: str) -> None:
+    shell.environ["PYTHONIOENCODING"] = "ascii"
+    query = "SELECT 'grün 星' AS \"größe\""
+    said = shell.run("sql", query, "--format", kind)
+    assert (said.code, said.err) == (0, "")
+    if kind == "json":
+        assert said.objects == [{"größe": "grün 星"}]
+    else:
+        assert said.out.decode() == "größe\ngrün 星\n"
+    assert shell.run("sql", "-", "--format", kind, stdin=query.encode()).out == said.out
+
+
+def test_what_is_no_utf_8_is_a_wrong_argument(shell: Shell, tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_bytes(b'"gr\xfcn"')
+    asked = [
+        shell.run("sql", os.fsdecode(b"SELECT 'gr\xfcn'")),
+        shell.run("sql", "-", stdin=b"SELECT 'gr\xfcn'"),
+        shell.run("sql", "SELECT shared.x", "--shared", "x=@x.json"),
+    ]
+    for done in asked:
+        assert (done.code, done.out) == (2, b"")
+        assert "unexpected" not in done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [

@@ -82,6 +82,10 @@ def parse(
         SQLError: it cannot be read.
         SQLRefusedError: it would do something other than read tables.
     """
+    try:
+        source.encode()
+    except UnicodeEncodeError as exc:  # of a command line's bytes, or of JSON
+        raise SQLError("the query is no UTF-8", source, exc.start) from None
     values = dict(shared or {})  # what is rewritten may need some of its own
     text, plain, explain, parameters = _prepared(source, values)
     original = read(plain)
