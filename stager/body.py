@@ -26,6 +26,8 @@ fetching less again costs less than writing one."""
 RESERVE_STEP = 16 << 20
 """Bytes set aside at first for a body of unknown length, doubled whenever it outgrows them; and written
 before the destination is told that the file system counts them now."""
+PIECE = 256 << 10
+"""Bytes that are moved out of a pipe and hashed at a time: while they are in the processor's cache."""
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -117,11 +119,7 @@ class Body:
             OSError: the file cannot be written.
         """
         size = len(data)
-        end = self.at + size
-        if self.total is not None and end > self.total:
-            raise LengthError(self._url, self.total, end)
-        if end > self._room:
-            self._reserve(self.at, max(self._room, size))
+        self._admit(size)
         fd = self._claim.fd
         written = os.write(fd, data)
         if written < size:  # a signal, or a disk that is just filling up
@@ -130,13 +128,28 @@ class Body:
                 rest = rest[os.write(fd, rest) :]
         if self._verifier is not None:
             self._verifier.update(data)
-        self.at = end
-        if end - self._told >= RESERVE_STEP and self._reservation is not None:
-            self._reservation.spend(end - self._told)
-            self._told = end
-        meter = self._meter
-        meter.done = end
-        meter.received += size
+        self._count(size)
+
+    def write_from(self, pipe: int, size: int) -> None:
+        """Add the next `size` bytes, which wait in a pipe; raises as `write` does.
+
+        What is hashed is what the file then holds: the kernel may hand over a server's own pages, which
+        change where that server's file does.
+        """
+        self._admit(size)
+        end = self.at + size
+        while self.at < end:
+            piece = min(end - self.at, PIECE)
+            try:
+                moved = os.splice(pipe, self._claim.fd, piece)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self.write(os.read(pipe, piece))  # the file system cannot
+                continue
+            if self._verifier is not None:
+                self._verifier.advance(moved)
+            self._count(moved)
 
     def finish(self) -> dict[str, str]:
         """Return the digests, algorithm → hex.
@@ -168,6 +181,24 @@ class Body:
             free=system.f_bavail * system.f_frsize,
             fits_ever=error.errno != errno.EFBIG,
         )
+
+    def _admit(self, size: int) -> None:
+        """See to it that `size` more bytes are expected, and that there is room for them."""
+        end = self.at + size
+        if self.total is not None and end > self.total:
+            raise LengthError(self._url, self.total, end)
+        if end > self._room:
+            self._reserve(self.at, max(self._room, size))
+
+    def _count(self, size: int) -> None:
+        """Take note of `size` bytes that are in the file and in the hashes."""
+        end = self.at = self.at + size
+        if end - self._told >= RESERVE_STEP and self._reservation is not None:
+            self._reservation.spend(end - self._told)
+            self._told = end
+        meter = self._meter
+        meter.done = end
+        meter.received += size
 
     def _reserve(self, first: int, size: int) -> None:
         """Set aside room for `size` bytes from `first` on; what was set aside before is in the file."""

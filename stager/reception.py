@@ -91,6 +91,11 @@ class Reception:
         self.on_wake()
         self._body.write(data)
 
+    def on_pipe(self, pipe: int, size: int) -> None:
+        """Take the next bytes of the body, which wait in a pipe."""
+        self.on_wake()
+        self._body.write_from(pipe, size)
+
     def on_wake(self) -> None:
         """End the exchange if nobody wants it any more."""
         if self.abandoned:

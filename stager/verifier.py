@@ -1,10 +1,11 @@
 """Hashes a body while it is being written.
 
-XXH3-128 runs inline: beside the write it costs nothing that can be measured. Every other algorithm is
-slower than the network may be (sha256 1.3 to 1.6 GB/s, md5 0.75), so after the first MiB it moves into
-one thread behind the writer. What arrives as `bytes` (libcurl's) is handed over as it is. A buffer that
-is about to be used again would have to be copied by the thread that keeps up with the network: the
-follower reads those bytes out of the file instead, which costs it a copy (1.27 → 0.97 GB/s).
+XXH3-128 alone runs inline: beside the write it costs nothing that can be measured. Every other
+algorithm is slower than the network may be (sha256 1.3 to 1.6 GB/s, md5 0.75), so after the first MiB
+all of them move into one thread behind the writer. What arrives as `bytes` (libcurl's) is handed over as
+it is. A buffer that is about to be used again would have to be copied by the thread that keeps up with
+the network: the follower reads those bytes out of the file instead, as it does with those that never
+were in this process.
 
 The writer never gets further ahead than `HANDED` or, out of the page cache, `LEAD`.
 """
@@ -30,6 +31,9 @@ LEAD = 64 << 20
 HANDED = 16 << 20
 """Bytes that were handed over and wait for the follower, at most: they are in memory."""
 _STEP = 1 << 20
+"""Bytes between two wake-ups of the follower."""
+_READ = 256 << 10
+"""Bytes read and hashed at a time: what the processor's cache holds beside what it has just written."""
 
 
 class Verifier:
@@ -46,21 +50,21 @@ class Verifier:
         """
         self.at = kept
         """Bytes of the body so far."""
-        self._digest = hasher(DIGEST)
-        self._others = {name: hasher(name) for name in algorithms if name != DIGEST}
+        self._hashers = {name: hasher(name) for name in (DIGEST, *algorithms)}
         self._fd = fd
+        self._buffer: memoryview | None = None
         self._follower: _Follower | None = None
-        if kept and self._others:
-            self._follower = _Follower(fd, 0, self._others.values())
-        for at in range(0, kept, LEAD):
-            end = min(kept, at + LEAD)
-            _hash_range(fd, at, end, [self._digest])
-            if self._follower is not None:
-                self._follower.allow(end, LEAD)
+        if not kept:
+            return
+        if len(self._hashers) > 1:
+            self._follower = _Follower(fd, 0, self._hashers.values())
+            self._follower.allow(kept, LEAD)
+        else:
+            _hash_range(fd, 0, kept, self._hashers.values(), memoryview(bytearray(_READ)))
 
     def covers(self, algorithms: Collection[str], at: int) -> bool:
         """Tell whether this verifier can go on for a body resumed at `at`."""
-        return self.at == at and self._others.keys() == set(algorithms) - {DIGEST}
+        return self.at == at and self._hashers.keys() == {DIGEST, *algorithms}
 
     def update(self, data: bytes | memoryview) -> None:
         """Take the next bytes, which are in the file by now; the buffer is not kept.
@@ -68,18 +72,32 @@ class Verifier:
         Raises:
             OSError: the file could not be read.
         """
-        self._digest.update(data)
+        at = self.at
         self.at += len(data)
-        if not self._others:
-            return
+        if self._follower is None and len(self._hashers) > 1 and self.at > INLINE:
+            self._follower = _Follower(self._fd, at, self._hashers.values())
         if self._follower is not None:
             self._follower.take(data, self.at)
-        elif self.at <= INLINE:
-            for other in self._others.values():
-                other.update(data)
         else:
-            self._follower = _Follower(self._fd, self.at - len(data), self._others.values())
-            self._follower.take(data, self.at)
+            for one in self._hashers.values():
+                one.update(data)
+
+    def advance(self, size: int) -> None:
+        """Take the next `size` bytes, which are in the file and nowhere else.
+
+        Raises:
+            OSError: the file could not be read.
+        """
+        at = self.at
+        self.at += size
+        if len(self._hashers) > 1:
+            if self._follower is None:
+                self._follower = _Follower(self._fd, at, self._hashers.values())
+            self._follower.allow(self.at, LEAD)
+        else:
+            if self._buffer is None:
+                self._buffer = memoryview(bytearray(_READ))
+            _hash_range(self._fd, at, self.at, self._hashers.values(), self._buffer)
 
     def finish(self) -> dict[str, str]:
         """Return algorithm → hex digits over the whole body.
@@ -89,10 +107,7 @@ class Verifier:
         """
         if self._follower is not None:
             self._follower.finish(self.at)
-        digests = {DIGEST: self._digest.hexdigest()}
-        for name, other in self._others.items():
-            digests[name] = other.hexdigest()
-        return digests
+        return {name: one.hexdigest() for name, one in self._hashers.items()}
 
     def abandon(self) -> None:
         """Stop the follower, before the file is closed or shortened."""
@@ -138,7 +153,7 @@ class _Follower:
 
     def finish(self, end: int) -> None:
         self._join()
-        _hash_range(self._fd, self._at, end, self._hashers)
+        _hash_range(self._fd, self._at, end, self._hashers, memoryview(bytearray(_READ)))
 
     def abandon(self) -> None:
         with self._turn:
@@ -158,7 +173,7 @@ class _Follower:
             raise self._error
 
     def _run(self) -> None:
-        buffer = memoryview(bytearray(_STEP))
+        buffer = memoryview(bytearray(_READ))
         while True:
             with self._turn:
                 while self._at >= self._end and not self._ending:
@@ -194,9 +209,8 @@ class _Follower:
 
 
 def _hash_range(
-    fd: int, at: int, end: int, hashers: list[Hasher], buffer: memoryview | None = None
+    fd: int, at: int, end: int, hashers: Collection[Hasher], buffer: memoryview
 ) -> None:
-    buffer = memoryview(bytearray(_STEP)) if buffer is None else buffer
     while at < end:
         count = os.preadv(fd, [buffer[: end - at]], at)
         if not count:

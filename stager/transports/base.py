@@ -62,6 +62,9 @@ class Sink(Protocol):
     def on_data(self, data: bytes | memoryview) -> None:
         """Take the next bytes of the body. The buffer is reused after the call."""
 
+    def on_pipe(self, pipe: int, size: int) -> None:
+        """Take the next `size` bytes of the body, which wait in a pipe, out of it."""
+
     def on_wake(self) -> None:
         """Say whether the answer is still wanted; asked by a `MultiTransport` that was woken."""
 

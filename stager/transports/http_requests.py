@@ -4,18 +4,12 @@ Of requests it takes the adapter (pools, TLS, certificates) and not the Session:
 cookies, redirects, `.netrc` and proxies from the environment, all decided elsewhere or not at all.
 Each proxy has an adapter of its own, so that its credential is in no other's reach.
 
-Bodies are read through `response.raw._fp.fp`, the buffered socket under urllib3 and http.client,
-straight into one buffer per thread: 2.7 GB/s from a local nginx where `iter_content` gives 1.4.
-Chunked bodies go through http.client. A body of known length is looked behind, for bytes that the
-server sent beyond what it announced; a short one is not noticed here: the sink compares lengths.
+How a body gets from a connection into the sink stands in `http_body`.
 """
 
 from __future__ import annotations
 
-import http.client
-import io
 import socket
-import threading
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -24,9 +18,9 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NameResolutionError, NewConnectionError
 
-from stager.errors import InvalidURLError, LengthError
+from stager.errors import InvalidURLError
 from stager.heads import content_length
-from stager.transports import translate
+from stager.transports import http_body, translate
 from stager.transports.addresses import checked
 from stager.transports.base import Head
 from stager.urls import redact
@@ -38,8 +32,6 @@ if TYPE_CHECKING:
     from stager.proxies import Proxy
     from stager.transports.base import Ask, Sink
 
-BUFFER = 256 << 10
-"""Bytes. On ext4 0.39 to 0.43 s per GiB, where 1 MiB gives anything from 0.38 to 1.6 s."""
 DRAINED = 64 << 10
 """Bytes of an unwanted body (a redirect's, an error page) that are read to keep the connection."""
 
@@ -71,7 +63,6 @@ class RequestsTransport:
         self._connections = connections
         self._direct = _Adapter(check_address, connections)
         self._through: dict[Proxy, _ProxyAdapter] = {}
-        self._local = threading.local()
 
     def fetch(self, ask: Ask, sink: Sink) -> None:
         """Perform one exchange; see `Transport`."""
@@ -83,7 +74,7 @@ class RequestsTransport:
             wanted = sink.on_head(Head(response.status_code, headers))
             length = content_length(headers)
             if wanted:
-                self._read(raw, ask, length, sink)
+                http_body.read(raw, ask, length, sink)
                 whole = True
             elif length is not None and length <= DRAINED:
                 raw.drain_conn()
@@ -137,79 +128,11 @@ class RequestsTransport:
             )
         raise failure  # outside `except`: the library's exception holds the headers we sent
 
-    def _read(self, raw: Any, ask: Ask, length: int | None, sink: Sink) -> None:
-        response = raw._fp  # noqa: SLF001 - see the module's docstring
-        stream: Any = getattr(response, "fp", None)
-        if length is not None and hasattr(stream, "readinto1"):
-            view = self._buffer()
-            left = length
-
-            def take() -> memoryview:
-                # One recv at a time: readinto would fill the buffer first, and lose what it has
-                # when the connection breaks or stalls meanwhile. It is no faster.
-                nonlocal left
-                # What came with the head waits in the stream's own buffer. Asked for more than that
-                # holds, readinto1 would receive again before it returns it.
-                size = min(left, BUFFER if left < length else io.DEFAULT_BUFFER_SIZE)
-                count = stream.readinto1(view[:size]) if left else 0
-                left -= count
-                return view[:count]
-
-            _copy(take, ask, sink)
-            _look_behind(stream, ask.url, length)
-            response.close()
-        elif hasattr(response, "read1"):
-            _copy(lambda: response.read1(BUFFER), ask, sink)
-        else:
-            _copy(lambda: raw.read(BUFFER, decode_content=False), ask, sink)
-
-    def _buffer(self) -> memoryview:
-        buffer: memoryview | None = getattr(self._local, "buffer", None)
-        if buffer is None:
-            buffer = self._local.buffer = memoryview(bytearray(BUFFER))
-        return buffer
-
 
 def _waited_for(error: requests.exceptions.ReadTimeout) -> str | None:
     """Return whose silence it was: a proxy's URL while a tunnel is asked for, else the path."""
     url: str | None = getattr(error.args[0] if error.args else None, "url", None)
     return url
-
-
-def _copy(take: Callable[[], bytes | memoryview], ask: Ask, sink: Sink) -> None:
-    """Push the body into the sink, to its end or to the end of the stream."""
-    on_data = sink.on_data
-    failure: FscacheError
-    while True:
-        try:
-            data = take()
-        except TimeoutError:
-            failure = translate.stalled(ask.url, ask.timeouts.stall)
-            break
-        except (OSError, http.client.HTTPException, HTTPError) as error:
-            failure = translate.broken(ask.url, error)
-            break
-        if not data:
-            return
-        on_data(data)
-    raise failure
-
-
-def _look_behind(stream: Any, url: str, length: int) -> None:
-    """Raise where the server has already sent more than the body it announced."""
-    connection: socket.socket | None = getattr(stream.raw, "_sock", None)
-    if connection is None:
-        return
-    timeout = connection.gettimeout()
-    connection.settimeout(0)
-    try:
-        behind = len(stream.peek(1))
-    except OSError:
-        behind = 0  # nothing there yet, or TLS has only half a record
-    finally:
-        connection.settimeout(timeout)
-    if behind:
-        raise LengthError(redact(url), length, length + behind)
 
 
 class _Adapter(HTTPAdapter):

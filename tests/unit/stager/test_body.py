@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import hashlib
 import os
 import resource
 import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import xxhash
 
 from stager.body import NOTE_FROM, Body
 from stager.destination import Validator
@@ -16,7 +19,7 @@ from stager.errors import DestinationError, LengthError, NoSpaceError
 from stager.request import Meter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.unit.stager.directory import DirectoryClaim, DirectoryDestination
 
@@ -79,6 +82,71 @@ def test_a_file_size_limit_is_no_space_and_never_will_be(body: Body) -> None:
     error = body.translated(caught.value)
     assert isinstance(error, NoSpaceError)
     assert not error.fits_ever
+
+
+@pytest.fixture
+def piped() -> Iterator[Callable[[bytes], int]]:
+    """Put bytes into a pipe, which holds 65536; return where they come out."""
+    end, entry = os.pipe()
+
+    def put(data: bytes) -> int:
+        assert os.write(entry, data) == len(data)
+        return end
+
+    yield put
+    os.close(end)
+    os.close(entry)
+
+
+@pytest.mark.parametrize("algorithms", [(), ("md5",)])
+@pytest.mark.parametrize("flags", [0, os.O_APPEND])  # which the kernel does not splice to
+def test_what_waits_in_a_pipe_gets_into_the_file_and_the_hashes(
+    body: Body,
+    claim: DirectoryClaim,
+    piped: Callable[[bytes], int],
+    algorithms: tuple[str, ...],
+    *,
+    flags: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("stager.body.PIECE", 7000)
+    fcntl.fcntl(claim.fd, fcntl.F_SETFL, flags)
+    data = os.urandom(60_010)
+    body.begin(0, len(data), TAG, algorithms)
+    body.write(data[:10])
+    body.write_from(piped(data[10:40_010]), 40_000)
+    assert body.at == 40_010
+    body.write_from(piped(data[40_010:]), 20_000)
+    digests = body.finish()
+    assert digests.pop("xxh3_128") == xxhash.xxh3_128_hexdigest(data)
+    assert digests == {name: hashlib.new(name, data).hexdigest() for name in algorithms}
+    assert os.pread(claim.fd, 70_000, 0) == data
+
+
+def test_more_in_the_pipe_than_was_announced_is_refused_before_it_is_written(
+    body: Body, claim: DirectoryClaim, piped: Callable[[bytes], int]
+) -> None:
+    body.begin(0, 10, TAG, ())
+    with pytest.raises(LengthError):
+        body.write_from(piped(b"12345678901"), 11)
+    assert os.fstat(claim.fd).st_size == 0
+
+
+def test_a_pipe_that_does_not_fit_into_the_file_is_no_space(
+    body: Body, piped: Callable[[bytes], int]
+) -> None:
+    body.begin(0, 60_000, TAG, ())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5000, before[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            body.write_from(piped(b"x" * 60_000), 60_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert isinstance(body.translated(caught.value), NoSpaceError)
+    assert body.at <= 5000
 
 
 @pytest.mark.parametrize(

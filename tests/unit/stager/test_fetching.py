@@ -195,14 +195,15 @@ def test_a_body_shorter_than_announced_is_an_error_after_the_retries(
     assert destination.leftovers() == []
 
 
+@pytest.mark.parametrize(("size", "less"), [(4096, 96), (3_000_000, 1)])
 def test_no_byte_beyond_the_announced_length_gets_into_the_file(
-    origin: Origin, service: FetchService, destination: DirectoryDestination
+    origin: Origin, service: FetchService, destination: DirectoryDestination, size: int, less: int
 ) -> None:
-    url = origin.add("/a", Page(SMALL, announce=4000))
+    url = origin.add("/a", Page(BODY[:size], announce=size - less))
     request = service.submit(url)
     error = request.exception(SOON)
     assert isinstance(error, LengthError)
-    assert error.announced == 4000 < error.received
+    assert error.announced == size - less < error.received
     assert destination.leftovers() == []
 
 
@@ -449,12 +450,12 @@ def test_a_server_that_speaks_no_http_is_a_typed_error(service: FetchService) ->
         thread.join()
 
 
-@pytest.mark.parametrize("stall_at", [0, 1000])
+@pytest.mark.parametrize(("body", "stall_at"), [(SMALL, 0), (SMALL, 1000), (BODY, 2_000_000)])
 def test_a_silent_server_is_given_up(
-    origin: Origin, make_service: Callable[..., FetchService], stall_at: int
+    origin: Origin, make_service: Callable[..., FetchService], body: bytes, stall_at: int
 ) -> None:
     service = make_service(timeouts=Timeouts(connect=5, stall=1), policy=RetryPolicy(attempts=1))
-    url = origin.add("/a", Page(SMALL, stall_at=stall_at))
+    url = origin.add("/a", Page(body, stall_at=stall_at))
     error = service.submit(url).exception(SOON)
     assert type(error) is StalledError
     assert error.url == url
@@ -485,11 +486,13 @@ def test_a_body_of_unknown_length_reserves_as_it_grows(
     assert (destination.leftovers(), destination.reserved) == ([], 0)
 
 
+@pytest.mark.parametrize("body", [SMALL, BODY])
 def test_a_full_disk_is_an_error_at_once_that_leaves_nothing(
     origin: Origin,
     service: FetchService,
     destination: DirectoryDestination,
     monkeypatch: pytest.MonkeyPatch,
+    body: bytes,
 ) -> None:
     real = destination.claim
 
@@ -502,7 +505,7 @@ def test_a_full_disk_is_an_error_at_once_that_leaves_nothing(
         return claim
 
     monkeypatch.setattr(destination, "claim", on_a_full_disk)
-    error = service.submit(origin.add("/a", SMALL)).exception(SOON)
+    error = service.submit(origin.add("/a", body)).exception(SOON)
     assert isinstance(error, NoSpaceError)
     assert error.fits_ever
     assert len(origin.seen("/a")) == 1

@@ -64,6 +64,35 @@ def test_all_digests_are_right_at_every_size(fd: int, size: int, step: int, hand
     assert verifier.finish() == expected(body)
 
 
+@pytest.mark.parametrize("algorithms", [(), ("sha256", "md5")])
+@pytest.mark.parametrize("first", [0, 8192, 2 * INLINE])
+@pytest.mark.parametrize("size", [1, 300_000, 5 * INLINE + 17])
+def test_bytes_that_are_in_the_file_only_are_hashed_there(
+    fd: int, algorithms: tuple[str, ...], first: int, size: int
+) -> None:
+    body = random.Random(size).randbytes(first + size + 1000)
+    verifier = Verifier(algorithms, fd)
+    feed(verifier, fd, body[:first], 65536)
+    for at in range(first, first + size, 300_000):
+        piece = body[at : min(at + 300_000, first + size)]
+        os.write(fd, piece)
+        verifier.advance(len(piece))
+    feed(verifier, fd, body[first + size :], 100, handed=2)
+    wanted = {"xxh3_128", *algorithms}
+    assert verifier.finish() == {
+        name: hexa for name, hexa in expected(body).items() if name in wanted
+    }
+
+
+@pytest.mark.parametrize("algorithms", [(), ("md5",)])
+def test_bytes_that_are_not_in_the_file_are_an_error(fd: int, algorithms: tuple[str, ...]) -> None:
+    verifier = Verifier(algorithms, fd)
+    os.write(fd, b"x" * INLINE)
+    with pytest.raises(OSError, match="ends at"):  # noqa: PT012 - here or there
+        verifier.advance(2 * INLINE)
+        verifier.finish()
+
+
 @pytest.mark.parametrize("kept", [1, 1000, INLINE, 3 * INLINE + 5])
 @pytest.mark.parametrize("more", [0, 1000, 2 * INLINE])
 @pytest.mark.parametrize("handed", [0, 2, 4])
