@@ -10,7 +10,9 @@ import asyncio
 import socket
 from typing import TYPE_CHECKING, Any
 
+from fscache.errors import HostDied
 from fscache.grid import failure
+from fscache.grid.addresses import host_of
 from fscache.grid.channels import CommChannel
 
 if TYPE_CHECKING:
@@ -143,5 +145,12 @@ class _WorkerLink:
         self.loop.call_soon_threadsafe(self._worker.batched_send, letter)
 
     def work(self, function: Callable[..., Any], /, *args: Any) -> Awaitable[Any]:
-        """Call `function` in one of the threads that the engine's tasks have; on the event loop."""
-        return self.loop.run_in_executor(self._worker.executors["default"], function, *args)
+        """Call `function` in one of the threads that the engine's tasks have; on the event loop.
+
+        Raises:
+            HostDied: there are none any more, as the worker is about to leave.
+        """
+        try:
+            return self.loop.run_in_executor(self._worker.executors["default"], function, *args)
+        except RuntimeError as exc:
+            raise HostDied("it is leaving", host_of(self.address), "work") from exc

@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fscache.errors import HostDied
+from fscache.errors import ClusterError, HostDied
 from fscache.grid.addresses import host_of
 from fscache.grid.sql.worker import unpacked
 
@@ -108,9 +108,15 @@ class Nodes:
         if self._stopped.is_set():
             return
         self._stopped.set()
-        self._cluster.ask_all("cancel", run=self._run, patience=_CANCEL_WAIT)
-        for future in list(self._asked):
-            future.cancel()  # a node that does not end it is not waited for
+        try:
+            self._cluster.ask_all(
+                "cancel", at=list(self._alive), run=self._run, patience=_CANCEL_WAIT
+            )
+        except ClusterError:
+            pass  # the head is gone, and so are its nodes
+        finally:
+            for future in list(self._asked):
+                future.cancel()  # a node that does not end it is not waited for
 
     @property
     def stopped(self) -> bool:
@@ -146,6 +152,9 @@ class Nodes:
             self._dead[message.worker] = node
         if self._stopped.is_set():
             raise CancelledError from died
+        if not self._alive:  # those that have come since the query began
+            here = self._cluster.workers()
+            self._alive = {w.address: w.node for w in here if w.address not in self._dead}
         if message.deaths == _DEATHS or not self._alive:
             raise died
         return [_Message(message.worker, [each], message.deaths + 1) for each in message.numbers]

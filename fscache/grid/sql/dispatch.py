@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
+from fscache.errors import GatherTooLargeError
 from fscache.grid.batches import Item
 from fscache.grid.pickles import dumps
 from fscache.grid.sql.asking import Nodes, Wanted
@@ -76,12 +77,18 @@ class Portions:
                 for portion in portions
             ]
             values: dict[int, pa.Table] = {}
+            size = 0
             for number, rows in self._nodes.compute(task, wanted, together=not self._single):
                 self._on_done(len(portions[number].shards))
                 if self._single:
                     yield rows
-                else:
-                    values[number] = rows
+                    continue
+                values[number] = rows
+                size += rows.nbytes
+                if size > self._limit:  # the rest of the round must not come as well
+                    raise GatherTooLargeError(
+                        "the rows that would have to come together are too many", self._limit, size
+                    )
             for number in sorted(values):
                 yield values[number]
 

@@ -198,9 +198,9 @@ def start(
 
 def _workers(cluster: Cluster) -> list[WorkerInfo]:
     """Return the workers that are there, by name; what one says of itself is asked for once."""
-    known = _rosters.setdefault(cluster, {})
+    known = _rosters.get(cluster, {})
     here = set(cluster.addresses())
     if not here <= known.keys():
-        known.clear()
-        known.update((info.address, info) for info in cluster.workers())
+        # A new one: other threads may be reading the old one.
+        known = _rosters[cluster] = {info.address: info for info in cluster.workers()}
     return [info for address, info in known.items() if address in here]
