@@ -52,9 +52,10 @@ class FileLog(Segments):
         own = self._own
         silence = stamp - self._last_stamp
         self._last_stamp = stamp
+        size = len(data)
         if (
             own is None
-            or own.end + len(data) > SEGMENT_BYTES
+            or own.end + size > SEGMENT_BYTES
             or (silence > _SILENCE and self._is_lost())
         ):
             with translated(self.directory):
@@ -62,7 +63,7 @@ class FileLog(Segments):
         offset = own.end
         if not offset:
             data = HEADER + data
-        size = len(data)
+            size = len(data)
         try:
             written = os.write(self._fd, data)
             if written != size:

@@ -1,7 +1,8 @@
 """What the keys of a record make of its frame: which go into columns, which into the JSON. Pure.
 
 Controllers write records with the same keys again and again, so it is made out once for each list of
-keys: to look at key after key in every record, and at which shape they have, took 6 µs of a task's 65.
+keys. Looking at key after key in every record, and at which shape they have, made a task's life take 8 %
+longer.
 """
 
 from __future__ import annotations
