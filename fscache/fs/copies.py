@@ -14,6 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_NOT_IN_THE_KERNEL = (
+    *(errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS),
+    errno.EBADF,  # of a file that is appended to
+)
 _COPY_BYTES = 256 * 1024  # fastest on ext4 of 64 KiB … 1 MiB (docs/performance.md)
 
 
@@ -46,7 +50,7 @@ def copy_whole(source_fd: int, target_fd: int) -> None:
                 break
             done += count
     except OSError as exc:
-        if exc.errno not in (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):
+        if exc.errno not in _NOT_IN_THE_KERNEL:
             raise
     if done < size:
         os.lseek(source_fd, done, os.SEEK_SET)

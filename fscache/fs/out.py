@@ -33,9 +33,29 @@ def write_out(final: str, chunks: Iterable[bytes]) -> None:
     _fill_out(final, fill)
 
 
+def _descriptor(final: str) -> int | None:
+    """Return the number of the open file that a path stands for, as /dev/stdout and /dev/fd/3 do.
+
+    Where output goes to a file, such a path is one too: opened once more it would lose what is in it
+    already, and renamed over, /dev/stdout would be gone for everybody.
+    """
+    if not os.path.islink(final):  # as all of them are
+        return None
+    ours = os.path.realpath("/proc/self/fd")
+    for path in (final, os.readlink(final)):
+        directory, name = os.path.split(os.path.abspath(path))
+        if os.path.realpath(directory) == ours and name.isdecimal():
+            return int(name)
+    return None
+
+
 def _fill_out(final: str, fill: Callable[[int], None]) -> None:
+    opened = _descriptor(final)
+    if opened is not None:
+        fill(opened)
+        return
     if os.path.exists(final) and not os.path.isfile(final):
-        # /dev/stdout, a pipe, a disk: to be written to, never to be replaced by a file.
+        # A pipe, a disk: to be written to, never to be replaced by a file.
         with open(final, "wb", buffering=0) as device:
             fill(device.fileno())
         return

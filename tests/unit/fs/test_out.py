@@ -92,6 +92,24 @@ def test_a_copy_into_a_pipe_or_device_goes_through_it_and_does_not_replace_it(
     assert stat.S_ISFIFO(os.stat(pipe).st_mode)
 
 
+@pytest.mark.parametrize("how", [os.O_TRUNC, os.O_APPEND])
+@pytest.mark.parametrize("path", ["/proc/self/fd/{}", "/dev/fd/{}", "link"])
+def test_an_open_file_by_its_number_is_written_on_and_not_replaced(
+    tmp_path: Path, path: str, how: int
+) -> None:
+    (tmp_path / "source").write_bytes(b"bytes")
+    fd = os.open(tmp_path / "output", os.O_WRONLY | os.O_CREAT | how)
+    link = tmp_path / "link"
+    link.symlink_to(f"/proc/self/fd/{fd}")  # as /dev/stdout is
+    final = str(link) if path == "link" else path.format(fd)
+    os.write(fd, b"before ")
+    out.copy_out(str(tmp_path / "source"), final)
+    out.write_out(final, [b" and", b" more"])
+    os.close(fd)
+    assert (tmp_path / "output").read_bytes() == b"before bytes and more"
+    assert link.is_symlink()
+
+
 def test_a_copy_does_not_replace_a_directory(tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"bytes")
     (tmp_path / "directory").mkdir()
