@@ -34,7 +34,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EX
 class Modes:
     """Permissions of what is written: private to the umask, or shared with one group."""
 
-    __slots__ = ("directory", "gid", "object", "partial")
+    __slots__ = ("directory", "gid", "object", "open", "partial")
 
     def __init__(self, gid: int | None = None, *, world_readable: bool = True) -> None:
         """Describe the permissions.
@@ -47,6 +47,9 @@ class Modes:
         self.directory = None if gid is None else 0o2775 if world_readable else 0o2770
         self.object = 0o444 if world_readable else 0o440
         self.partial = 0o600 if gid is None else 0o660
+        self.open = (
+            self.object | self.partial
+        )  # of what is read as objects are, and written to again
 
 
 class Writer(Directories):
@@ -135,21 +138,25 @@ class Writer(Directories):
         remove(temp)
         return False
 
-    def stage(self, data: bytes, mtime_ns: int | None = None) -> tuple[str, os.stat_result]:
-        """Write a whole small file, sealed, under a temporary name: for `publish`.
+    def stage(
+        self, data: bytes, mtime_ns: int | None = None, *, sealed: bool = True
+    ) -> tuple[str, os.stat_result]:
+        """Write a whole small file under a temporary name: for `publish`.
 
         Args:
             data: Its bytes.
             mtime_ns: Its mtime, where that is to say more than "now".
+            sealed: Whether it will never be written to again.
 
         Returns:
             The temporary path, and the status that the file will have under its final name.
         """
+        mode = self.modes.object if sealed else self.modes.open
         while True:
             temp = self.temp_path()
             try:
                 # Read-only from the start: one system call less than sealing it afterwards.
-                fd = self._open_new(temp, self.modes.object)
+                fd = self._open_new(temp, mode)
                 break
             except FileExistsError:
                 continue
@@ -159,8 +166,8 @@ class Writer(Directories):
                 if mtime_ns is not None:
                     os.utime(fd, ns=(mtime_ns, mtime_ns))
                 status = os.fstat(fd)
-                if status.st_mode & 0o7777 != self.modes.object:
-                    os.fchmod(fd, self.modes.object)  # the umask took some bits
+                if status.st_mode & 0o7777 != mode:
+                    os.fchmod(fd, mode)  # the umask took some bits
                 if self.durable and self.group is None:
                     os.fsync(fd)
             finally:

@@ -197,7 +197,11 @@ class Shelf:
             seen = self.memory.get(key)
             mtime_ns = stamp(self.root.now())
             place = self.entries.write(
-                name, payload, known=None if seen is None else Place(*seen[:4]), mtime_ns=mtime_ns
+                name,
+                payload,
+                known=None if seen is None else Place(*seen[:4]),
+                mtime_ns=mtime_ns,
+                in_place=self._stripes is not None and self._stripes.work,
             )
             if place.new and not special:
                 self.names.note(key, special=False)

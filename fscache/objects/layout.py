@@ -51,7 +51,10 @@ class Split:
 
     def relative(self, address: str, slot: int = 0) -> str:
         """Return the path of an address below its top directory."""
-        path = "/".join([address[cut] for cut in self.cuts])
+        if len(self.cuts) == 2:  # as entries have it: half a microsecond less in every get
+            path = f"{address[self.cuts[0]]}/{address[self.cuts[1]]}"
+        else:
+            path = "/".join([address[cut] for cut in self.cuts])
         return f"{path}-{slot}" if slot else path
 
     def address(self, relative: str) -> tuple[str, int] | None:

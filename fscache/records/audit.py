@@ -6,7 +6,8 @@ import os
 
 from fscache.fs.ahead import ahead
 from fscache.fs.walk import branches
-from fscache.records.entryfile import TOMBSTONE, decode, name_hash, read_small
+from fscache.records import cells
+from fscache.records.entryfile import TOMBSTONE, name_hash
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _judge(item: os.DirEntry[str], top: str, kind: bytes | None, split: Split) -
     if place is None or not item.is_file(follow_symlinks=False):
         return Audited(path, what=STRAY)
     try:
-        found, owner, _payload = decode(read_small(path))
+        found, owner, _payload = cells.decode(cells.read(path))
     except FileNotFoundError:
         return None  # removed meanwhile
     except (OSError, ValueError) as exc:

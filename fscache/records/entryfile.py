@@ -18,7 +18,7 @@ from xxhash import xxh3_64_hexdigest, xxh3_128_hexdigest
 
 MAGIC = b"fse1 "
 SUM = slice(9, 25)
-FIRST_READ = 8192  # most entries in one read, those of 4 KiB values among them
+FIRST_READ = 16384  # most entries in one read, those of 4 KiB values in two cells among them
 READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe is not waited for
 TOMBSTONE = b"del"
 

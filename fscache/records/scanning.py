@@ -69,8 +69,9 @@ def read_plain(
         or data[SUM] != xxh3_64_hexdigest(rest).encode("ascii")
     ):
         return None
-    length, _, held = rest.partition(b"\n")
-    if not length[1:].isdigit():
+    line, _, held = rest.partition(b"\n")
+    length = line[1:].partition(b" ")[0]  # whatever else an entry in cells has there
+    if not length.isdigit():
         return None
     end = int(length)
     name = held[:end]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import pickle
 import shutil
@@ -53,11 +55,39 @@ def test_an_entry_is_a_file_as_the_specification_says(kv: LocalStore, root: Root
     assert path == f"{root.path}/kv/default/e8/57bbaf3f525d562c07"
     with open(path, "rb") as file:
         data = file.read()
-    assert data[:9] == b"fse1 key "
-    assert data[25:] == b" 11\nrun_42/loss\n@sbar"
-    assert os.stat(path).st_mode & 0o777 == 0o444
+    assert data[:9] == b"fse2 key "
+    assert data[25:] == b" 11 512 5 1\nrun_42/loss\n@sbar"
+    assert os.stat(path).st_mode & 0o777 == 0o644
     assert paths(root, "objects") == []
     assert os.listdir(f"{root.path}/partial") == []
+
+
+def test_a_change_stays_in_its_file_and_is_seen_at_once(kv: LocalStore, root: Root) -> None:
+    kv.put("key", "value 1")
+    (path,) = paths(root, "kv")
+    inode = os.stat(path).st_ino
+    other = fresh(root)
+    for number in range(2, 5):
+        kv.put("key", f"value {number}")
+        assert os.stat(path).st_ino == inode
+        assert [other.get("key") for _ in range(3)] == [f"value {number}"] * 3
+
+
+def test_without_locks_the_file_is_replaced(
+    kv: LocalStore, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, command: int, argument: object = 0) -> object:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    inodes = set()
+    for number in range(3):
+        kv.put("key", number)
+        (path,) = paths(root, "kv")
+        inodes.add((os.stat(path).st_ino, os.stat(path).st_mtime_ns))
+        assert os.stat(path).st_size < 512
+    assert len(inodes) == 3
+    assert kv.get("key") == 2
 
 
 @pytest.mark.parametrize("size", [LARGE, LARGE + 1])

@@ -491,7 +491,7 @@ def test_a_good_entry_that_replaced_a_bad_one_meanwhile_is_not_moved(
     def slow(path: str, flags: int, mode: int = 0o777) -> int:
         fd = real(path, flags, mode)
         opened.append(path)
-        if len(opened) == 1:  # between the look at the bad one and the move
+        if len(opened) == 2:  # between the second, careful look at the bad one and the move
             monkeypatch.undo()
             store.write(NAME, b"good")
         return fd

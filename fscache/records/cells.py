@@ -1,0 +1,220 @@
+"""Entries that are replaced in place: two cells in one file, of which the newer whole one counts.
+
+    fse2 key 0123456789abcdef 5 512 9 1
+    my/k1
+    …payload…
+
+The first line holds, after the sum, the bytes of the name, of a cell, of the payload, and the cell's
+turn. The sum is that of all that follows it up to the end of the payload. A new file has one cell and
+ends with it. A change is written into the other cell, with the next turn: so there is a whole one at any
+moment, whatever is killed whenever. Up to the second number the first lines of a file are all alike, so
+even one that is half written says where the second cell begins.
+
+It costs a sixth of a rename over a file: 12 instead of 78 µs on ext4 that discards, 12 instead of 20 on
+tmpfs. A rename makes a file, flushes it, and frees the blocks of another.
+
+Who writes holds the name's lock. Who reads holds none: a cell that is not whole may be in the midst of
+being written, so the file is read again, a few times, before the other cell is believed.
+
+Not promised: the old or the new value over a loss of power. Two changes that are both not on the disk yet
+may both be torn. Stores that promise it replace the file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from xxhash import xxh3_64_hexdigest
+
+from fscache.records import entryfile
+from fscache.records.entryfile import FIRST_READ, SUM, BadEntryError, read_small
+
+MAGIC = b"fse2 "
+KINDS = frozenset({b"key"})  # of entries that are written so
+_GRAIN = 512  # bytes: a sector, which the disk writes whole
+_WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_LOOKS = 6  # at a file with a cell that is not whole
+_NAP = 0.00002  # s between the first two looks; a cell is written in a tenth of that
+
+
+class Cell:
+    """A whole cell of a file."""
+
+    __slots__ = ("kind", "name", "offset", "payload", "room", "turn")
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        """Read the cell at `offset`; raises BadEntryError where there is no whole one."""
+        if data[offset : offset + 5] != MAGIC:
+            raise BadEntryError("no entry, or of an unknown version")
+        try:
+            line_end = data.index(b"\n", offset)
+            length, self.room, size, self.turn = map(int, data[offset + 25 : line_end].split())
+        except ValueError:
+            raise BadEntryError("the entry's first line is wrong") from None
+        name_end = line_end + 1 + length
+        end = name_end + 1 + size
+        found = xxh3_64_hexdigest(memoryview(data)[offset + 25 : end]).encode("ascii")
+        if end > len(data) or found != data[offset + 9 : offset + 25]:
+            raise BadEntryError("checksum of the entry is wrong")
+        self.kind = data[offset + 5 : offset + 8]
+        self.name = data[line_end + 1 : name_end]
+        self.payload = data[name_end + 1 : end]
+        self.offset = offset
+
+
+def encode(kind: bytes, name: bytes, payload: bytes, room: int = 0, turn: int = 1) -> bytes:
+    """Return the bytes of a cell.
+
+    Args:
+        kind: Three letters.
+        name: The name.
+        payload: What it stands for.
+        room: Bytes that each cell of the file has; as much as is needed, if 0.
+        turn: How often the entry was written to this file.
+    """
+    rest = b"%b\n%b" % (name, payload)
+    if not room:
+        room = -(-(len(rest) + 64) // _GRAIN) * _GRAIN
+    rest = b" %d %d %d %d\n%b" % (len(name), room, len(payload), turn, rest)
+    return b"%b%b %b%b" % (MAGIC, kind, xxh3_64_hexdigest(rest).encode("ascii"), rest)
+
+
+def payload_of(data: bytes, head: bytes, name: bytes) -> bytes | None:
+    """Return the payload of a file that is as it nearly always is; None says nothing of it.
+
+    A fifth of a get is saved by asking for that directly.
+
+    Args:
+        data: What the file holds.
+        head: What it is to begin with, up to the sum.
+        name: Whose entry it is to be.
+    """
+    if data[:9] != head:
+        return None
+    rest = data[25:]
+    if data[SUM] == xxh3_64_hexdigest(rest).encode("ascii"):
+        if head[:5] != MAGIC:
+            start = b" %d\n%b\n" % (len(name), name)
+            return rest[len(start) :] if rest.startswith(start) else None
+        at = rest.index(b"\n") + 1
+        end = at + len(name)
+        mine = rest[at:end] == name and rest.startswith(b" %d " % len(name))
+        return rest[end + 1 :] if mine else None
+    if head[:5] == MAGIC:
+        try:
+            cell, whole = _newer(data)
+        except BadEntryError:
+            return None
+        if whole and cell.name == name and cell.kind == head[5:8]:
+            return cell.payload
+    return None
+
+
+def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return kind, name and payload of an entry's file of either form.
+
+    Raises:
+        BadEntryError: the bytes are not a whole entry.
+    """
+    if data[:5] == entryfile.MAGIC:
+        return entryfile.decode(data)
+    cell = _newer(data)[0]
+    return cell.kind, cell.name, cell.payload
+
+
+def read(path: str, statuses: list[os.stat_result] | None = None) -> bytes:
+    """Read an entry's file, again and again while a cell of it seems to be being written.
+
+    Args:
+        path: The file.
+        statuses: As for `read_small`.
+    """
+    for look in range(_LOOKS):
+        data = read_small(path, statuses)
+        if data[:5] == entryfile.MAGIC:
+            break
+        try:
+            if _newer(data)[1]:
+                break
+        except BadEntryError:
+            pass
+        time.sleep(_NAP * 2**look)
+    return data
+
+
+def replace(
+    kind: bytes, name: bytes, payload: bytes, mtime_ns: int | None, path: str
+) -> os.stat_result | None:
+    """Replace an entry in its file; the caller holds the lock of its name.
+
+    Args:
+        kind: Three letters.
+        name: The name.
+        payload: What it is to stand for.
+        mtime_ns: The file's mtime, where that is to say more than "now".
+        path: The file.
+
+    Returns:
+        The file's status; None where a new file must take its place: it is another name's, has not
+        room enough or the older form, or is not ours to write to.
+
+    Raises:
+        OSError: the disk is full, or fails; the old entry is there still.
+    """
+    try:
+        fd = os.open(path, _WRITE)
+    except OSError:
+        return None
+    try:
+        data = os.read(fd, FIRST_READ)
+        try:
+            old = _newer(data)[0]
+        except BadEntryError:
+            return None
+        new = encode(kind, name, payload, old.room, old.turn + 1)
+        if old.name != name or old.kind != kind or len(new) > old.room:
+            return None
+        at = 0 if old.offset else old.room
+        if at + old.room > FIRST_READ:
+            return None
+        if os.pwrite(fd, new, at) != len(new):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+        if mtime_ns is not None:
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        status = os.fstat(fd)
+    finally:
+        os.close(fd)
+    if not status.st_nlink:
+        return None  # removed meanwhile, by somebody who takes no locks
+    os.utime(os.path.dirname(path))  # who watches looks at the directory
+    return status
+
+
+def _newer(data: bytes) -> tuple[Cell, bool]:
+    """Return the newer whole cell of a file, and whether all that it has are whole.
+
+    Raises:
+        BadEntryError: it has none.
+    """
+    try:
+        first = Cell(data, 0)
+    except BadEntryError as exc:
+        return _second(data, exc), False
+    if len(data) <= first.room:
+        return first, True
+    try:
+        second = Cell(data, first.room)
+    except BadEntryError:
+        return first, False
+    return (second if second.turn > first.turn else first), True
+
+
+def _second(data: bytes, first: BadEntryError) -> Cell:
+    """Return the second cell of a file whose first one is not whole."""
+    try:
+        room = int(data[25:_GRAIN].split(b" ", 3)[2])
+        return Cell(data, room)
+    except (ValueError, IndexError):
+        raise first from None
