@@ -82,6 +82,16 @@ def test_arrow_and_parquet_keep_types(shell: Shell, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "none.parquet").schema.names == ["id", "best"]
 
 
+@pytest.mark.parametrize("value", ["INTERVAL 3 DAY", "[union_value(a := 1)]"])
+def test_what_parquet_has_no_type_for_is_the_querys_fault(
+    shell: Shell, tmp_path: Path, value: str
+) -> None:
+    done = shell.run("sql", f"SELECT {value} AS x", "-o", "x.parquet")
+    assert (done.code, "VARCHAR" in done.err) == (2, True), done.err
+    assert not (tmp_path / "x.parquet").exists()
+    assert shell.run("sql", f"SELECT ({value})::VARCHAR AS x", "-o", "x.parquet").code == 0
+
+
 def test_the_name_of_the_file_says_what_it_is(shell: Shell, tmp_path: Path) -> None:
     for name in ("a.csv", "a.json", "a.jsonl", "a.txt", "a.arrow"):
         assert shell.run("sql", "SELECT 1 AS one, 2 AS one", "-o", name).code == 0

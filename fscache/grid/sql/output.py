@@ -4,7 +4,7 @@ Rows are written batch by batch, so a result of any size passes through a few ba
 
 JSON has no NaN and no decimals: what is not finite becomes null, decimals with digits after the point,
 all times and intervals become text, bytes become hexadecimal. CSV has only text: a null is empty, nested
-values are JSON. Arrow and Parquet keep every type.
+values are JSON. Arrow and Parquet keep every type; Parquet has no intervals and no unions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from fscache.errors import SQLError
 from fscache.grid.sql.result import values
 
 if TYPE_CHECKING:
@@ -130,9 +131,15 @@ def _arrow(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
 def _parquet(batches: Iterable[pa.RecordBatch]) -> Iterator[bytes]:
     import pyarrow.parquet as pq
 
+    def opened(file: Any, schema: pa.Schema) -> Any:
+        try:
+            return pq.ParquetWriter(file, schema)
+        except pa.ArrowNotImplementedError as exc:
+            raise SQLError(f"Parquet has no such type, cast it to VARCHAR: {exc}") from None
+
     # Two columns of one name could be written, but hardly be read.
     renamed = (batch.rename_columns(distinct(batch.schema.names)) for batch in batches)
-    return _written(renamed, pq.ParquetWriter)
+    return _written(renamed, opened)
 
 
 def _written(
