@@ -40,28 +40,52 @@ _NAP = 0.00002  # s between the first two looks; a cell is written in a tenth of
 
 
 class Cell:
-    """A whole cell of a file."""
+    """A cell of a file, as its first line tells."""
 
-    __slots__ = ("kind", "name", "offset", "payload", "room", "turn")
+    __slots__ = ("_data", "_length", "_line_end", "_size", "offset", "room", "turn")
 
     def __init__(self, data: bytes, offset: int) -> None:
-        """Read the cell at `offset`; raises BadEntryError where there is no whole one."""
-        if data[offset : offset + 5] != MAGIC:
+        """Read the first line at `offset`; raises BadEntryError where there is none."""
+        if not data.startswith(MAGIC, offset):
             raise BadEntryError("no entry, or of an unknown version")
         try:
-            line_end = data.index(b"\n", offset)
-            length, self.room, size, self.turn = map(int, data[offset + 25 : line_end].split())
+            self._line_end = data.index(b"\n", offset)
+            numbers = data[offset + 25 : self._line_end].split()
+            self._length, self.room, self._size, self.turn = map(int, numbers)
         except ValueError:
             raise BadEntryError("the entry's first line is wrong") from None
-        name_end = line_end + 1 + length
-        end = name_end + 1 + size
-        found = xxh3_64_hexdigest(memoryview(data)[offset + 25 : end]).encode("ascii")
-        if end > len(data) or found != data[offset + 9 : offset + 25]:
-            raise BadEntryError("checksum of the entry is wrong")
-        self.kind = data[offset + 5 : offset + 8]
-        self.name = data[line_end + 1 : name_end]
-        self.payload = data[name_end + 1 : end]
+        self._data = data
         self.offset = offset
+
+    def checked(self) -> Cell:
+        """Return it; raises BadEntryError if it is not whole."""
+        at, end = self.offset, self._line_end + self._length + self._size + 2
+        found = xxh3_64_hexdigest(memoryview(self._data)[at + 25 : end]).encode("ascii")
+        if end > len(self._data) or found != self._data[at + 9 : at + 25]:
+            raise BadEntryError("checksum of the entry is wrong")
+        return self
+
+    def is_of(self, kind: bytes, name: bytes) -> bool:
+        """Whether it is an entry of this kind and name."""
+        at = self._line_end + 1
+        mine = self._length == len(name) and self._data.startswith(name, at)
+        return mine and self._data.startswith(kind, self.offset + 5)
+
+    @property
+    def kind(self) -> bytes:
+        """Three letters."""
+        return self._data[self.offset + 5 : self.offset + 8]
+
+    @property
+    def name(self) -> bytes:
+        """Whose entry it is."""
+        return self._data[self._line_end + 1 : self._line_end + 1 + self._length]
+
+    @property
+    def payload(self) -> bytes:
+        """What the name stands for."""
+        at = self._line_end + self._length + 2
+        return self._data[at : at + self._size]
 
 
 def encode(kind: bytes, name: bytes, payload: bytes, room: int = 0, turn: int = 1) -> bytes:
@@ -107,7 +131,7 @@ def payload_of(data: bytes, head: bytes, name: bytes) -> bytes | None:
             cell, whole = _newer(data)
         except BadEntryError:
             return None
-        if whole and cell.name == name and cell.kind == head[5:8]:
+        if whole and cell.is_of(head[5:8], name):
             return cell.payload
     return None
 
@@ -174,15 +198,16 @@ def replace(
         except BadEntryError:
             return None
         new = encode(kind, name, payload, old.room, old.turn + 1)
-        if old.name != name or old.kind != kind or len(new) > old.room:
-            return None
         at = 0 if old.offset else old.room
-        if at + old.room > FIRST_READ:
+        if not old.is_of(kind, name) or len(new) > old.room or at + old.room > FIRST_READ:
             return None
         if os.pwrite(fd, new, at) != len(new):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        if mtime_ns is not None:
-            os.utime(fd, ns=(mtime_ns, mtime_ns))
+        try:
+            if mtime_ns is not None:
+                os.utime(fd, ns=(mtime_ns, mtime_ns))
+        except PermissionError:
+            return None  # another user of the group may write to the file, its owner alone say when
         status = os.fstat(fd)
     finally:
         os.close(fd)
@@ -193,7 +218,7 @@ def replace(
 
 
 def _newer(data: bytes) -> tuple[Cell, bool]:
-    """Return the newer whole cell of a file, and whether all that it has are whole.
+    """Return the newer whole cell of a file, and whether nothing in it seems to be being written.
 
     Raises:
         BadEntryError: it has none.
@@ -203,18 +228,23 @@ def _newer(data: bytes) -> tuple[Cell, bool]:
     except BadEntryError as exc:
         return _second(data, exc), False
     if len(data) <= first.room:
-        return first, True
+        return first.checked(), True
     try:
         second = Cell(data, first.room)
     except BadEntryError:
-        return first, False
-    return (second if second.turn > first.turn else first), True
+        return first.checked(), False
+    newer, older = (second, first) if second.turn > first.turn else (first, second)
+    try:
+        # Nobody is interested in the other one then: not whole, it is what the next change begins with.
+        return newer.checked(), True
+    except BadEntryError:
+        return older.checked(), False
 
 
 def _second(data: bytes, first: BadEntryError) -> Cell:
     """Return the second cell of a file whose first one is not whole."""
     try:
         room = int(data[25:_GRAIN].split(b" ", 3)[2])
-        return Cell(data, room)
+        return Cell(data, room).checked()
     except (ValueError, IndexError):
         raise first from None

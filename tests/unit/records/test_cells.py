@@ -18,7 +18,7 @@ from fscache.records import cells, entryfile
 from fscache.records.entries import EntryStore
 from fscache.records.entryfile import FIRST_READ, BadEntryError
 from tests.support import damage
-from tests.support.processes import ALICE, in_child
+from tests.support.processes import ALICE, LAB, in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,17 +187,26 @@ def test_a_full_disk_leaves_the_old_value(
 
 
 @pytest.mark.usefixtures("users")
-def test_who_may_not_write_to_the_file_replaces_it(open_tmp: str) -> None:
+@pytest.mark.parametrize("gid", [None, LAB])
+def test_who_may_not_write_to_the_file_or_set_its_time_replaces_it(
+    open_tmp: str, gid: int | None
+) -> None:
     os.mkdir(f"{open_tmp}/partial")
-    store = EntryStore(
-        f"{open_tmp}/kv", b"key", Writer(f"{open_tmp}/partial", Modes()), quarantine=None
-    )
+    writer = Writer(f"{open_tmp}/partial", Modes(gid))
+    store = EntryStore(f"{open_tmp}/kv", b"key", writer, quarantine=None)
     first = store.write(NAME, b"1")
-    assert stat.S_IMODE(os.stat(first.path).st_mode) == 0o644
+    if gid is not None:
+        os.chown(first.path, -1, gid)
+    assert stat.S_IMODE(os.stat(first.path).st_mode) == (0o644 if gid is None else 0o664)
     for directory in (f"{open_tmp}/partial", os.path.dirname(first.path)):
         os.chmod(directory, 0o777)
-    second = in_child(lambda: store.write(NAME, b"2", in_place=True).inode, uid=ALICE)
-    assert second != first.inode
+
+    def change() -> tuple[int, int]:
+        place = store.write(NAME, b"2", known=first, mtime_ns=12345, in_place=True)
+        return place.inode, place.mtime_ns
+
+    inode, mtime_ns = in_child(change, uid=ALICE, groups=[LAB])
+    assert (inode != first.inode, mtime_ns) == (True, 12345)
     assert store.read(NAME) == b"2"
 
 
