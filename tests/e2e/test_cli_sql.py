@@ -62,6 +62,13 @@ def test_json_has_an_object_a_line(shell: Shell, how: list[str]) -> None:
     assert done.objects[0]["nothing"] is None
 
 
+def test_a_plan_has_every_form(shell: Shell) -> None:
+    for kind in ("csv", "json", "parquet", "arrow", "table"):
+        done = shell.run("sql", "EXPLAIN SELECT 1", "--format", kind)
+        assert (done.code, done.err) == (0, ""), kind
+        assert b"answer" in done.out
+
+
 def test_json_has_no_nan(shell: Shell) -> None:
     done = shell.run("sql", "SELECT 'nan'::DOUBLE AS x, 1.5::DECIMAL(9,2) AS d", "--json")
     assert done.objects == [{"x": None, "d": "1.50"}]

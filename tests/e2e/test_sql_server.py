@@ -100,6 +100,12 @@ def test_what_is_wrong_with_a_query_is_told(
     assert (answer.status, json.loads(body)["code"]) == (status, code)
 
 
+def test_a_plan_is_rows_too(served: Serving) -> None:
+    answer, body = ask(served, "POST", "/sql", {"query": "EXPLAIN SELECT count(*) FROM sky"})
+    assert answer.status == 200
+    assert json.loads(body)["relation"] == "answer"
+
+
 def test_a_url_that_cannot_be_read_is_the_querys_fault(tmp_path: Path, origin: Origin) -> None:
     url = origin.add("/x.txt", b"no Parquet")
     with serving(tmp_path / "root", run=Queries) as fetching:

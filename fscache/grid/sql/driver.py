@@ -17,7 +17,7 @@ from fscache.grid.sql.gridtables import GridTables
 from fscache.grid.sql.local import reporter
 from fscache.grid.sql.prepare import prepare, prepare_without_keys
 from fscache.grid.sql.sandbox import most_gathered
-from fscache.grid.sql.stream import Stream
+from fscache.grid.sql.stream import Stream, streamed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -166,7 +166,8 @@ def start(
             unplanned.callback(runs.discard, run)
             read, bound = prepare(query, shared, catalog)
             if read.explain:
-                return explained(bound)
+                plan = explained(bound)
+                return streamed(plan) if streaming else plan
             remote = any(not step.here for step in bound.plan.steps)
             workers = _workers(cluster) if remote else []
             if remote and not workers:

@@ -20,7 +20,7 @@ from fscache.grid.sql.facts import Source
 from fscache.grid.sql.parse import is_url
 from fscache.grid.sql.prepare import prepare
 from fscache.grid.sql.sandbox import Setting, connect, directories, memory, most_gathered
-from fscache.grid.sql.stream import Stream
+from fscache.grid.sql.stream import Stream, streamed
 from fscache.grid.table import Table
 from stager.urls import redact
 
@@ -193,7 +193,8 @@ def run(
         stack.callback(catalog.files.close)
         read, bound = prepare(query, shared, catalog)
         if read.explain:
-            return explained(bound)
+            plan = explained(bound)
+            return streamed(plan) if streaming else plan
         gather = most_gathered(max_gather)
         execution = Execution(bound, _Nobody(), catalog.files.setting, gather)
         if not streaming:

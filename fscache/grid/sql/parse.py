@@ -182,13 +182,28 @@ def _shared_name(name: str, shared: Mapping[str, Any]) -> str | None:
 
 def _bindable(value: Any) -> Any:
     """Return a value as DuckDB takes it as a parameter."""
-    if hasattr(value, "tolist"):
-        return value.tolist()  # NumPy's arrays and numbers
+    if hasattr(value, "tolist"):  # NumPy's arrays and numbers
+        return _coarse(value).tolist()
     if isinstance(value, dict):
         return {name: _bindable(each) for name, each in value.items()}
     if isinstance(value, list | tuple | set):
         return [_bindable(each) for each in value]
     return value
+
+
+def _coarse(value: Any) -> Any:
+    """Return a value; NumPy's times in a unit that Python has, as they would become numbers else."""
+    import numpy as np
+
+    if not isinstance(value, np.ndarray | np.generic):
+        return value
+    dtype: Any = value.dtype
+    if dtype.kind not in "mM" or np.datetime_data(dtype)[0] not in {"ns", "ps", "fs", "as"}:
+        return value
+    made = value.astype(f"{dtype.kind}8[us]")
+    if not np.array_equal(made.astype(dtype), value, equal_nan=True):
+        raise SQLError("a shared value has times finer than a microsecond; pass them as text")
+    return made
 
 
 def _statements(text: str, source: str, vocabulary: Vocabulary) -> list[dict[str, Any]]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from fscache.grid.sql.result import Result
+
 _AHEAD = 8  # batches that may wait for the reader; beyond that the query waits
 _END = 10.0  # s for a query to end: DuckDB takes 0.1, a file on a server that hangs would take for ever
 _running: set[Stream] = set()
@@ -108,6 +110,16 @@ class Stream:
                 continue
             return
         raise CancelledError
+
+
+def streamed(result: Result) -> Stream:
+    """Return rows that are all there as a stream."""
+
+    def produce(put: Callable[[pa.RecordBatch], None]) -> None:
+        for batch in result.batches():
+            put(batch)
+
+    return Stream(produce, lambda: None)
 
 
 def _close_all() -> None:

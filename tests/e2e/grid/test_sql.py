@@ -314,9 +314,12 @@ def test_runs_are_recorded(deployed: Grid) -> None:
 
 
 def test_explain_shows_what_each_worker_computes(deployed: Grid) -> None:
-    first, last = deployed.sql("EXPLAIN SELECT s, sum(x) FROM orders GROUP BY s").rows()
+    query = "EXPLAIN SELECT s, sum(x) FROM orders GROUP BY s"
+    first, last = deployed.sql(query).rows()
     assert first[1:4] == ("two-phase", "orders", "")
     assert last[0] == "answer"
+    (batch,) = deployed.sql(query, streaming=True)
+    assert batch.column(0).to_pylist() == [first[0], last[0]]
 
 
 @pytest.mark.parametrize("replicas", [1, 2])

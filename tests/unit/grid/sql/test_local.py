@@ -10,10 +10,12 @@ import subprocess
 import sys
 import threading
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 import pytest
 
 import fscache
@@ -148,6 +150,22 @@ def test_a_url_whose_last_rows_are_wrong_is_named(
 def test_views_of_the_database_itself_are_no_tables(cache: Cache, query: str) -> None:
     with pytest.raises(UnknownTableError):
         fscache.sql(query, cache=cache)
+
+
+def test_a_plan_is_streamed_as_all_rows_are(cache: Cache) -> None:
+    plan = fscache.sql("EXPLAIN SELECT 1", cache=cache).arrow()
+    with fscache.sql("EXPLAIN SELECT 1", streaming=True, cache=cache) as stream:
+        assert pa.Table.from_batches(stream) == plan
+
+
+def test_times_of_numpy_are_times_whatever_their_unit(cache: Cache) -> None:
+    times = np.array(["2020-01-02T03:04:05.000006", "NaT"], "M8[ns]")  # what pandas makes of times
+    values = {"a": times, "b": times[0], "c": np.timedelta64(7000, "ns")}
+    (row,) = fscache.sql("SELECT shared.a, shared.b, shared.c", values, cache=cache).rows()
+    moment = datetime(2020, 1, 2, 3, 4, 5, 6)  # noqa: DTZ001 - it has none
+    assert row == ([moment, None], moment, timedelta(microseconds=7))
+    with pytest.raises(SQLError, match="microsecond"):
+        fscache.sql("SELECT shared.a", {"a": times + np.timedelta64(1, "ns")}, cache=cache)
 
 
 def test_shared_values(cache: Cache) -> None:
