@@ -43,7 +43,9 @@ class Magic:
 
     def __call__(self, line: str, cell: str | None = None) -> Any:
         """Run a query; of a cell, the line has the options."""
-        options, query = _options(line if cell is None else f"{line}\n{cell}")
+        options, query = _options(line)
+        if cell is not None:  # whose first word is no value of an option, nor its comment an option
+            query = f"{query}\n{cell}".strip()
         run = self._run
         if "grid" in options:
             run = self._runner(options["grid"])
@@ -89,6 +91,10 @@ def _options(text: str) -> tuple[dict[str, str], str]:
         name, value = found.groups()
         options[_LONG.get(name, name)] = value or ""
         rest = rest[found.end() :]
+    if (lone := re.match(r"(--?(?:o|output|grid))=?$", rest)) is not None:
+        raise SQLError(f"%fsql: {lone.group(1)} takes a value")
+    if not options.get("output", "_").isidentifier():
+        raise SQLError(f"%fsql: {options['output']} is no name of a variable")
     if re.match(r"-{1,2}\w", rest):
         raise SQLError(f"%fsql: no such option: {rest.split()[0]}; there are -o, --grid, --quiet")
     return options, rest

@@ -76,6 +76,15 @@ def test_a_comment_is_no_option(shell: Any) -> None:
     assert shell.run_cell_magic("fsql", "", "-- what\nSELECT 1").rows() == [(1,)]
 
 
+def test_options_of_a_cell_stand_in_its_first_line_alone(shell: Any) -> None:
+    assert shell.run_cell_magic("fsql", "", "--comment\nSELECT 4 AS x").rows() == [(4,)]
+    for option in ("-o", "--output", "--grid"):
+        with pytest.raises(SQLError, match=f"{option} takes a value"):
+            shell.run_cell_magic("fsql", option, "SELECT 5")
+    with pytest.raises(SQLError, match="no name of a variable"):
+        shell.run_cell_magic("fsql", "-o a-b", "SELECT 6")
+
+
 @pytest.mark.parametrize("line", ["", "--nosuch SELECT 1", "-o x"])
 def test_what_is_no_query_is_told(shell: Any, line: str) -> None:
     with pytest.raises(SQLError):
