@@ -58,7 +58,7 @@ class _Opened:
 class Stripes:
     """The locks of one file."""
 
-    __slots__ = ("_local", "_make", "_mode", "path", "timeout", "work")
+    __slots__ = ("_local", "_make", "_mode", "path", "timeout", "works")
 
     def __init__(
         self, path: str, *, mode: int, make: Callable[[str], None], timeout: float
@@ -73,7 +73,7 @@ class Stripes:
         """
         self.path = path
         self.timeout = timeout
-        self.work = True
+        self.works = True
         """Whether the file system has locks, as far as is known; without, some go on all the same."""
         self._mode = mode
         self._make = make
@@ -125,7 +125,7 @@ class Held:
                 if self._needed:
                     why = "the file system has no locks, so nothing can be changed in place"
                     raise StoreError(path=self._stripes.path, why=why) from exc
-                self._stripes.work = False
+                self._stripes.works = False
                 return
             if exc.errno not in _BUSY:
                 raise

@@ -201,7 +201,7 @@ class Shelf:
                 payload,
                 known=None if seen is None else Place(*seen[:4]),
                 mtime_ns=mtime_ns,
-                in_place=self._stripes is not None and self._stripes.work,
+                in_place=self._stripes is not None and self._stripes.works,
             )
             if place.new and not special:
                 self.names.note(key, special=False)
