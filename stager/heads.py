@@ -64,7 +64,13 @@ class Refused(NamedTuple):
     status: int
 
 
-Answer = Bytes | Moved | Unmodified | StartOver | Refused
+class Unframed(NamedTuple):
+    """Where its body ends cannot be known: the length that is announced is none."""
+
+    length: str
+
+
+Answer = Bytes | Moved | Unmodified | StartOver | Refused | Unframed
 
 
 class Span(NamedTuple):
@@ -87,6 +93,12 @@ def content_length(headers: Mapping[str, str]) -> int | None:
         values = {one.strip() for one in value.split(",")}
         value = values.pop() if len(values) == 1 else ""
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
+
+
+def is_unframed(headers: Mapping[str, str]) -> bool:
+    """Whether a length is announced that is none, and must not be passed over (RFC 9112, 6.3)."""
+    known = content_length(headers)
+    return known is None and "content-length" in headers and "transfer-encoding" not in headers
 
 
 def content_range(headers: Mapping[str, str]) -> Span | None:
@@ -138,6 +150,8 @@ def judge(
         kept: What the kept bytes began with.
         conditional: Whether "not modified" was an answer we could take.
     """
+    if status in {200, 206} and is_unframed(headers):
+        return Unframed(headers["content-length"])
     if status == 200:
         return Bytes(0, content_length(headers))
     if status == 206 and asked_from is not None and kept is not None:

@@ -30,6 +30,7 @@ from stager.destination import Staged, Validator
 from stager.errors import (
     AllMirrorsFailedError,
     ChecksumError,
+    ConnectionFailedError,
     DestinationError,
     InvalidURLError,
     LengthError,
@@ -173,6 +174,9 @@ class Transfer:
                 self._reception.headers,
                 self._credential_from,
             )
+        elif isinstance(answer, heads.Unframed):
+            why = f"the length that it announces is none: {answer.length!r:.40}"
+            raise ConnectionFailedError(redact(self.target.url), why, lasting=True)
         elif isinstance(answer, heads.StartOver):
             self._body.restart()
         elif isinstance(answer, heads.Unmodified) and self._conditional is not None:

@@ -195,6 +195,18 @@ def test_a_body_shorter_than_announced_is_an_error_after_the_retries(
     assert destination.leftovers() == []
 
 
+@pytest.mark.parametrize("length", ["4096x", "-1", "4096, 5000", ""])
+def test_a_length_that_is_none_is_an_error(
+    origin: Origin, service: FetchService, destination: DirectoryDestination, length: str
+) -> None:
+    headers = {"Content-Length": length}
+    url = origin.add("/a", Page(SMALL, announced=False, headers=headers))
+    error = service.submit(url).exception(SOON)
+    assert isinstance(error, ConnectionFailedError)
+    assert destination.leftovers() == []
+    assert read(service.submit([url, origin.add("/good", Page(SMALL))])) == SMALL
+
+
 @pytest.mark.parametrize(("size", "less"), [(4096, 96), (3_000_000, 1)])
 def test_no_byte_beyond_the_announced_length_gets_into_the_file(
     origin: Origin, service: FetchService, destination: DirectoryDestination, size: int, less: int
