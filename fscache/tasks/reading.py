@@ -83,11 +83,12 @@ class Reader:
             }
         record: Record = EMPTY | self.values(row)
         record["msg_id"] = index.ids[row]
+        numbers, texts = index.numbers, index.texts
         for field, position in _DATE_COLUMNS:
-            instant = index.numbers[position][row]
+            instant = numbers[position][row]
             record[field] = None if instant == NULL else to_datetime(instant)
         for position, field in _TEXT_COLUMNS:
-            column = index.texts[position]
+            column = texts[position]
             if column.codes[row] != ELSEWHERE_CODE:
                 record[field] = column.get(row)
         return record
@@ -155,8 +156,9 @@ class Reader:
         everything = fields == _ALL
         if everything:
             fields = _IN_JSON
+            texts = index.texts
             for position, field in _TEXT_COLUMNS:
-                column = index.texts[position]
+                column = texts[position]
                 if column.has_elsewhere and column.codes[row] == ELSEWHERE_CODE:
                     fields |= BITS[field]
         found: Record = {}
