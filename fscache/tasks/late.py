@@ -2,7 +2,7 @@
 
 A frame is in the file before it waits here; others read it there as ever. Its columns are filled in when
 64 wait, or as soon as anybody asks for a column: one frame at a time, between encoding and writing
-others, a task's life takes 3 % longer.
+others, a task's life takes 2 to 3 % longer.
 
 What may be behind is kept under a private name, and is a `Caught` under its public one: whoever reads it
 has what waits taken up first, and nobody needs to know that anything does. (Rejected: to have whoever
