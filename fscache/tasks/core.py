@@ -1,12 +1,11 @@
 """The working parts of a task database: log, index and reader, brought together.
 
-All methods expect the caller (`fscache.tasks.database`) to hold `Core.lock`.
+All methods expect the caller (`fscache.tasks.database`) to hold the lock.
 """
 
 from __future__ import annotations
 
 import os
-import threading
 from typing import TypeVar
 
 from fscache.errors import NoSuchTaskError
@@ -58,7 +57,6 @@ class Core:
         self.limits = limits
         self.index = Index(self._load, log.bury)
         self.reader = Reader(self.index, log.read, keeper, self._value_of)
-        self.lock = threading.RLock()
         self.changes = 0
         """Frames written since upkeep last looked."""
         self.since_snapshot = 0
@@ -135,9 +133,8 @@ class Core:
             return read()
 
     def _value_of(self, msg_id: str, key: str) -> object:
-        with self.lock:  # a buffer is read when its owner wants it, in any thread
-            self.refresh()
-            return self.reader.record(self.row(msg_id), (key,))[key]
+        self.refresh()
+        return self.reader.record(self.row(msg_id), (key,))[key]
 
     def _load(self, where: int, meta: int) -> Frame | None:
         try:
@@ -179,8 +176,7 @@ class Core:
                 keeper.end()
         if frame.fields & OTHER_FIELDS:
             self._learn(record)
-        take = self.index.apply if kind == frames.WHOLE else self.index.put_off
-        take(frame, where, meta, len(frame.blob))
+        self.index.apply(frame, where, meta, len(frame.blob))
         self.changes += 1
         self.since_snapshot += 1
 
@@ -188,10 +184,9 @@ class Core:
         """Change some keys of a record."""
         index = self.index
         row = index.rows[msg_id]
-        depth = index.depth_of(row)
         if "buffers" in record or "result_buffers" in record:
             for field, position in _SIZES:
-                if field in record and index.number_of(row, position) > 0:
+                if field in record and index.numbers[position][row] > 0:
                     self.rewrite(row, record)  # or the buffers that are replaced would be kept on
                     return
         length = 0
@@ -199,16 +194,16 @@ class Core:
             length = self._update_texts(row, msg_id, record)
         else:
             self.write(frames.UPDATE, msg_id, record)
-        if depth >= _DEEP and depth >= min(_DEEP + length // _CHARACTERS_A_FRAME, _MAX_DEEP):
+        depth = index.depth[row]
+        if depth > _DEEP and depth > min(_DEEP + length // _CHARACTERS_A_FRAME, _MAX_DEEP):
             self.rewrite(row)
 
     def _update_texts(self, row: int, msg_id: str, record: Mapping[str, Any]) -> int:
         """Write an update of texts that grow: only what was added; return the length before it."""
         appended: dict[str, tuple[int, str]] = {}
-        present = self.index.present[row]
         for field in _GROWING:
             value = record.get(field)
-            if isinstance(value, str) and len(value) > _MIN_GROWN and present & BITS[field]:
+            if isinstance(value, str) and len(value) > _MIN_GROWN and self._has(row, field):
                 before = self.reader.text(row, field)
                 if before and value.startswith(before):
                     appended[field] = (len(before), value[len(before) :])
@@ -258,7 +253,8 @@ class Core:
         self.log.bury_drop(self.log.append(data, stamp), meta)
 
     def _append_drop(self, rows: Sequence[int], stamp: int) -> None:
-        index, ids = self.index, self.index.ids
+        index = self.index
+        ids = index.ids
         groups: dict[frozenset[int] | None, list[str]] = {}
         if len(rows) > _EXACT_DROPS:
             groups[None] = list(map(ids.__getitem__, rows))  # type: ignore[arg-type]  # all have one
@@ -277,6 +273,9 @@ class Core:
         stamp = int(self.now() * 1e6)
         newest = self.index.newest_stamp
         return stamp if stamp > newest else newest + 1
+
+    def _has(self, row: int, field: str) -> bool:
+        return bool(self.index.present[row] & BITS[field])
 
     def _learn(self, names: Iterable[str]) -> None:
         for name in names:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from fscache.tasks.fragments import OFFSET_BITS, Fragments
 from fscache.tasks.frames import POSITIONS, UPDATE, WHOLE
-from fscache.tasks.late import LONG, MOST, Caught
 from fscache.tasks.living import WATCHED, Living
 from fscache.tasks.model import FIELDS, INTS, NULL
 from fscache.tasks.order import Limbo, in_force
@@ -32,9 +31,6 @@ _MAX_DEPTH = 0xFFFF
 class Index(Living):
     """All records of one database."""
 
-    fragments = Caught[Fragments]()
-    references = Caught["dict[bytes, int]"]()
-
     def __init__(self, load: Load, bury: Callable[[int, int], None]) -> None:
         """Make an empty index.
 
@@ -46,9 +42,9 @@ class Index(Living):
         """
         super().__init__()
         self._load = load
-        self._fragments = Fragments(bury)
+        self.fragments = Fragments(bury)
         self._unnaming: dict[int, str] = {}
-        self._references: dict[bytes, int] = {}
+        self.references: dict[bytes, int] = {}
         self.extras: set[str] = set()
         self.newest_stamp = 0
         self._newest_added = NULL
@@ -62,37 +58,20 @@ class Index(Living):
 
     def apply(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Take up a frame of `meta` + `blob` bytes that lies at `where` in the log."""
-        if self.waiting:
-            self.take_up()
         stamp = frame.stamp
         if stamp > self.newest_stamp:  # noqa: PLR1730 - a call of max costs ten times this
             self.newest_stamp = stamp
         row = self.rows.get(frame.msg_id)
         if row is None:
             self._apply_unknown(frame, where, meta, blob)
-        elif frame.kind == UPDATE and stamp > self._last[row]:
+        elif frame.kind == UPDATE and stamp > self.last[row]:
             self._link(row, frame, where, meta, blob)
-        elif frame.kind == WHOLE and stamp >= self._last[row] and frame.added == self.added[row]:
+        elif frame.kind == WHOLE and stamp >= self.last[row] and frame.added == self.added[row]:
             self._release(row)
             self._clear(row, frame.number_mask)
             self._link(row, frame, where, meta, blob)
         else:
             self._merge(row, (frame, where, meta, blob))
-
-    def put_off(self, frame: Frame, where: int, meta: int, blob: int) -> None:
-        """Take up a frame of our own, newer than all that is known: its columns a little later."""
-        row = self.rows.get(frame.msg_id)
-        if row is None:
-            if frame.kind == UPDATE or self.limbo.has_orphans:  # some may be this record's
-                self.apply(frame, where, meta, blob)
-                return
-            row = self._new_record(frame)
-        self.newest_stamp = frame.stamp
-        waiting = self.waiting
-        waiting.append((row, frame, where, meta, blob))
-        self.late_rows.add(row)
-        if len(waiting) >= MOST or meta + blob > LONG:
-            self.take_up()
 
     def drop(self, ids: Iterable[str], stamp: int) -> None:
         """Drop the records of `ids`, each given once, that were added before `stamp`: others did so."""
@@ -181,33 +160,29 @@ class Index(Living):
         if frame.kind == UPDATE:
             self.limbo.add_orphan((frame, where, meta, blob))
             return
-        self._link(self._new_record(frame), frame, where, meta, blob)
-        if self.limbo.has_orphans:
-            for seen in self.limbo.take_orphans(msg_id):
-                self.apply(*seen)
-
-    def _new_record(self, frame: Frame) -> int:
-        """Return the row of a record that is not known yet."""
-        row = self.new_row(frame.msg_id)
+        row = self.new_row(msg_id)
         self.added[row] = added = frame.added or frame.stamp
         if added <= self._newest_added:  # where they are equal, the ids decide
             self.in_order = False
         else:
             self._newest_added = added
-        self._pending.add(row)
-        return row
+        self.pending.add(row)
+        self._link(row, frame, where, meta, blob)
+        if self.limbo.has_orphans:
+            for seen in self.limbo.take_orphans(msg_id):
+                self.apply(*seen)
 
     def _link(self, row: int, frame: Frame, where: int, meta: int, blob: int) -> None:
         """Make a frame the newest of a row."""
         fields, number_mask, text_mask = frame.fields, frame.number_mask, frame.text_mask
-        self._head[row] = self._fragments.add(where, meta, blob, self._head[row], fields)
-        self._last[row] = frame.stamp
-        depth = self._depth[row]
+        self.head[row] = self.fragments.add(where, meta, blob, self.head[row], fields)
+        self.last[row] = frame.stamp
+        depth = self.depth[row]
         if depth < _MAX_DEPTH:
-            self._depth[row] = depth + 1
-        self._present[row] = (self._present[row] | fields) & ~frame.nulls
+            self.depth[row] = depth + 1
+        self.present[row] = (self.present[row] | fields) & ~frame.nulls
         if number_mask:
-            columns = self._numbers
+            columns = self.numbers
             for position, value in zip(POSITIONS[number_mask], frame.numbers):  # noqa: B905 - it takes 0.1 µs
                 column = columns[position]
                 old = column[row]
@@ -217,11 +192,11 @@ class Index(Living):
                         self.changed(row, position, old, value)
         if text_mask:
             for position, text in zip(POSITIONS[text_mask], frame.texts):  # noqa: B905 - as above
-                self._texts[position].assign(row, text)
+                self.texts[position].assign(row, text)
         if frame.references:
-            self._referring[row] = 1
+            self.referring[row] = 1
             for reference in frame.references:
-                self._references[reference] = self._references.get(reference, 0) + 1
+                self.references[reference] = self.references.get(reference, 0) + 1
 
     def _clear(self, row: int, number_mask: int) -> None:
         """Set all of a row to None; but not the numbers of a mask, which are about to be set."""

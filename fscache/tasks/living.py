@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from array import array
 
-from fscache.tasks.late import Caught
 from fscache.tasks.model import BUFFERS, INTS, NULL
 from fscache.tasks.rows import Rows
 from fscache.tasks.timeline import Timeline
@@ -28,17 +27,13 @@ WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFF
 class Living(Rows):
     """The records of one database that have not been dropped."""
 
-    pending = Caught["set[int]"]()
-    timeline = Caught[Timeline]()
-    size = Caught[int]()
-    """Bytes of all buffers."""
-
     def __init__(self) -> None:
         """Have none."""
         super().__init__()
-        self._pending: set[int] = set()
-        self._timeline = Timeline(self._numbers[SUBMITTED], self.added)
-        self._size = 0
+        self.pending: set[int] = set()
+        self.timeline = Timeline(self.numbers[SUBMITTED], self.added)
+        self.size = 0
+        """Bytes of all buffers."""
         self.unreaped: list[int] = []
         """Rows of records that were dropped and still hold what they held."""
         self._litter: tuple[list[str | None], dict[str, int]] = ([], {})
@@ -55,14 +50,14 @@ class Living(Rows):
     def changed(self, row: int, position: int, old: int, value: int) -> None:
         """Take up that a number that is watched was `old`, and is `value`."""
         if position == SUBMITTED:
-            self._timeline.change(row, old)
+            self.timeline.change(row, old)
         elif position == COMPLETED:
             if value == NULL:
-                self._pending.add(row)
+                self.pending.add(row)
             else:
-                self._pending.discard(row)
+                self.pending.discard(row)
         else:
-            self._size += max(value, 0) - max(old, 0)
+            self.size += max(value, 0) - max(old, 0)
 
     def vacate(self, rows: Sequence[int]) -> None:
         """Forget the records of rows, each given once; what the rows hold is left to be reaped."""

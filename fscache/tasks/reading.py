@@ -83,12 +83,11 @@ class Reader:
             }
         record: Record = EMPTY | self.values(row)
         record["msg_id"] = index.ids[row]
-        numbers, texts = index.numbers, index.texts
         for field, position in _DATE_COLUMNS:
-            instant = numbers[position][row]
+            instant = index.numbers[position][row]
             record[field] = None if instant == NULL else to_datetime(instant)
         for position, field in _TEXT_COLUMNS:
-            column = texts[position]
+            column = index.texts[position]
             if column.codes[row] != ELSEWHERE_CODE:
                 record[field] = column.get(row)
         return record
@@ -156,9 +155,8 @@ class Reader:
         everything = fields == _ALL
         if everything:
             fields = _IN_JSON
-            texts = index.texts
             for position, field in _TEXT_COLUMNS:
-                column = texts[position]
+                column = index.texts[position]
                 if column.has_elsewhere and column.codes[row] == ELSEWHERE_CODE:
                     fields |= BITS[field]
         found: Record = {}

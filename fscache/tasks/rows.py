@@ -11,7 +11,6 @@ from itertools import islice
 from operator import eq
 
 from fscache.tasks.columns import TextColumn
-from fscache.tasks.late import Caught, Late
 from fscache.tasks.model import INTS, NULL, TEXTS
 
 TYPE_CHECKING = False
@@ -26,36 +25,27 @@ _NO_HEADS = array("i", [-1] * _GROWTH).tobytes()
 _ZEROS = bytes(8 * _GROWTH)
 
 
-class Rows(Late):
+class Rows:
     """The rows of one database."""
-
-    numbers = Caught["list[array[int]]"]()
-    texts = Caught["list[TextColumn]"]()
-    present = Caught["array[int]"]()
-    """A bit for each field that is not None."""
-    last = Caught["array[int]"]()
-    """The stamp of the newest frame."""
-    head = Caught["array[int]"]()
-    """The newest fragment."""
-    depth = Caught["array[int]"]()
-    referring = Caught["bytearray"]()
-    """Whether any frame of the row names objects."""
 
     def __init__(self) -> None:
         """Have none."""
-        super().__init__()
         self.rows: dict[str, int] = {}
         self.ids: list[str | None] = []
         self.top = 0
         """Rows that have ever been used; those above it are empty."""
-        self._numbers = [array("q") for _ in INTS]
-        self._texts = [TextColumn() for _ in TEXTS]
-        self._present = array("I")
+        self.numbers = [array("q") for _ in INTS]
+        self.texts = [TextColumn() for _ in TEXTS]
+        self.present = array("I")
+        """A bit for each field that is not None."""
         self.added = array("q")
-        self._last = array("q")
-        self._head = array("i")
-        self._depth = array("H")
-        self._referring = bytearray()
+        self.last = array("q")
+        """The stamp of the newest frame."""
+        self.head = array("i")
+        """The newest fragment."""
+        self.depth = array("H")
+        self.referring = bytearray()
+        """Whether any frame of the row names objects."""
         self.free: list[int] = []
         self.in_order = True
         """Whether rows are numbered in the order in which their records were added."""
