@@ -38,13 +38,14 @@ def execute(session: Session, arguments: Namespace) -> int:
     from fscache.errors import TaskError
 
     database = tasks.tasks_of(session)
-    running = []
-    for msg_id in arguments.ids:
-        try:
-            running.append((msg_id, database.resubmit(msg_id, trust=arguments.trust)))
-        except TaskError as exc:
-            session.fail(exc)
+    running: list[tuple[str, Task]] = []
     try:
+        # Within, too: the first of them may be under way before the last one is begun.
+        for msg_id in arguments.ids:
+            try:
+                running.append((msg_id, database.resubmit(msg_id, trust=arguments.trust)))
+            except TaskError as exc:
+                session.fail(exc)
         return _follow(session, running)
     except KeyboardInterrupt as exc:
         from fscache.cli.failure import report

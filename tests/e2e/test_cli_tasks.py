@@ -234,6 +234,7 @@ def test_resubmit_is_interrupted_under_a_running_task_and_the_record_says_so(
     with shell.start("tasks", "resubmit", old) as process:
         started = {"resubmitted": None, "started": {"$ne": None}, "msg_id": {"$ne": old}}
         until(lambda: cache.tasks.count(started), "the new task to run")
+        until(lambda: cache.tasks.get_record(old)["resubmitted"], "the old record to be told")
         process.send_signal(signal.SIGINT)
         assert process.wait(20) == 130
     (new,) = cache.tasks.find_records({"msg_id": {"$ne": old}})
@@ -243,6 +244,17 @@ def test_resubmit_is_interrupted_under_a_running_task_and_the_record_says_so(
         shell.run("tasks", "ls", "--json", "--filter", "state=cancelled").objects[0]["msg_id"]
         == new["msg_id"]
     )
+
+
+def test_resubmit_is_interrupted_before_all_are_begun(
+    shell: Shell, cache: Cache, until: Callable[..., None]
+) -> None:
+    cache.root.ensure()
+    old = in_child(lambda: Cache(cache.root.path).tasks.submit(time.sleep, 600).msg_id)
+    with shell.start("tasks", "resubmit", *[old] * 500) as process:
+        until(lambda: cache.tasks.count({"started": {"$ne": None}}) > 1, "one of them to run")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130
 
 
 def test_resubmit_says_what_it_cannot_run(shell: Shell, tasks: Tasks) -> None:
