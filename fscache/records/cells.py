@@ -169,16 +169,16 @@ def read(path: str, statuses: list[os.stat_result] | None = None) -> bytes:
 
 
 def replace(
-    kind: bytes, name: bytes, payload: bytes, mtime_ns: int | None, path: str
+    path: str, kind: bytes, name: bytes, payload: bytes, mtime_ns: int | None
 ) -> os.stat_result | None:
     """Replace an entry in its file; the caller holds the lock of its name.
 
     Args:
+        path: The file.
         kind: Three letters.
         name: The name.
         payload: What it is to stand for.
         mtime_ns: The file's mtime, where that is to say more than "now".
-        path: The file.
 
     Returns:
         The file's status; None where a new file must take its place: it is another name's, has not

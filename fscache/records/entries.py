@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import errno
 import os
-from functools import partial
 
 from fscache.fs import atomic
 from fscache.objects.layout import ENTRY_SPLIT, MAX_SLOTS
@@ -164,15 +163,15 @@ class EntryStore:
         """
         if not self._celled:
             return self._write(name, encode(self._kind, name, payload), known, mtime_ns)
-        change = None
         if in_place and not self._writer.durable:
-            change = partial(cells.replace, self._kind, name, payload, mtime_ns)
-            # What nobody knows is mostly new: looking for a file first costs a put of those a fifth.
-            status = None if known is None else change(known.path)
-            if known is not None and status is not None:
-                return Place.of(known.path, status)
+            # Opening what is not there costs a put of a new key a fifth, asking for it first a fiftieth.
+            path = self.path(name) if known is None else known.path
+            if known is not None or not self.is_absent(name):
+                status = cells.replace(path, self._kind, name, payload, mtime_ns)
+                if status is not None:
+                    return Place.of(path, status)
         data = cells.encode(self._kind, name, payload)
-        return self._write(name, data, known, mtime_ns, change)
+        return self._write(name, data, known, mtime_ns)
 
     def delete(self, name: bytes) -> bool:
         """Remove the entry of this name; False if there was none."""
@@ -202,14 +201,7 @@ class EntryStore:
 
         return scan(self.top, self._head, self.path, self.load)
 
-    def _write(
-        self,
-        name: bytes,
-        data: bytes,
-        known: Place | None,
-        mtime_ns: int | None,
-        change: Callable[[str], os.stat_result | None] | None = None,
-    ) -> Place:
+    def _write(self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None) -> Place:
         base = self.path(name)
         temp, status = self._writer.stage(data, mtime_ns, sealed=not self._celled)
         try:
@@ -221,10 +213,6 @@ class EntryStore:
             path, taken = base, False
             # A new name must not replace what a colliding name has put there meanwhile.
             while not self._writer.publish(temp, path, replace=taken):
-                changed = None if change is None else change(path)
-                if changed is not None:
-                    atomic.remove(temp)
-                    return Place.of(path, changed)
                 path, taken = self._slot_for(base, name)
         except BaseException:
             atomic.remove(temp)
