@@ -1,11 +1,12 @@
 """The working parts of a task database: log, index and reader, brought together.
 
-All methods expect the caller (`fscache.tasks.database`) to hold the lock.
+All methods expect the caller (`fscache.tasks.database`) to hold `Core.lock`.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 from typing import TypeVar
 
 from fscache.errors import NoSuchTaskError
@@ -57,6 +58,7 @@ class Core:
         self.limits = limits
         self.index = Index(self._load, log.bury)
         self.reader = Reader(self.index, log.read, keeper, self._value_of)
+        self.lock = threading.RLock()
         self.changes = 0
         """Frames written since upkeep last looked."""
         self.since_snapshot = 0
@@ -133,8 +135,9 @@ class Core:
             return read()
 
     def _value_of(self, msg_id: str, key: str) -> object:
-        self.refresh()
-        return self.reader.record(self.row(msg_id), (key,))[key]
+        with self.lock:  # a buffer is read when its owner wants it, in any thread
+            self.refresh()
+            return self.reader.record(self.row(msg_id), (key,))[key]
 
     def _load(self, where: int, meta: int) -> Frame | None:
         try:
@@ -145,11 +148,10 @@ class Core:
     def is_own(self, row: int) -> bool:
         """Whether all that is kept of a record was written by this user, or by root."""
         index = self.index
-        trusted = {os.getuid(), 0}
         owners = {self.log.owner(where) for where, *_ in index.fragments.chain(index.head[row])}
         for reference in index.named_by(row):
             owners.add(self.keeper.owner(*frames.unpack_reference(reference)))
-        return owners <= trusted
+        return owners <= {os.getuid(), 0}
 
     # -- writing --------------------------------------------------------------------------------
 

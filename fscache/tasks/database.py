@@ -70,7 +70,7 @@ class TaskDatabase(Tasks):
         self._culler = Culler(core)
         self._upkeep = upkeep
         self._bell = bell
-        self._lock = threading.RLock()
+        self._lock = core.lock
         self._tidier = Tidier(upkeep, self._lock)
         forks.tell(self)
         weakref.finalize(self, _close, core, upkeep, self._tidier)
@@ -257,7 +257,7 @@ class TaskDatabase(Tasks):
 
     def forked(self) -> None:
         """Go on as the child of a process that had this open."""
-        self._lock = threading.RLock()
+        self._lock = self._core.lock = threading.RLock()
         self._tidier.forked(self._lock)
         self._core.log.forked()
         self._upkeep.forked()
