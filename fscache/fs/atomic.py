@@ -47,9 +47,8 @@ class Modes:
         self.directory = None if gid is None else 0o2775 if world_readable else 0o2770
         self.object = 0o444 if world_readable else 0o440
         self.partial = 0o600 if gid is None else 0o660
-        self.open = (
-            self.object | self.partial
-        )  # of what is read as objects are, and written to again
+        # Of what is read as objects are, and written to again.
+        self.open = self.object | self.partial
 
 
 class Writer(Directories):

@@ -93,16 +93,9 @@ class EntryStore:
 
     def read(self, name: bytes) -> bytes | None:
         """Return the payload of the entry of this name, None if there is none."""
-        try:
-            fd = os.open(self.path(name), READ)
-            try:
-                data = os.read(fd, FIRST_READ)
-            finally:
-                os.close(fd)
-        except FileNotFoundError:
+        data = _first_look(self.path(name))
+        if data is None:
             return None
-        except OSError:
-            data = b""
         payload = cells.payload_of(data, self._head, name)
         if payload is not None:
             return payload
@@ -120,21 +113,13 @@ class EntryStore:
     def find(self, name: bytes) -> tuple[bytes, str, os.stat_result] | None:
         """Return payload, path and status of the entry of this name, None if there is none."""
         base = self.path(name)
-        try:
-            fd = os.open(base, READ)
-            try:
-                status = os.fstat(fd)
-                data = os.read(fd, status.st_size)
-            finally:
-                os.close(fd)
-        except FileNotFoundError:
+        statuses: list[os.stat_result] = []
+        data = _first_look(base, statuses)
+        if data is None:
             return None
-        except OSError:
-            data = b""
         payload = cells.payload_of(data, self._head, name)
         if payload is not None:
-            return payload, base, status
-        statuses: list[os.stat_result] = []
+            return payload, base, statuses[-1]
         found = self._find(name, statuses)
         if found is None or found[0] != self._kind:
             return None
@@ -163,13 +148,12 @@ class EntryStore:
         """
         if not self._celled:
             return self._write(name, encode(self._kind, name, payload), known, mtime_ns)
-        if in_place and not self._writer.durable:
-            # Opening what is not there costs a put of a new key a fifth, asking for it first a fiftieth.
+        # Opening what is not there costs a put of a new key a fifth, asking for it first a fiftieth.
+        if in_place and not self._writer.durable and (known or not self.is_absent(name)):
             path = self.path(name) if known is None else known.path
-            if known is not None or not self.is_absent(name):
-                status = cells.replace(path, self._kind, name, payload, mtime_ns)
-                if status is not None:
-                    return Place.of(path, status)
+            status = cells.replace(path, self._kind, name, payload, mtime_ns)
+            if status is not None:
+                return Place.of(path, status)
         data = cells.encode(self._kind, name, payload)
         return self._write(name, data, known, mtime_ns)
 
@@ -286,3 +270,26 @@ class EntryStore:
         from fscache.records.aside import set_aside
 
         set_aside(path, data, why, quarantine=self._quarantine, writer=self._writer)
+
+
+def _first_look(path: str, statuses: list[os.stat_result] | None = None) -> bytes | None:
+    """Return what a file holds, None where there is none: in as few steps as can be.
+
+    Args:
+        path: The file.
+        statuses: As for `read_small`, which looks again at what is empty or cut off here.
+    """
+    try:
+        fd = os.open(path, READ)
+        try:
+            if statuses is None:
+                return os.read(fd, FIRST_READ)
+            status = os.fstat(fd)
+            statuses.append(status)
+            return os.read(fd, status.st_size)
+        finally:
+            os.close(fd)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING
 
-from fscache.errors import GatherTooLargeError
 from fscache.grid.batches import Item
 from fscache.grid.pickles import dumps
 from fscache.grid.sql.asking import Nodes, Wanted
 from fscache.grid.sql.portions import Portion, rounds
 from fscache.grid.sql.prepare import timezone
+from fscache.grid.sql.sandbox import excess
 from fscache.grid.sql.worker import Task, packed
 
 if TYPE_CHECKING:
@@ -85,10 +85,8 @@ class Portions:
                     continue
                 values[number] = rows
                 size += rows.nbytes
-                if size > self._limit:  # the rest of the round must not come as well
-                    raise GatherTooLargeError(
-                        "the rows that would have to come together are too many", self._limit, size
-                    )
+                if (error := excess(size, self._limit)) is not None:
+                    raise error  # the rest of the round must not come as well
             for number in sorted(values):
                 yield values[number]
 

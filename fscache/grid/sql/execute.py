@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fscache.errors import GatherTooLargeError
 from fscache.grid.sql.fragment import Fragment
 from fscache.grid.sql.result import Result
+from fscache.grid.sql.sandbox import excess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -135,12 +136,8 @@ class Execution:
                 inputs = {name: self._input(here, name, have) for name in step.inputs}
                 table = self._gather(step, inputs)
             total += table.nbytes
-            if self._limit is not None and total > self._limit:
-                raise GatherTooLargeError(
-                    "the rows that would have to come together are too many",
-                    self._limit,
-                    total,
-                )
+            if (error := excess(total, self._limit)) is not None:
+                raise error
             have[step.name] = (table, types)
             here.add(step.name, table, types)
 
@@ -155,13 +152,9 @@ class Execution:
             tables.append(table)
             size += table.nbytes
             rows += table.num_rows
-            if self._limit is not None and size > self._limit:
+            if (error := excess(size, self._limit)) is not None:
                 self._workers.stop()
-                raise GatherTooLargeError(
-                    "the rows that would have to come together are too many",
-                    self._limit,
-                    size,
-                )
+                raise error
             if step.most is not None and rows > step.most:
                 raise TooMany
             if step.enough is not None and rows >= step.enough:

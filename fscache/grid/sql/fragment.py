@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 
-from fscache.errors import GatherTooLargeError, SQLError
+from fscache.errors import SQLError
 from fscache.grid.engine import quoted
 from fscache.grid.sql.bind import parameters_of, reason
 from fscache.grid.sql.catalog import described
-from fscache.grid.sql.sandbox import connect
+from fscache.grid.sql.sandbox import connect, excess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -88,13 +88,9 @@ class Fragment:
         schema, reader = self._read(query, types)
         for batch in reader:
             size += batch.nbytes
-            if self._limit is not None and size > self._limit:
+            if (error := excess(size, self._limit)) is not None:
                 self.stop()
-                raise GatherTooLargeError(
-                    "the rows that would have to come together are too many",
-                    self._limit,
-                    size,
-                )
+                raise error
             batches.append(batch)
         return pa.Table.from_batches(batches, schema)
 

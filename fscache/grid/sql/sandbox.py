@@ -17,6 +17,7 @@ import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from fscache.errors import GatherTooLargeError
 from fscache.grid.engine import literal
 from fscache.grid.scratch import Scratch
 
@@ -66,6 +67,15 @@ def memory() -> int:
 def most_gathered(given: int | None) -> int:
     """Return the bytes that may come together here: a quarter of the memory where none are given."""
     return memory() // 4 if given is None else given
+
+
+def excess(size: int, limit: int | None) -> GatherTooLargeError | None:
+    """Return the error that so many bytes of rows are, None where they may come together."""
+    if limit is None or size <= limit:
+        return None
+    return GatherTooLargeError(
+        "the rows that would have to come together are too many", limit, size
+    )
 
 
 def _spill() -> str:

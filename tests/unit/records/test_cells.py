@@ -6,7 +6,7 @@ import errno
 import os
 import stat
 import threading
-from itertools import pairwise
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -222,24 +222,29 @@ def test_a_file_with_no_whole_cell_is_set_aside(store: EntryStore, tmp_path: Pat
 
 
 def test_readers_never_see_less_than_a_whole_value(store: EntryStore, tmp_path: Path) -> None:
-    values = [bytes([each]) * 4000 for each in range(256)]
-    store.write(NAME, values[0])
+    store.write(NAME, b"%08d" % 0 * 500)
     end = threading.Event()
 
     def change() -> None:
-        number = 0
-        while not end.is_set():
-            number = (number + 1) % 256
-            store.write(NAME, values[number], in_place=True)
+        for number in count(1):
+            if end.is_set():
+                return
+            store.write(NAME, b"%08d" % number * 500, in_place=True)
+
+    def look() -> list[bytes | None]:
+        seen: list[bytes | None] = []
+        while len(seen) < 3000 or len(set(seen)) < 3:
+            seen.append(store.read(NAME))
+        return seen
 
     writer = threading.Thread(target=change)
     writer.start()
     try:
-        seen = in_child(lambda: [(store.read(NAME) or b"\0")[0] for _ in range(3000)])
+        seen = in_child(look)
     finally:
         end.set()
         writer.join()
-    assert len(set(seen)) > 2
+    assert all(value is not None and value == value[:8] * 500 for value in seen)
     # In the order of writing: what was seen once does not give way to the one before.
-    assert all((after - before) % 256 != 255 for before, after in pairwise(seen))
+    assert seen == sorted(seen)
     assert os.listdir(tmp_path / "quarantine") == []
