@@ -15,8 +15,8 @@ from fscache.records.entryfile import TOMBSTONE, StuckError, encode, read_small,
 
 def set_aside(
     path: str, data: bytes | None, why: str, *, quarantine: str | None, writer: atomic.Writer
-) -> None:
-    """Move a bad entry to `quarantine`.
+) -> bool:
+    """Move a bad entry to `quarantine`; False where it was replaced meanwhile and is not judged yet.
 
     Args:
         path: Its file.
@@ -35,17 +35,18 @@ def set_aside(
     target = f"{quarantine}/entry-{os.path.basename(path)}.{os.urandom(4).hex()}"
     try:
         if data is not None and read_small(path) != data:
-            return  # replaced by a good one between our read and now
+            return False
         if not os.path.isdir(quarantine):
             writer.make_directories(quarantine)
         atomic.move(path, target)
         _close_gap(path, writer)
     except FileNotFoundError:
-        return  # somebody else was faster
+        return True  # somebody else was faster
     except OSError as exc:  # a reader without write permission: still a miss
         log.warning("bad entry %s (%s) stays where it is: %s", path, why, exc.strerror)
         raise StuckError from exc
     log.warning("bad entry %s (%s) moved to %s", path, why, target)
+    return True
 
 
 def _close_gap(path: str, writer: atomic.Writer) -> None:

@@ -258,18 +258,19 @@ class EntryStore:
             if kind not in (self._kind, TOMBSTONE):
                 raise BadEntryError("the entry is of another kind")
         except ValueError as exc:
-            self._set_aside(path, data, str(exc))
-            return None
+            if self._set_aside(path, data, str(exc)):
+                return None
+            return self._load(path, name, statuses)
         return kind, owner, payload
 
     def _address_of(self, path: str) -> str | None:
         found = self.split.address(path[len(self.top) + 1 :])
         return found[0] if found else None
 
-    def _set_aside(self, path: str, data: bytes | None, why: str) -> None:
+    def _set_aside(self, path: str, data: bytes | None, why: str) -> bool:
         from fscache.records.aside import set_aside
 
-        set_aside(path, data, why, quarantine=self._quarantine, writer=self._writer)
+        return set_aside(path, data, why, quarantine=self._quarantine, writer=self._writer)
 
 
 def _first_look(path: str, statuses: list[os.stat_result] | None = None) -> bytes | None:

@@ -221,6 +221,19 @@ def test_a_file_with_no_whole_cell_is_set_aside(store: EntryStore, tmp_path: Pat
         cells.decode(b"fse2 key 0123456789abcdef 5 512 x 1\nmy/k1\n")
 
 
+def test_what_became_whole_before_it_was_set_aside_is_read(
+    store: EntryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.write(NAME, b"1")
+    whole = cells.read
+    halves = [b"fse2 key 0123456789abcdef 5 512 x 1\nmy/k1\n"]
+    monkeypatch.setattr(cells, "payload_of", lambda *_: None)
+    monkeypatch.setattr(cells, "read", lambda *args: halves.pop() if halves else whole(*args))
+    assert store.read(NAME) == b"1"
+    assert not halves
+    assert os.listdir(tmp_path / "quarantine") == []
+
+
 def test_readers_never_see_less_than_a_whole_value(store: EntryStore, tmp_path: Path) -> None:
     store.write(NAME, b"%08d" % 0 * 500)
     end = threading.Event()
