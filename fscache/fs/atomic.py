@@ -26,7 +26,7 @@ from fscache.fs.directories import Directories, parent_of, sync_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from fscache.fs.group import Group
+    from fscache.fs.group import Group, Known
 
 _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)
 
@@ -96,7 +96,15 @@ class Writer(Directories):
         if self.durable:
             os.fsync(fd)
 
-    def publish(self, temp: str, final: str, *, replace: bool, keep: bool = False) -> bool:
+    def publish(
+        self,
+        temp: str,
+        final: str,
+        *,
+        replace: bool,
+        keep: bool = False,
+        known: Known | None = None,
+    ) -> bool:
         """Give a sealed temporary file its final name; the directories are made if need be.
 
         Args:
@@ -105,24 +113,27 @@ class Writer(Directories):
             replace: Whether the name may be taken from another file.
             keep: Leave the temporary name too, where the file system has links; the caller removes
                 it. Only without `replace`.
+            known: With a group: what it knows of the file, where that will be written to in place.
 
         Returns:
             False if `replace` is false and the name is taken; the temporary file then stays.
         """
         if replace and self.durable and self.group is not None:
             self.group.sync(temp)  # what is replaced may be durable already: it must not be lost
+            if known is not None:
+                known.settled = known.state
         try:
             done = self._name(temp, final, replace=replace, keep=keep)
         except FileNotFoundError:
             # Rename first and make directories only on ENOENT: looking first would cost two calls
             # for every file, and the directories of entries nearly always exist.
-            self.make_directories(parent_of(final))
+            self.make_directories(parent_of(final), noted=known is not None)
             done = self._name(temp, final, replace=replace, keep=keep)
         if done and self.durable:
             if self.group is None:
                 sync_directory(os.path.dirname(final))
             else:
-                self.group.note(final)
+                self.group.note(final, known)
         return done
 
     def write(self, final: str, data: bytes, *, replace: bool = True) -> bool:

@@ -53,8 +53,13 @@ class Directories:
         self._count += 1
         return f"{self._prefix}{self._count:x}"
 
-    def make_directories(self, path: str) -> None:
-        """Make `path` and what is missing above it; others may be doing the same."""
+    def make_directories(self, path: str, *, noted: bool = False) -> None:
+        """Make `path` and what is missing above it; others may be doing the same.
+
+        Args:
+            path: The directory.
+            noted: The caller makes its name durable (not those above it).
+        """
         for left in reversed(range(_TRIES)):
             try:
                 self._make_directory(path)
@@ -73,7 +78,7 @@ class Directories:
                 if not left or parent == path or unmounted:
                     raise
                 self.make_directories(parent)
-        if self.durable:  # also where it is there: who made it may not have got so far
+        if self.durable and not noted:  # also where it is there: its maker may not have got so far
             sync_directory(parent_of(path))
 
     def share(self, path: str) -> None:

@@ -14,27 +14,27 @@ It costs a sixth of a rename over a file: 12 instead of 78 µs on ext4 that disc
 tmpfs. A rename makes a file, flushes it, and frees the blocks of another.
 
 Who writes holds the name's lock. Who reads holds none: a cell that is not whole may be in the midst of
-being written, so the file is read again, a few times, before the other cell is believed.
-
-Not promised: the old or the new value over a loss of power. Two changes that are both not on the disk yet
-may both be torn. Stores that promise it replace the file.
+being written, so the file is read again, a few times, before the other cell is believed. How a change
+is written is told in `inplace`.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 
 from xxhash import xxh3_64_hexdigest
 
 from fscache.records import entryfile
-from fscache.records.entryfile import FIRST_READ, SUM, BadEntryError, read_small
+from fscache.records.entryfile import SUM, BadEntryError, read_small
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
 
 MAGIC = b"fse2 "
 KINDS = frozenset({b"key"})  # of entries that are written so
+FIRST_TURN = 1
 _GRAIN = 512  # bytes: a sector, which the disk writes whole
-_WRITE = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LOOKS = 6  # at a file with a cell that is not whole
 _NAP = 0.00002  # s between the first two looks; a cell is written in a tenth of that
 
@@ -88,7 +88,9 @@ class Cell:
         return self._data[at : at + self._size]
 
 
-def encode(kind: bytes, name: bytes, payload: bytes, room: int = 0, turn: int = 1) -> bytes:
+def encode(
+    kind: bytes, name: bytes, payload: bytes, room: int = 0, turn: int = FIRST_TURN
+) -> bytes:
     """Return the bytes of a cell.
 
     Args:
@@ -123,7 +125,7 @@ def payload_of(data: bytes, head: bytes, name: bytes) -> bytes | None:
         mine = rest.startswith(start) and data[SUM] == xxh3_64_hexdigest(rest).encode("ascii")
         return rest[len(start) :] if mine else None
     try:
-        cell, whole = _newer(data)
+        cell, whole = newer(data)
     except BadEntryError:
         return None
     return cell.payload if whole and cell.is_of(head[5:8], name) else None
@@ -137,7 +139,7 @@ def decode(data: bytes) -> tuple[bytes, bytes, bytes]:
     """
     if data[:5] == entryfile.MAGIC:
         return entryfile.decode(data)
-    cell = _newer(data)[0]
+    cell = newer(data)[0]
     return cell.kind, cell.name, cell.payload
 
 
@@ -153,7 +155,7 @@ def read(path: str, statuses: list[os.stat_result] | None = None) -> bytes:
         if data[:5] == entryfile.MAGIC:
             break
         try:
-            if _newer(data)[1]:
+            if newer(data)[1]:
                 break
         except BadEntryError:
             pass
@@ -161,56 +163,7 @@ def read(path: str, statuses: list[os.stat_result] | None = None) -> bytes:
     return data
 
 
-def replace(
-    path: str, kind: bytes, name: bytes, payload: bytes, mtime_ns: int | None
-) -> os.stat_result | None:
-    """Replace an entry in its file; the caller holds the lock of its name.
-
-    Args:
-        path: The file.
-        kind: Three letters.
-        name: The name.
-        payload: What it is to stand for.
-        mtime_ns: The file's mtime, where that is to say more than "now".
-
-    Returns:
-        The file's status; None where a new file must take its place: it is another name's, has not
-        room enough or the older form, or is not ours to write to.
-
-    Raises:
-        OSError: the disk is full, or fails; the old entry is there still.
-    """
-    try:
-        fd = os.open(path, _WRITE)
-    except OSError:
-        return None
-    try:
-        data = os.read(fd, FIRST_READ)
-        try:
-            old = _newer(data)[0]
-        except BadEntryError:
-            return None
-        new = encode(kind, name, payload, old.room, old.turn + 1)
-        at = 0 if old.offset else old.room
-        if not old.is_of(kind, name) or len(new) > old.room or at + old.room > FIRST_READ:
-            return None
-        if os.pwrite(fd, new, at) != len(new):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
-        try:
-            if mtime_ns is not None:
-                os.utime(fd, ns=(mtime_ns, mtime_ns))
-        except PermissionError:
-            return None  # another user of the group may write to the file, its owner alone say when
-        status = os.fstat(fd)
-    finally:
-        os.close(fd)
-    if not status.st_nlink:
-        return None  # removed meanwhile, by somebody who takes no locks
-    os.utime(os.path.dirname(path))  # who watches looks at the directory
-    return status
-
-
-def _newer(data: bytes) -> tuple[Cell, bool]:
+def newer(data: bytes) -> tuple[Cell, bool]:
     """Return the newer whole cell of a file, and whether nothing in it seems to be being written.
 
     Raises:

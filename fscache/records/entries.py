@@ -10,7 +10,7 @@ which only the same name may use again: look-ups stop at the first free slot. A 
 another follows leaves a tombstone of no name, which nothing uses again.
 
 Not promised: an order between two writers of one name; the last rename wins. Read-modify-write is
-the caller's, under a lock (`fs.stripes`, `fs.lock.guard`), and so are changes in place (`cells`).
+the caller's, under a lock (`fs.stripes`, `fs.lock.guard`), and so are changes in place (`inplace`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import os
 
 from fscache.fs import atomic
 from fscache.objects.layout import ENTRY_SPLIT, MAX_SLOTS
-from fscache.records import cells
+from fscache.records import cells, inplace
 from fscache.records.entryfile import (
     FIRST_READ,
     MAGIC,
@@ -148,10 +148,12 @@ class EntryStore:
         """
         if not self._celled:
             return self._write(name, encode(self._kind, name, payload), known, mtime_ns)
+        group = self._writer.group
+        in_place = in_place and (group is not None or not self._writer.durable)
         # Opening what is not there costs a put of a new key a fifth, asking for it first a fiftieth.
-        if in_place and not self._writer.durable and (known or not self.is_absent(name)):
+        if in_place and (known or not self.is_absent(name)):
             path = self.path(name) if known is None else known.path
-            status = cells.replace(path, self._kind, name, payload, mtime_ns)
+            status = inplace.replace(path, self._kind, name, payload, mtime_ns, group=group)
             if status is not None:
                 return Place.of(path, status)
         data = cells.encode(self._kind, name, payload)
@@ -186,17 +188,19 @@ class EntryStore:
         return scan(self.top, self._head, self.path, self.load)
 
     def _write(self, name: bytes, data: bytes, known: Place | None, mtime_ns: int | None) -> Place:
-        base = self.path(name)
-        temp, status = self._writer.stage(data, mtime_ns, sealed=not self._celled)
+        base, writer = self.path(name), self._writer
+        temp, status = writer.stage(data, mtime_ns, sealed=not self._celled)
+        group = writer.group if self._celled else None
+        file = None if group is None else group.known(temp, status, cells.FIRST_TURN)
         try:
             if known is not None and known.is_current():
-                self._writer.publish(temp, known.path, replace=True)
+                writer.publish(temp, known.path, replace=True, known=file)
                 return Place.of(known.path, status)
             # Most names that nobody knows are new ones: taking the first slot and reading what is
             # there only where that fails saves them the look (4 µs of 30).
             path, taken = base, False
             # A new name must not replace what a colliding name has put there meanwhile.
-            while not self._writer.publish(temp, path, replace=taken):
+            while not writer.publish(temp, path, replace=taken, known=file):
                 path, taken = self._slot_for(base, name)
         except BaseException:
             atomic.remove(temp)

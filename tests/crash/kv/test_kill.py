@@ -34,13 +34,15 @@ def collide(name: bytes) -> str:
     return "c0111de0" + "0" * 12
 
 
-@pytest.fixture(params=["hashed", "colliding"])
+@pytest.fixture(params=["hashed", "colliding", "power"])
 def open_kv(request: pytest.FixtureRequest, root_path: str) -> Callable[[], LocalStore]:
     def opener() -> LocalStore:
         if request.param == "hashed":
             return Cache(root_path).kv
         import time
 
+        if request.param == "power":
+            return LocalStore(Root(root_path, now=time.time, durable=True))
         return LocalStore(Root(root_path, now=time.time), hash_name=collide)
 
     return opener

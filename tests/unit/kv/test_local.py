@@ -18,6 +18,7 @@ import pytest
 from fscache.cache import Cache
 from fscache.config import load as load_config
 from fscache.errors import FormatError, RootPermissionError, StoreError, StoreFullError
+from fscache.fs.group import Group
 from fscache.fs.walk import files
 from fscache.kv.local import LocalStore
 from fscache.kv.shelf import LARGE
@@ -365,11 +366,89 @@ def test_with_power_durability_what_is_put_is_synced_within_the_window(
     (path,) = paths(root, "kv")
     until(lambda: path in synced and os.path.dirname(path) in synced, "the entry to be synced")
     synced.clear()
-    kv.put("key", "new")
+    kv.put("key", "new" * 1000)
     assert synced[0].startswith(f"{root_path}/partial/"), "synced before it replaces"
+    kv.flush()
+    synced.clear()
     kv.delete("key")
     kv.flush()
     assert synced[-1] == os.path.dirname(path)
+
+
+def _inode(root: Root) -> int:
+    (path,) = paths(root, "kv")
+    return os.stat(path).st_ino
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_every_change_of_a_key_that_is_there_is_made_in_its_file(
+    root_path: str, clock: Clock, *, durable: bool
+) -> None:
+    root = Root(root_path, now=clock, durable=durable)
+    kv = LocalStore(root)
+    kv.put("key", 1)
+    inode = _inode(root)
+    for _ in range(3):
+        kv.put("key", 2)
+        assert kv.incr("key") == 3
+        assert kv.cas("key", 3, 4)
+        assert kv.expire("key", 10)
+        kv.multiput({"key": 5})
+        kv.flush()
+    assert LocalStore(root).get("key") == 5
+    assert _inode(root) == inode
+
+
+def test_what_changes_in_place_waits_for_the_disk_only_within_a_window(
+    root_path: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Group, "_start", lambda _self: None)  # it is flushed by hand
+    waits: list[int] = []
+    real = os.fdatasync
+
+    def noted(fd: int) -> None:
+        waits.append(fd)
+        real(fd)
+
+    monkeypatch.setattr(os, "fdatasync", noted)
+    kv = LocalStore(Root(root_path, now=clock, durable=True))
+    found = []
+    for number in range(3):
+        kv.put("key", number)  # the third one is over the first, two are over nothing
+        found.append(len(waits))
+    for number in range(3):
+        kv.flush()
+        kv.put("key", number)  # of what this process has flushed it knows that
+        found.append(len(waits))
+    kv.flush()
+    LocalStore(Root(root_path, now=clock, durable=True)).put("key", "of another")
+    found.append(len(waits))
+    kv.put("key", "mine")  # of the other's, not
+    found.append(len(waits))
+    assert found == [0, 0, 1, 1, 1, 1, 2, 3]
+
+
+def test_where_a_sync_fails_the_file_is_replaced(
+    root_path: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Root(root_path, now=clock, durable=True)
+    kv = LocalStore(root)
+    kv.put("key", 1)
+    kv.put("key", 2)
+    inode = _inode(root)
+
+    def fail(_fd: int) -> None:
+        raise OSError(5, "no luck")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fdatasync", fail)
+        kv.put("key", 3)
+    assert _inode(root) != inode
+    inode = _inode(root)
+    kv.flush()
+    kv.put("key", 4)
+    assert _inode(root) != inode, "what a disk that fails says is believed"
+    assert LocalStore(root).get("key") == 4
 
 
 def test_with_process_durability_nothing_is_synced(

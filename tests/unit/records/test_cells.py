@@ -1,4 +1,4 @@
-"""Promises of fscache.records.cells: a change in place is whole or not there, whatever ends it when."""
+"""Promises of records.cells and records.inplace: a change is whole or not there, whatever ends it when."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_what_has_no_room_gets_a_new_file(store: EntryStore) -> None:
     assert store.read(NAME) == bytes(FIRST_READ)
 
 
-def test_without_the_lock_and_where_power_may_fail_the_file_is_replaced(
+def test_without_the_lock_or_a_group_that_knows_the_disk_the_file_is_replaced(
     make: Callable[..., EntryStore],
 ) -> None:
     plain, durable = make(), make(durable=True)
