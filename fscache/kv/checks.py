@@ -1,10 +1,30 @@
-"""What may be the name of a store, a key's tags and ttl, and a number to count with. Pure."""
+"""What may be the name of a store, keys and pairs, tags and ttl, and a number to count with. Pure."""
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+
+    from fscache.kv.face import Pairs
+
+
+def several_keys(keys: Iterable[str]) -> Iterable[str]:
+    """Return keys, if they are not one: its letters are keys, too; raises TypeError."""
+    if isinstance(keys, str):
+        raise TypeError(f"keys are a list of texts, not one text: did you mean [{keys!r:.100}]?")
+    return keys
+
+
+def several_pairs(pairs: Pairs) -> Iterator[tuple[str, object]]:
+    """Return pairs one by one; a text of two letters is none: raises TypeError."""
+    return iter(pairs.items()) if hasattr(pairs, "items") else map(_pair, pairs)
+
+
+def _pair(pair: tuple[str, object]) -> tuple[str, object]:
+    if isinstance(pair, str):
+        raise TypeError(f"pairs are a dict, or keys with values, not texts: {pair!r:.100}")
+    return pair
 
 
 def tag_words(tags: Iterable[str]) -> tuple[str, ...]:

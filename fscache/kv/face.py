@@ -106,7 +106,13 @@ class KeyValues(_Mapping):
         raise NotImplementedError
 
     def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
-        """Return the values of many keys; a KeyError if any is missing and no default is given."""
+        """Return the values of many keys.
+
+        Raises:
+            KeyError: any is missing, and no default is given.
+            TypeError: not a list of keys but one key.
+            StoreError: it could not be read.
+        """
         raise NotImplementedError
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:

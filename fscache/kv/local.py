@@ -20,7 +20,7 @@ from itertools import islice
 
 from fscache.kv import codec, record
 from fscache.kv.changes import Changes, version_of
-from fscache.kv.checks import store_name, tag_words, ttl_seconds
+from fscache.kv.checks import several_keys, several_pairs, store_name, tag_words, ttl_seconds
 from fscache.kv.face import NOTHING, REQUIRED, KeyValues
 from fscache.kv.shelf import Shelf, encode_name
 from fscache.records.entryfile import name_hash
@@ -99,7 +99,7 @@ class LocalStore(KeyValues):
 
     def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
         get = self.get
-        return {key: get(key, default) for key in keys}
+        return {key: get(key, default) for key in several_keys(keys)}
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):
@@ -131,7 +131,7 @@ class LocalStore(KeyValues):
                 self._shelf.write(key, name, new, pieces, value)
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
-        items: Any = iter(pairs.items() if hasattr(pairs, "items") else pairs)
+        items = several_pairs(pairs)
         expires, marks = self._terms(ttl, tags)
         shelf = self._shelf
         with translated(self._root.path):

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fscache.kv import codec
-from fscache.kv.checks import number_to_count_with, store_name, tag_words, ttl_seconds
+from fscache.kv.checks import (
+    number_to_count_with,
+    several_keys,
+    several_pairs,
+    store_name,
+    tag_words,
+    ttl_seconds,
+)
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 from fscache.kv.serializers import name_of, of_name
 from fscache.remote.portions import MOST, portions, weight
@@ -101,7 +108,7 @@ class RemoteStore(KeyValues):
     # -- calls --------------------------------------------------------------------------------
 
     def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
-        wanted = [_checked(key) for key in keys]
+        wanted = [_checked(key) for key in several_keys(keys)]
         found: dict[str, bytes] = {}
         for portion in portions((key, b"") for key in wanted):
             asked = [key for key, _ in portion]
@@ -113,7 +120,7 @@ class RemoteStore(KeyValues):
         return result
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
-        items: Any = pairs.items() if hasattr(pairs, "items") else pairs
+        items = several_pairs(pairs)
         ttl = ttl_seconds(ttl)
         marks = tag_words(tags)
         for portion in portions((_checked(key), self._packed(value)) for key, value in items):

@@ -309,6 +309,20 @@ def test_multiput_takes_mappings_and_pairs(kv_store: KeyValues) -> None:
     assert dict(kv_store.items()) == {"a": 1, "b": 3, "c": 3}
 
 
+def test_one_key_is_no_list_of_keys(kv_store: KeyValues) -> None:
+    kv_store.multiput({"a": 1, "b": 2})
+    with pytest.raises(TypeError, match=r"\['ab'\]"):
+        kv_store.multiget("ab")
+    assert kv_store.multiget(["a", "b"]) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("pairs", ["ab", ["ab", "cd"], {"ab"}])
+def test_a_text_is_no_pair(kv_store: KeyValues, pairs: Any) -> None:
+    with pytest.raises(TypeError, match="pairs"):
+        kv_store.multiput(pairs)
+    assert len(kv_store) == 0
+
+
 def test_delete_says_whether_there_was_something(kv_store: KeyValues) -> None:
     kv_store.put("key", 1)
     assert kv_store.delete("key") is True

@@ -1,4 +1,4 @@
-"""Promises of records.cells and records.inplace: a change is whole or not there, whatever ends it when."""
+"""Promises of records.cells and records.inplace: a change is whole or not there, whatever ends it."""
 
 from __future__ import annotations
 
