@@ -90,7 +90,10 @@ def parse_checksum(text: str) -> Promise:
 
     Raises:
         InvalidChecksumError: with the reason.
+        TypeError: it is no text.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"a checksum is text, not {type(text).__name__}: {text!r:.100}")
     algorithm, colon, digits = text.strip().lower().partition(":")
     if not colon:
         why = "write algorithm:hex, such as sha256:…; the algorithm is not guessed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from stager.errors import InvalidURLError
 from stager.urls import parse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Mapping, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from credentials.model import Credential
     from stager.checks import Promise
@@ -127,9 +128,16 @@ def checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
     Raises:
         ValueError: a name or value that would break out of its line, or one that is not the
             caller's to set.
+        TypeError: something is no text, or no mapping.
     """
+    if not isinstance(headers, Mapping | None):
+        raise TypeError(f"headers are a mapping of names to values, not {type(headers).__name__}")
     checked = {}
     for name, value in (headers or {}).items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise TypeError(
+                f"a header's name and value are text: {name!r:.100}"
+            )  # it may be secret
         titled = name.title()
         if not _NAME.fullmatch(name) or titled in _OURS:
             raise ValueError(f"header {name!r} cannot be set")

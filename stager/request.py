@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, InvalidStateError
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from stager.urls import redact
@@ -122,7 +123,7 @@ class FetchRequest(Future[Any]):
     def result(self, timeout: float | None = None) -> Any:
         """Return the path; raise what the transfer failed with, or TimeoutError after `timeout` s."""
         try:
-            return super().result(timeout)
+            return super().result(None if timeout == inf else timeout)  # no lock waits for inf s
         except TimeoutError:
             if self.done():
                 raise  # it may be the outcome

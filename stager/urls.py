@@ -101,6 +101,7 @@ def parse(url: str, schemes: Container[str] | None = None) -> Target:
         return Target(f"file://{rest}", scheme, "", None)
     if not host:
         raise _invalid(url, "no host")
+    _check_name(url, scheme, host)
     port = None
     if port_text:
         port = int(port_text)
@@ -123,7 +124,11 @@ def resolve(base: Target, location: str) -> Target:
     """
     # Servers send raw spaces and UTF-8 in Location; every client encodes them, so do we.
     location = quote(location.strip(), safe="!#$%&'()*+,/:;=?@[]~")
-    target = parse(urljoin(base.url, location), WEB)
+    try:
+        joined = urljoin(base.url, location)
+    except ValueError:  # brackets that are no IPv6 address, which urllib refuses in its own words
+        raise _invalid(location, "the host is not readable") from None
+    target = parse(joined, WEB)
     return Target(target.url, target.scheme, target.host, target.port)
 
 
@@ -160,6 +165,18 @@ def redact(url: str) -> str:
     if len(url) > _SHOWN:
         url = f"{url[:_SHOWN]}…"
     return url if url.isprintable() else ascii(url)[1:-1]
+
+
+def _check_name(url: str, scheme: str, host: str) -> None:
+    """Refuse a host with a label of no length, or of more than 63.
+
+    requests and libcurl refuse it, too, but in words of their own or after five tries. `wire` looks at
+    what is not ASCII, and the libraries of other schemes know their own hosts.
+    """
+    if scheme in DEFAULT_PORTS and host.isascii():
+        labels = host.removesuffix(".").split(".")
+        if not all(0 < len(label) < 64 for label in labels):
+            raise _invalid(url, "the host is no host name")
 
 
 def _credential(user_information: str) -> Basic:

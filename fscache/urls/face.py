@@ -125,6 +125,8 @@ class URLs:
             FscacheError: the first that failed, in the order of `urls`, once all have ended.
             TimeoutError: `timeout` passed.
         """
+        if timeout == float("inf"):
+            timeout = None  # no lock waits for that long
         requests = self.prefetch(urls, checksums=checksums, **options)
         if progress:
             from fscache.urls.progress import follow

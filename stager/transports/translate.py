@@ -34,6 +34,16 @@ _DISTRUST = {
 }
 """OpenSSL's X509_V_ERR_…; libcurl looks for the host itself, first, and leaves 1 (or 0)."""
 
+_TOO_LONG = "the head of the answer is too long"
+_NO_HTTP = {
+    "BadStatusLine": "the answer is no HTTP",
+    "HTTPException": _TOO_LONG,
+    "IncompleteRead": "the connection broke within the body",
+    "LineTooLong": _TOO_LONG,
+    "RemoteDisconnected": "the connection broke before an answer",
+}
+"""http.client's errors, by name: importing it costs what a process that has libcurl need not pay."""
+
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 """As http.client words it, since Python 2.6: the status is nowhere else."""
 
@@ -114,13 +124,14 @@ def broken(url: str, error: BaseException, *, by: str = "") -> ConnectionFailedE
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return what lies at the bottom of a library's exceptions: the last OSError, if any."""
+    """Return what lies at the bottom: the last error of a socket, or of http.client, if any."""
     reason: BaseException | None = error
     seen: set[int] = set()
     best = error
     while reason is not None and id(reason) not in seen:
         seen.add(id(reason))
-        if isinstance(reason, OSError):
+        # All exceptions of requests are OSErrors, too, and say nothing of what lies below them.
+        if isinstance(reason, OSError) or type(reason).__name__ in _NO_HTTP:
             best = reason
         inner = getattr(reason, "reason", None)
         if not isinstance(inner, BaseException):
@@ -149,4 +160,5 @@ def _why(best: BaseException) -> str:
         return os.strerror(best.errno)
     if isinstance(best, TimeoutError):
         return "no answer in time"
-    return f"the connection broke ({type(best).__name__})"
+    kind = type(best).__name__
+    return _NO_HTTP.get(kind) or f"the connection broke ({kind})"

@@ -91,6 +91,13 @@ def test_a_request_can_be_awaited(cache: Cache, origin: Origin) -> None:
     assert asyncio.run(fetch()).read_bytes() == b"bytes"
 
 
+def test_a_timeout_of_infinity_is_none(cache: Cache, origin: Origin) -> None:
+    one, two, three = (origin.add(f"/{name}", name.encode()) for name in ("one", "two", "three"))
+    assert cache.get(one, timeout=float("inf")).read_bytes() == b"one"
+    paths = cache.get_many([two, three], timeout=float("inf"), progress=lambda _: None)
+    assert [path.read_bytes() for path in paths] == [b"two", b"three"]
+
+
 def test_get_many_returns_paths_in_order_and_tries_all(cache: Cache, origin: Origin) -> None:
     urls = [origin.add(f"/{n}", b"body %d" % n) for n in range(40)]
     assert [p.read_bytes() for p in cache.get_many(urls)] == [b"body %d" % n for n in range(40)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Any
 
 import pytest
 import xxhash
@@ -58,6 +59,12 @@ def test_xxh3_checksums_are_understood() -> None:
 def test_anything_else_is_refused_with_its_reason(text: str, why: str) -> None:
     with pytest.raises(InvalidChecksumError, match=why):
         parse_checksum(text)
+
+
+@pytest.mark.parametrize("wrong", [5, b"md5:00", ["md5:00"]])
+def test_what_is_no_text_is_a_type_error(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="a checksum is text"):
+        parse_checksum(wrong)
 
 
 @pytest.mark.parametrize(

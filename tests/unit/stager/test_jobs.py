@@ -62,6 +62,12 @@ def test_header_names_have_one_spelling() -> None:
     assert checked_headers(None) == {}
 
 
+@pytest.mark.parametrize("headers", [5, [("X", "y")], {5: "x"}, {"X": 5}, {"X": None}, {"X": b"y"}])
+def test_headers_that_are_no_text_are_type_errors_which_show_no_value(headers: Any) -> None:
+    with pytest.raises(TypeError, match="header"):
+        checked_headers(headers)
+
+
 def ask(made: Any, target: str | None = None, **options: Any) -> dict[str, str]:
     options = {
         "user_agent": "us",

@@ -103,7 +103,8 @@ def test_the_connection_is_kept_over_a_redirect(origin: Origin, service: FetchSe
 
 
 @pytest.mark.parametrize(
-    "location", ["file:///etc/passwd", "ftp://h/a", "gopher://h/", "http://h:99999/"]
+    "location",
+    ["file:///etc/passwd", "ftp://h/a", "gopher://h/", "http://h:99999/", "http://[::1/", "//[x]/"],
 )
 def test_redirects_out_of_the_web_are_refused(
     origin: Origin, service: FetchService, location: str

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+import http.client
 import socket
 import ssl
 
 import pytest
+import requests
+from urllib3.exceptions import ProtocolError
 
 from stager.errors import ConnectionFailedError, StalledError
 from stager.transports.translate import broken, stalled, unreachable
@@ -37,6 +40,23 @@ def test_the_reason_is_the_one_at_the_bottom(bottom: Exception, why: str, lastin
     error = broken(URL, chained(bottom))
     assert type(error) is ConnectionFailedError
     assert (error.why, error.lasting) == (why, lasting)
+
+
+@pytest.mark.parametrize(
+    ("bottom", "why"),
+    [
+        (http.client.BadStatusLine("SSH-2.0"), "the answer is no HTTP"),
+        (http.client.RemoteDisconnected("x"), "the connection broke before an answer"),
+        (http.client.LineTooLong("header line"), "the head of the answer is too long"),
+        (http.client.HTTPException("got more than 100 headers"), "the head of the answer"),
+        (http.client.IncompleteRead(b"x", 5), "the connection broke within the body"),
+    ],
+)
+def test_what_is_no_answer_says_so_behind_what_requests_makes_of_it(
+    bottom: Exception, why: str
+) -> None:
+    wrapped = requests.exceptions.ConnectionError(ProtocolError("Connection aborted.", bottom))
+    assert why in broken(URL, wrapped).why
 
 
 def test_a_certificate_that_is_not_accepted_says_why() -> None:

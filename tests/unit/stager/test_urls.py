@@ -37,6 +37,8 @@ SCHEMES = {"http", "https", "ftp", "file"}
         ("http://good@evil@h/", "host"),
         ("http://h\\@evil/", "host"),
         ("http://[::1/", "host"),
+        ("http://.../a", "no host name"),
+        (f"http://{'a' * 64}.org/", "no host name"),
         ("file://server/share", "names no host"),
         ("file://", "absolute"),
     ],
