@@ -17,24 +17,26 @@ NONE_CODE, ELSEWHERE_CODE = 0, 1
 class TextColumn:
     """One column."""
 
-    __slots__ = ("_codes_of", "codes", "has_elsewhere", "texts")
+    __slots__ = ("_codes_of", "code_of", "codes", "has_elsewhere", "texts")
 
     def __init__(self) -> None:
         self.codes = array("I")
         self.texts: list[str] = ["", ""]  # by code; the first two stand for no text
-        self._codes_of: dict[str | int | None, int] = {None: NONE_CODE, ELSEWHERE: ELSEWHERE_CODE}
+        self._know({None: NONE_CODE})
         self.has_elsewhere = False
         """Whether any row's value is not known here."""
 
     def assign(self, row: int, value: str | int | None) -> None:
         """Set a row's value: a text, None or ELSEWHERE."""
-        code = self._codes_of.get(value)
+        code = self.code_of(value)
         if code is None:
-            code = len(self.texts)
-            self.texts.append(str(value))
-            self._codes_of[value] = code
-        elif code == ELSEWHERE_CODE:
-            self.has_elsewhere = True
+            if value == ELSEWHERE:
+                self.has_elsewhere = True
+                code = ELSEWHERE_CODE
+            else:
+                code = len(self.texts)
+                self.texts.append(str(value))
+                self._codes_of[value] = code
         self.codes[row] = code
 
     def get(self, row: int) -> str | None:
@@ -56,7 +58,7 @@ class TextColumn:
         found = set()
         for value in values:
             if value is None or isinstance(value, str):
-                code = self._codes_of.get(value)
+                code = self.code_of(value)
                 if code is not None:
                     found.add(code)
         return found
@@ -66,6 +68,11 @@ class TextColumn:
         self.codes = codes
         self.has_elsewhere = ELSEWHERE_CODE in codes
         self.texts = texts
-        self._codes_of = {None: NONE_CODE, ELSEWHERE: ELSEWHERE_CODE}
+        self._know({None: NONE_CODE})
         for code in range(ELSEWHERE_CODE + 1, len(texts)):
             self._codes_of[texts[code]] = code
+
+    def _know(self, codes_of: dict[str | int | None, int]) -> None:
+        self._codes_of = codes_of
+        self.code_of = codes_of.get
+        """Gives a value's code; None for one that no row has had, and for ELSEWHERE."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from struct import Struct
+from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
@@ -33,7 +34,8 @@ PREFIX = Struct("<4sIIQ")
 # kind, which numbers, which texts, 0; bytes of the id and of four texts, addresses; stamp, when added,
 # XXH3-64 of the blob part; fields, nulls
 _HEAD = Struct("<BBBBHHHHHHQQQII")
-_HEADS = [Struct(f"{_HEAD.format}{count}q") for count in range(len(INTS) + 1)]
+_WRITTEN = Struct("<BBBBH8sHQQQII")  # the same, with four lengths as `_PACKED` has them
+_LENGTHS = Struct("<HHHH")
 _NUMBERS = [Struct(f"<{count}q") for count in range(len(INTS) + 1)]
 _NONE, ELSEWHERE = 0xFFFF, 0xFFFE
 MAX_TEXT = 0xFFF0
@@ -45,7 +47,9 @@ POSITIONS = [
     for mask in range(1 << max(len(INTS), len(TEXTS)))
 ]
 """The bits that are set in a mask, ascending."""
-_NO_TEXTS = [0] * len(TEXTS)
+_NO_TEXTS = bytes(_LENGTHS.size)
+_MOST, _SHORT = 1024, 256
+"""Texts that are kept packed, of at most so many bytes: there are as many as clients and engines."""
 
 
 class BadFrameError(ValueError):
@@ -94,36 +98,52 @@ def encode(frame: Frame) -> tuple[bytes, int]:
         name = msg_id.encode()
     except UnicodeEncodeError:
         name = _utf8(msg_id)
-    lengths: Sequence[int] = _NO_TEXTS
-    words = b""
-    if frame.text_mask:
-        lengths = [0, 0, 0, 0]
-        for position, text in zip(POSITIONS[frame.text_mask], frame.texts):  # noqa: B905 - it takes 0.1 µs
-            if text is None:
-                lengths[position] = _NONE
-            elif text.__class__ is int:
-                lengths[position] = ELSEWHERE
-            else:
-                try:  # as in `_utf8`, without a call
-                    data = text.encode()  # type: ignore[union-attr]
-                except UnicodeEncodeError:
-                    data = _utf8(text)  # type: ignore[arg-type]
-                lengths[position] = len(data)
-                words += data
+    lengths, words = _NO_TEXTS, b""
+    text_mask = frame.text_mask
+    if text_mask:
+        lengths, words = _PACKED[text_mask, *frame.texts]
     numbers, references, blob = frame.numbers, frame.references, frame.blob
-    checksum = xxh3_64_intdigest(blob) if blob else 0
     # fmt: off
-    head = _HEADS[len(numbers)].pack(
-        frame.kind, frame.number_mask, frame.text_mask, 0, len(name), *lengths, len(references),
-        frame.stamp, frame.added, checksum, frame.fields, frame.nulls, *numbers,
+    head = _WRITTEN.pack(
+        frame.kind, frame.number_mask, text_mask, 0, len(name), lengths, len(references),
+        frame.stamp, frame.added, xxh3_64_intdigest(blob) if blob else 0, frame.fields, frame.nulls,
     )
     # fmt: on
+    if numbers:
+        head += _NUMBERS[len(numbers)].pack(*numbers)  # apart: a call with all takes 0.5 µs longer
     if references:
         words += b"".join(references)
     meta = head + name + words + frame.json
     size = len(meta)
     prefix = PREFIX.pack(MARKER, size, len(blob), xxh3_64_intdigest(meta))
     return prefix + meta + blob, PREFIX.size + size
+
+
+class _Packed(dict[tuple[Any, ...], tuple[bytes, bytes]]):
+    """By a mask and texts: their lengths as a head has them, and their bytes."""
+
+    def __missing__(self, given: tuple[Any, ...]) -> tuple[bytes, bytes]:
+        mask, *texts = given
+        lengths = [0] * len(TEXTS)
+        words = b""
+        for position, text in zip(POSITIONS[mask], texts, strict=True):
+            if text is None:
+                lengths[position] = _NONE
+            elif isinstance(text, int):
+                lengths[position] = ELSEWHERE
+            else:
+                data = _utf8(text)
+                lengths[position] = len(data)
+                words += data
+        found = _LENGTHS.pack(*lengths), words
+        if len(words) <= _SHORT:
+            if len(self) >= _MOST:
+                self.clear()
+            self[given] = found
+        return found
+
+
+_PACKED = _Packed()
 
 
 def _utf8(text: str) -> bytes:

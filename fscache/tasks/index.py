@@ -154,11 +154,12 @@ class Index(Living):
 
     def _apply_unknown(self, frame: Frame, where: int, meta: int, blob: int) -> None:
         msg_id = frame.msg_id
-        if self.limbo.is_dropped(msg_id, frame.stamp):
+        limbo = self.limbo
+        if limbo.holds and limbo.is_dropped(msg_id, frame.stamp):
             self.fragments.bury(where, meta + blob)
             return
         if frame.kind == UPDATE:
-            self.limbo.add_orphan((frame, where, meta, blob))
+            limbo.add_orphan((frame, where, meta, blob))
             return
         row = self.new_row(msg_id)
         self.added[row] = added = frame.added or frame.stamp
@@ -168,8 +169,8 @@ class Index(Living):
             self._newest_added = added
         self.pending.add(row)
         self._link(row, frame, where, meta, blob)
-        if self.limbo.has_orphans:
-            for seen in self.limbo.take_orphans(msg_id):
+        if limbo.holds:
+            for seen in limbo.take_orphans(msg_id):
                 self.apply(*seen)
 
     def _link(self, row: int, frame: Frame, where: int, meta: int, blob: int) -> None:
@@ -183,16 +184,26 @@ class Index(Living):
         self.present[row] = (self.present[row] | fields) & ~frame.nulls
         if number_mask:
             columns = self.numbers
-            for position, value in zip(POSITIONS[number_mask], frame.numbers):  # noqa: B905 - it takes 0.1 µs
+            numbers = frame.numbers
+            for at, position in enumerate(POSITIONS[number_mask]):  # zip takes 0.1 µs longer
+                value = numbers[at]
                 column = columns[position]
-                old = column[row]
-                if value != old:
+                if not WATCHED[position]:
                     column[row] = value
-                    if position in WATCHED:
-                        self.changed(row, position, old, value)
+                elif value != (old := column[row]):
+                    column[row] = value
+                    self.changed(row, position, old, value)
         if text_mask:
-            for position, text in zip(POSITIONS[text_mask], frame.texts):  # noqa: B905 - as above
-                self.texts[position].assign(row, text)
+            texts = self.texts
+            given = frame.texts
+            for at, position in enumerate(POSITIONS[text_mask]):
+                text = given[at]
+                held = texts[position]
+                code = held.code_of(text)
+                if code is None:
+                    held.assign(row, text)
+                else:
+                    held.codes[row] = code  # as `assign` does it, without a call
         if frame.references:
             self.referring[row] = 1
             for reference in frame.references:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 SUBMITTED, COMPLETED = INTS.index("submitted"), INTS.index("completed")
 FIRST_SIZE = INTS.index(BUFFERS[0])
-WATCHED = frozenset({SUBMITTED, COMPLETED, *(INTS.index(field) for field in BUFFERS)})
-"""The numbers that something depends on."""
+WATCHED = tuple(field in ("submitted", "completed", *BUFFERS) for field in INTS)
+"""By position, the numbers that something depends on."""
 
 
 class Living(Rows):
@@ -44,7 +44,7 @@ class Living(Rows):
         old = column[row]
         if value != old:
             column[row] = value
-            if position in WATCHED:
+            if WATCHED[position]:
                 self.changed(row, position, old, value)
 
     def changed(self, row: int, position: int, old: int, value: int) -> None:
@@ -57,7 +57,10 @@ class Living(Rows):
             else:
                 self.pending.discard(row)
         else:
-            self.size += max(value, 0) - max(old, 0)
+            if value > 0:  # NULL is below; calls of max would cost three times this
+                self.size += value
+            if old > 0:
+                self.size -= old
 
     def vacate(self, rows: Sequence[int]) -> None:
         """Forget the records of rows, each given once; what the rows hold is left to be reaped."""

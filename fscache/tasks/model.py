@@ -63,6 +63,8 @@ EMPTY: Record = dict.fromkeys(_ALWAYS)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+DAY, SECOND = 24 * 60 * 60, 1_000_000
+"""In seconds, in microseconds: adding the parts of a difference is faster than dividing it."""
 _FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 _LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
 MAX_ID_BYTES = 0xFFFF

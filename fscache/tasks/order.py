@@ -21,7 +21,7 @@ REMEMBER_SECONDS = 60
 class Limbo:
     """What has been read of records that are not known. In memory, young and old."""
 
-    __slots__ = ("_bury", "_dropped", "_orphans", "_turned")
+    __slots__ = ("_bury", "_dropped", "_orphans", "_turned", "holds")
 
     def __init__(self, bury: Callable[[int, int], None]) -> None:
         """Remember nothing; `bury` is told the place and bytes of frames nobody needs."""
@@ -29,19 +29,23 @@ class Limbo:
         self._dropped: list[dict[str, int]] = [{}, {}]
         self._orphans: list[dict[str, list[Seen]]] = [{}, {}]
         self._turned = 0
+        self.holds = False
+        """Whether anything may be remembered; asked for at each new record, where a call would cost."""
 
     def remember_drop(self, ids: Iterable[str], stamp: int) -> None:
         """Note a drop that others made: what they dropped may be read only after it."""
         self._dropped[0].update(dict.fromkeys(ids, stamp))
+        self.holds = True
 
     def is_dropped(self, msg_id: str, stamp: int) -> bool:
         """Whether a frame of this stamp came before a drop of its record."""
         young, old = self._dropped
-        return bool(young or old) and stamp <= max(young.get(msg_id, -1), old.get(msg_id, -1))
+        return stamp <= max(young.get(msg_id, -1), old.get(msg_id, -1))
 
     def add_orphan(self, seen: Seen) -> None:
         """Let an update wait for its record."""
         self._orphans[0].setdefault(seen[0].msg_id, []).append(seen)
+        self.holds = True
 
     def take_orphans(self, msg_id: str) -> Iterator[Seen]:
         """Give up the updates that waited for a record."""
@@ -63,6 +67,7 @@ class Limbo:
             for seen in (each for waiting in self._orphans[1].values() for each in waiting):
                 self._bury(seen[1], seen[2] + seen[3])
             self._orphans = [{}, self._orphans[0]]
+            self.holds = bool(self._dropped[1] or self._orphans[1])
 
     def dropped_lately(self) -> list[tuple[str, int]]:
         """Return the drops that are still remembered, for a snapshot."""
@@ -71,6 +76,7 @@ class Limbo:
     def restore(self, dropped: Iterable[tuple[str, int]]) -> None:
         """Take the drops of a snapshot."""
         self._dropped[0] = dict(dropped)
+        self.holds = True
 
 
 def in_force(seen: list[Seen]) -> list[Seen]:

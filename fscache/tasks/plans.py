@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
-    from fscache.tasks.shapes import Shape
-
 BITS = {field: 1 << bit for bit, field in enumerate(FIELDS)}
 OTHER_FIELDS = 1 << 31
 """The bit for keys that are not in FIELDS."""
@@ -36,13 +34,14 @@ class Plan:
         fields: A bit for each key.
         number_mask: A bit for each that is in `INTS`, by position.
         dates: Those that hold dates, in the order of `INTS`, with their bits.
-        buffers: The bits of those that hold buffers, so too, and where in `body` they are.
+        buffers: The bits of those that hold buffers, so too, and where they are in a folded body.
         text_mask: A bit for each that is in `TEXTS`, by position.
         texts: Those, with their bits and positions.
         body: Those that the JSON has.
         plain: Those of them that hold no buffers, with their bits.
         pick: Gives their values.
-        shape: As which they are folded.
+        number: That of the body they are folded as, 0 where none is known.
+        spots: Where in it mappings may be folded, None where none is known.
     """
 
     fields: int
@@ -54,15 +53,25 @@ class Plan:
     body: tuple[str, ...]
     plain: list[tuple[str, int]]
     pick: Callable[[Mapping[str, Any]], Iterable[Any]]
-    shape: Shape | None
+    number: int
+    spots: list[int] | None
 
 
-_plans: dict[tuple[str, ...], Plan] = {}
+class _Plans(dict[tuple[str, ...], Plan]):
+    """By the keys of a record: what is known is looked up without a call of ours."""
+
+    def __missing__(self, keys: tuple[str, ...]) -> Plan:
+        plan = _make(keys)
+        # Others' own keys may be different in each record; and 1 is another key in JSON than True.
+        if not plan.fields & OTHER_FIELDS:
+            if len(self) >= _MOST:
+                self.clear()
+            self[keys] = plan
+        return plan
 
 
-def plan_of(keys: tuple[str, ...]) -> Plan:
-    """Return what is to be done with a record that says `keys`."""
-    return _plans.get(keys) or _make(keys)
+PLANS = _Plans()
+"""What is to be done with a record, by its keys."""
 
 
 def _make(keys: tuple[str, ...]) -> Plan:
@@ -75,21 +84,15 @@ def _make(keys: tuple[str, ...]) -> Plan:
         number_mask |= (key in bits) << position
     for position, key in enumerate(TEXTS):
         text_mask |= (key in bits) << position
-    plan = Plan(
+    return Plan(
         fields,
         number_mask,
         [(key, bits[key]) for key in DATES if key in bits],
-        [(bits[key], body.index(key)) for key in BUFFERS if key in bits],
+        [(bits[key], body.index(key) + 1) for key in BUFFERS if key in bits],
         text_mask,
         [(key, bits[key], at) for at, key in enumerate(TEXTS) if key in bits],
         body,
         [(key, bits[key]) for key in body if key not in BUFFERS],
         itemgetter(*body) if len(body) > 1 else lambda record: [record[key] for key in body],
-        shape_of(body),
+        *shape_of(body),
     )
-    # Others' own keys may be different in each record; and 1 is another key in JSON than True.
-    if not fields & OTHER_FIELDS:
-        if len(_plans) >= _MOST:
-            _plans.clear()
-        _plans[keys] = plan
-    return plan

@@ -18,14 +18,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from fscache.tasks.model import EPOCH, MICROSECOND, TEXTS, to_datetime, to_instant
+from fscache.tasks.model import DAY, EPOCH, SECOND, TEXTS, to_datetime, to_instant
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from typing import Any
-
-    Shape = tuple[int, list[int]]
 
 BODIES = (
     ("header", "metadata", "content", "buffers", "stdout", "stderr"),
@@ -71,59 +69,63 @@ _INNER_OF = {
     shape: (number, _REPEATS[number], _DATES[number]) for number, shape in enumerate(INNER)
 }.get
 _SPOTS = [[_place(shape, key) for key in _MAPPINGS if key in shape] for shape in BODIES]
-_BODY_OF = {shape: (number, _SPOTS[number]) for number, shape in enumerate(BODIES)}.get
+_BODY_OF: dict[tuple[str, ...], tuple[int, list[int]]] = {
+    shape: (number, _SPOTS[number]) for number, shape in enumerate(BODIES)
+}
 
 
-def shape_of(keys: tuple[str, ...]) -> Shape | None:
-    """Return the shape of a body with these keys, None where none is known."""
-    return _BODY_OF(keys)
+def shape_of(keys: tuple[str, ...]) -> tuple[int, list[int] | None]:
+    """Return the number of a body with these keys, and what `fold` needs; 0, None: none is known."""
+    return _BODY_OF.get(keys, (0, None))
 
 
-def fold(shape: Shape, values: Iterable[object], own: Sequence[object]) -> list[object] | None:
-    """Return a body folded, None where it must stay a mapping.
+def fold(cells: list[Any], spots: list[int], own: Sequence[object]) -> bool:
+    """Fold the mappings in a folded body; False, and some may be, where it must stay a mapping.
 
     Args:
-        shape: The body's, of its keys.
-        values: Its values, in the order of its keys.
+        cells: Its number, and its values in the order of its keys.
+        spots: Where the mappings are.
         own: The texts of its frame, by position, None where it sets none; at the end its id.
     """
-    number, spots = shape
-    cells = [number, *values]
     for spot in spots:
-        inner: Any = cells[spot]
+        inner = cells[spot]
         if inner.__class__ is not dict:
-            return None
+            return False
         known = _INNER_OF(tuple(inner))
-        if known is not None:
-            folded = _fold_inner(known, inner, own)
-            if folded is not None:
-                cells[spot] = folded
-    return cells
+        if known is None:
+            continue
+        number, repeats, date = known
+        folded = [number, *inner.values()]
+        for at, which in repeats:
+            value = folded[at]
+            if value.__class__ is str:
+                if value == own[which]:
+                    folded[at] = None
+            elif value is None:
+                break
+        else:
+            if date:
+                value = folded[date]
+                if value.__class__ is datetime and value.tzinfo is UTC:  # as below, without a call
+                    since = value - EPOCH
+                    folded[date] = (since.days * DAY + since.seconds) * SECOND + since.microseconds
+                elif not _fold_date(folded, date):
+                    continue
+            cells[spot] = folded
+    return True
 
 
-def _fold_inner(known: Any, inner: Any, own: Sequence[object]) -> list[object] | None:
-    number, repeats, date = known
-    cells = [number, *inner.values()]
-    for at, which in repeats:
-        value = cells[at]
-        if value.__class__ is str:
-            if value == own[which]:
-                cells[at] = None
-        elif value is None:
-            return None
-    if date:
-        value = cells[date]
-        if value.__class__ is datetime:
-            if value.tzinfo is UTC:  # as below, without a call
-                cells[date] = (value - EPOCH) // MICROSECOND
-            elif value.tzinfo is not None:
-                try:
-                    cells[date] = to_instant(value)
-                except ValueError:
-                    return None
-        elif isinstance(value, int | float):
-            return None
-    return cells
+def _fold_date(cells: list[Any], at: int) -> bool:
+    """Make a datetime its microseconds; False where what is there could be taken for such."""
+    value = cells[at]
+    if value.__class__ is datetime:
+        if value.tzinfo is not None:
+            try:
+                cells[at] = to_instant(value)
+            except ValueError:
+                return False
+        return True
+    return not isinstance(value, int | float)
 
 
 def unfold(cells: list[Any], msg_id: str, texts: Mapping[int, str | int | None]) -> dict[str, Any]:

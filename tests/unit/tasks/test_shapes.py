@@ -69,10 +69,11 @@ def read_again(msg_id: str, record: dict[str, Any]) -> Any:
 def test_what_is_folded_comes_back(body: dict[str, Any], client: Any, known: bool) -> None:
     texts: Any = {**TEXTS, shapes.CLIENT: client} if known else {}
     plain = values.decode(values.encode(body))  # what JSON makes of it is told elsewhere
-    shape = shapes.shape_of(tuple(body))
+    number, spots = shapes.shape_of(tuple(body))
     own = [*map(texts.get, range(len(model.TEXTS))), NAMES[0]]
-    folded: Any = shape and shapes.fold(shape, body.values(), own)
-    folded = values.decode(values.encode(folded or body))
+    cells = [number, *body.values()]
+    is_folded = spots is not None and shapes.fold(cells, spots, own)
+    folded: Any = values.decode(values.encode(cells if is_folded else body))
     if isinstance(folded, list):
         folded = shapes.unfold(folded, NAMES[0], texts)
     assert values.encode(folded) == values.encode(
