@@ -27,12 +27,15 @@ def destination(tmp_path: Path) -> DirectoryDestination:
     return DirectoryDestination(root)
 
 
-@pytest.fixture(params=["requests", "curl"])
+@pytest.fixture(params=["requests", "curl", "curl in threads"])
 def make_transports(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Transports]:
-    """Both ways to speak HTTP: threads with requests, and one thread that drives libcurl."""
+    """The ways to speak HTTP: threads with requests, one that drives libcurl, threads with libcurl."""
     kind = request.param
+    monkeypatch.setattr(drivers, "LONG", float("inf"))  # however busy this machine is
+    if kind == "curl in threads":
+        monkeypatch.setattr(drivers.Drivers, "_is_handed_over", lambda _self: True)
 
     def make(**options: Any) -> Transports:
         made = default_transports(**options)

@@ -20,12 +20,12 @@ from stager.service import FetchService
 from stager.transports import Transports, default_transports
 from stager.transports.base import Timeouts
 from tests.support.origin import Origin, Page, failing
+from tests.unit.stager.directory import DirectoryClaim, DirectoryDestination
 from tests.unit.stager.test_fetching import BODY, SMALL, SOON, read, sha256, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from tests.unit.stager.directory import DirectoryDestination
+    from pathlib import Path
 
 
 # --- single flight ---------------------------------------------------------------------------
@@ -301,6 +301,70 @@ def test_a_driver_that_breaks_down_fails_what_it_carries_and_nothing_hangs(
     with FetchService(destination, default_transports(), user_agent="x", policy=policy) as service:
         urls = [(origin.add(f"/{n}", SMALL), None) for n in range(30)]
         assert {read(request) for request in service.submit_many(urls)} == {SMALL}
+
+
+# --- file systems that wait ------------------------------------------------------------------
+
+
+class Watched(DirectoryDestination):
+    """Says who claims; once somebody else than the first one does, two must be at it at once."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.threads: list[int] = []
+        self.side_by_side = False
+        self._claiming = 0
+        self._turn = threading.Condition()
+
+    def claim(self, url: str) -> DirectoryClaim | None:
+        with self._turn:
+            self.threads.append(threading.get_ident())
+            if self.threads[-1] != self.threads[0]:
+                self._claiming += 1
+                self._turn.notify_all()
+                if self._turn.wait_for(lambda: self.side_by_side or self._claiming > 1, SOON):
+                    self.side_by_side = True
+                self._claiming -= 1
+        return super().claim(url)
+
+
+def test_where_the_file_system_takes_long_many_are_fetched_by_many_threads(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers, "LONG", -1.0)
+    destination, transports = Watched(tmp_path), default_transports()
+    with FetchService(destination, transports, user_agent="x") as service:
+        urls = [(origin.add(f"/{n}", SMALL), None) for n in range(60)]
+        assert {read(request) for request in service.submit_many(urls)} == {SMALL}
+        assert destination.side_by_side
+        assert transports._made == {}  # by libcurl still
+    assert len(origin.requests) == 60
+
+
+def test_where_they_do_not_one_thread_drives_them_all_and_is_tried_again_later(
+    origin: Origin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    destination = Watched(tmp_path)
+    with FetchService(
+        destination, default_transports(), user_agent="x", clock=lambda: now
+    ) as service:
+
+        def threads_of(name: str) -> int:
+            destination.threads.clear()
+            destination.side_by_side = False
+            urls = [(origin.add(f"/{name}{n}", SMALL), None) for n in range(40)]
+            assert {read(request) for request in service.submit_many(urls)} == {SMALL}
+            return len(set(destination.threads))
+
+        monkeypatch.setattr(drivers, "LONG", float("inf"))
+        assert threads_of("a") == 1
+        monkeypatch.setattr(drivers, "LONG", -1.0)
+        assert threads_of("b") > 1
+        monkeypatch.setattr(drivers, "LONG", float("inf"))
+        assert threads_of("c") > 1
+        now = 61.0
+        assert threads_of("d") == 1
 
 
 # --- ends ------------------------------------------------------------------------------------
