@@ -1,7 +1,7 @@
 """One store on disk: entries, bodies, names and journal moved together; what `local` builds on.
 
 A write, in this order, under the root's shared lock and the key's own: the body as an object, if it is
-large; the journal's record; the name, if it gets a ttl or tags; the entry, by rename. Killed in
+large; the journal's record; the name, if it gets a ttl or tags; the entry, in one step. Killed in
 between, it leaves an object nobody names, a record of what is not there (whoever lists looks), or a name
 to look into. A write that fails says so in the journal. A removal is the other way round: the entry,
 then the journal.
