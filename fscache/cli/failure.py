@@ -39,7 +39,12 @@ def report(error: BaseException, *, json: bool, asked: str = "") -> int:
     else:
         text = f"{redact(asked)}: {as_text(error)}" if elsewhere else as_text(error)
         line = f"fscache: error: {printable(text)}"
-    sys.stderr.write(f"{line}\n")
+    try:
+        sys.stderr.write(f"{line}\n")
+    except BrokenPipeError:
+        raise
+    except OSError:  # a full disk, a terminal that is gone: the exit code is still told
+        pass
     return code
 
 

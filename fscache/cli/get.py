@@ -73,6 +73,8 @@ def execute(session: Session, arguments: Namespace) -> int:
 
             try:
                 copy(path, target)
+            except BrokenPipeError:  # the end, and none that is told
+                raise
             except OSError as exc:
                 session.fail(exc)
                 continue

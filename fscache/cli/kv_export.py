@@ -63,6 +63,9 @@ def execute(session: Session, arguments: Namespace) -> int:
             count = _export(kv.items(arguments.prefix), form, output)
     except TypeError as exc:
         raise UsageError("fscache kv export", str(exc)) from exc
+    except UnicodeEncodeError as exc:
+        why = f"{form} is UTF-8, which has no lone surrogates: {exc.object!r:.100}"
+        raise UsageError("fscache kv export", why) from exc
     except ModuleNotFoundError as exc:
         raise UsageError("fscache kv export", f"Parquet needs {exc.name}: install it") from exc
     if output != outputs.STDOUT:

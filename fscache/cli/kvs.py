@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 FORMS = ("text", "json", "bytes")
 _MARK = re.compile(r"\$+(bytes|time|npy)")
+_TAGS = frozenset({"$bytes", "$time", "$npy"})
 
 
 def add_store(parser: ArgumentParser) -> None:
@@ -106,6 +107,8 @@ def from_json(value: Any) -> Any:
     if isinstance(value, dict):
         if len(value) == 1:
             (tag, inside), *_ = value.items()
+            if tag in _TAGS and not isinstance(inside, str):
+                raise ValueError(f"{tag} stands before text: {value!r:.100}")
             if tag == "$bytes":
                 return base64.b64decode(inside, validate=True)
             if tag == "$time":

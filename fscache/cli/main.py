@@ -21,17 +21,19 @@ def run(argv: Sequence[str] | None = None) -> int:
         The exit code; see `fscache.cli.exits`.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
+    _open_streams()
     # Paths need not be valid in the locale's encoding, and are printed as they are.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
     try:
         try:
-            code = _run(arguments)
+            try:
+                code = _run(arguments)
+            except SystemExit as exc:  # argparse has printed help or the version
+                code = int(exc.code or 0)
             sys.stdout.flush()
         except BrokenPipeError:
             raise
         except BaseException as exc:  # noqa: BLE001 - what was raised becomes an exit code
-            if isinstance(exc, SystemExit):  # argparse has printed help or the version
-                return int(exc.code or 0)
             from fscache.cli.failure import report
 
             code = report(exc, json="--json" in arguments)
@@ -44,15 +46,31 @@ def run(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _open_streams() -> None:
+    """Open the standard streams that the process was started without (`>&-`).
+
+    To read from the first or to write to the second is then an error, as it is in other programs;
+    where errors cannot be told, the exit code still is.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_WRONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+
+
 def _settle_output() -> None:
     """Write what is buffered; what cannot be written is dropped.
 
     The interpreter would try again at its end, complain on its own, and exit with 120.
     """
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: list[str]) -> int:

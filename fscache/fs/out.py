@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from fscache.fs.atomic import remove, write_all
@@ -20,7 +21,14 @@ def copy_out(source: str, final: str) -> None:
     A copy and not a link: whoever edits a linked file in place edits the object in the cache.
     """
     with open(source, "rb", buffering=0) as file:
-        _fill_out(final, lambda fd: copy_whole(file.fileno(), fd))
+
+        def fill(fd: int) -> None:
+            try:
+                copy_whole(file.fileno(), fd)
+            except OSError as exc:
+                raise _named(exc, final) from exc
+
+        _fill_out(final, fill)
 
 
 def write_out(final: str, chunks: Iterable[bytes]) -> None:
@@ -28,7 +36,10 @@ def write_out(final: str, chunks: Iterable[bytes]) -> None:
 
     def fill(fd: int) -> None:
         for chunk in chunks:
-            write_all(fd, chunk)
+            try:
+                write_all(fd, chunk)
+            except OSError as exc:
+                raise _named(exc, final) from exc
 
     _fill_out(final, fill)
 
@@ -49,7 +60,14 @@ def _descriptor(final: str) -> int | None:
     return None
 
 
+def _named(exc: OSError, final: str) -> OSError:
+    """Return an error that names the file: a descriptor has no name, and of `temp` no user knows."""
+    return OSError(exc.errno, exc.strerror, final)
+
+
 def _fill_out(final: str, fill: Callable[[int], None]) -> None:
+    if not final:  # would count as a name in the directory above
+        raise FileNotFoundError(errno.ENOENT, "a file without a name cannot be written")
     opened = _descriptor(final)
     if opened is not None:
         fill(opened)
@@ -65,13 +83,15 @@ def _fill_out(final: str, fill: Callable[[int], None]) -> None:
     try:
         fd = os.open(temp, flags, 0o666)
     except OSError as exc:
-        raise OSError(exc.errno, exc.strerror, directory) from exc  # the user knows of no `temp`
+        raise _named(exc, directory) from exc
     try:
         try:
             fill(fd)
         finally:
             os.close(fd)
         os.rename(temp, final)
-    except BaseException:
+    except BaseException as exc:
         remove(temp)
+        if isinstance(exc, OSError) and exc.filename == temp:
+            raise _named(exc, final) from exc
         raise

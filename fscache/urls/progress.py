@@ -13,6 +13,7 @@ import os
 import queue
 import sys
 import time
+from io import StringIO
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
@@ -156,15 +157,13 @@ class _Terminal:
             glyphs=self._glyphs,
         )
         shown = bars.frame(lines, last, height)
-        self._stream.write(self._back(width) + "".join(f"{line}\x1b[K\n" for line in shown))
-        self._stream.flush()
+        _tell(self._stream, self._back(width) + "".join(f"{line}\x1b[K\n" for line in shown))
         self._drawn = [bars.columns(line) for line in shown]
 
     def close(self, tally: Tally, now: float, /) -> None:
         """Put the summary in place of the frame."""
         width, _ = terminal_size(self._stream)
-        self._stream.write(f"{self._back(width)}{tally.summary(now)}\n")
-        self._stream.flush()
+        _tell(self._stream, f"{self._back(width)}{tally.summary(now)}\n")
 
     def _back(self, width: int) -> str:
         """Return what moves to the start of the last frame and clears it.
@@ -209,8 +208,7 @@ class _Plain:
             self._write(tally.summary(now))
 
     def _write(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
-        self._stream.flush()
+        _tell(self._stream, f"{line}\n")
 
 
 def follow(
@@ -241,11 +239,11 @@ def follow(
     for request in pending:
         # not concurrent.futures.wait in a loop, which goes through all that pend at each wake-up
         request.add_done_callback(ended.put)  # type: ignore[arg-type]
-    out = stream or sys.stderr
     view: _View
     if call is not None:
         view = _Calls(lambda: call(everything))
     else:
+        out = stream or sys.stderr or StringIO()  # a daemon may have closed it
         view = _Terminal(out) if out.isatty() else _Plain(out)
     due = now() + view.first
     until = math.inf if timeout is None else now() + timeout
@@ -264,8 +262,22 @@ def follow(
 
 def terminal_size(stream: TextIO) -> tuple[int, int]:
     """Return the columns and lines of a terminal; one that does not know them says 0 of each."""
-    width, height = os.get_terminal_size(stream.fileno())
+    try:
+        width, height = os.get_terminal_size(stream.fileno())
+    except OSError:  # it has gone
+        return 80, 24
     return width or 80, height or 24
+
+
+def _tell(stream: TextIO, text: str) -> None:
+    """Write; that a disk is full, or a terminal gone, is no reason to give up a fetch."""
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:  # whoever reads has had enough
+        raise
+    except OSError:
+        pass
 
 
 def _next(ended: queue.SimpleQueue[FetchRequest], patience: float) -> FetchRequest | None:

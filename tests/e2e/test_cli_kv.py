@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import sqlite3
 from typing import TYPE_CHECKING
@@ -272,6 +273,9 @@ def test_an_export_for_the_original_metastore(shell: Shell, kv: LocalStore, tmp_
         done = shell.run("kv", "export", "-o", output)
         assert done.code == 2
         assert "'list'" in done.err
+    kv.put("list", os.fsdecode(b"\xff"))
+    done = shell.run("kv", "export", "-o", "out2.sdb")
+    assert (done.code, "no lone surrogates" in done.err) == (2, True)
     assert (tmp_path / "out.sdb").read_bytes() == before
     assert not (tmp_path / "out2.sdb").exists()
     assert shell.run("kv", "export", "-o", "out.sdb", "--prefix", "a").code == 0
@@ -328,6 +332,9 @@ def test_json_that_is_none_is_said_to_be_the_value(shell: Shell) -> None:
     done = shell.run("kv", "put", "key", "{", "--as", "json")
     assert done.code == 2
     assert "VALUE is no JSON: Expecting" in done.err
+    for tag in ("$bytes", "$time", "$npy"):
+        done = shell.run("kv", "put", "key", f'{{"{tag}": 5}}', "--as", "json")
+        assert (done.code, "stands before text" in done.err) == (2, True)
 
 
 def test_a_file_that_is_not_there_exits_with_3(shell: Shell) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.commands import PROGRAM
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -131,15 +133,19 @@ def test_settings_tell_where_they_come_from_and_no_secret(shell: Shell, tmp_path
     assert shell.run("config", "show", FSCACHE_OFFLINE="maybe").code == 2
 
 
-def test_a_closed_pipe_ends_the_command_without_a_word(shell: Shell) -> None:
+def test_a_closed_pipe_ends_the_command_without_a_word(shell: Shell, tmp_path: Path) -> None:
     (address,) = shell.run("put", "-", stdin=os.urandom(8 << 20)).lines
-    with shell.start("cat", address) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        process.stdout.read(1)
-        process.stdout.close()
-        assert process.stderr.read() == b""
-    assert process.returncode == 141
+    (tmp_path / "file").write_bytes(b"x" * (8 << 20))
+    url = f"file://{tmp_path}/file"
+    for command in (("cat", address), ("get", "-q", "-o", "-", url)):
+        with shell.start(*command) as process:
+            assert process.stdout is not None
+            assert process.stderr is not None
+            process.stdout.read(1)
+            process.stdout.close()
+            assert process.stderr.read() == b""
+            process.wait(60)
+        assert process.returncode == 141
 
 
 def test_full_output_is_an_error(shell: Shell) -> None:
@@ -150,6 +156,38 @@ def test_full_output_is_an_error(shell: Shell) -> None:
                 _, err = process.communicate(timeout=60)
             assert process.returncode == 6
             assert err.count(b"\n") == 1
+
+
+def by_shell(shell: Shell, line: str) -> tuple[int, str, str]:
+    """Run `fscache` with a line's redirections; return exit code, output and errors."""
+    done = subprocess.run(
+        ["sh", "-c", f"{PROGRAM} {line}"],
+        env=shell.environ,
+        cwd=shell.home,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("command", ["put - >&- <f", "cat {} >&-", "path {} >&-", "put - <&-"])
+def test_a_stream_that_is_closed_is_an_error_only_for_who_needs_it(
+    shell: Shell, tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "f").write_bytes(b"x")
+    (address,) = shell.run("put", "f").lines
+    for more in ("", "2>&-"):
+        code, out, err = by_shell(shell, f"{command.format(address)} {more}")
+        assert (code in {1, 7}, out) == (True, "")
+        assert err.count("\n") == (not more)
+        assert "Bad file descriptor" in err or more
+
+
+def test_an_error_that_cannot_be_told_keeps_its_exit_code(shell: Shell) -> None:
+    for closed in ("2>&-", "2>/dev/full"):
+        assert by_shell(shell, f"path {'0' * 20} {closed}") == (3, "", "")
 
 
 def test_paths_outside_the_locales_encoding_are_printed_as_they_are(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from typing import TYPE_CHECKING
 
@@ -108,6 +109,30 @@ def test_an_open_file_by_its_number_is_written_on_and_not_replaced(
     os.close(fd)
     assert (tmp_path / "output").read_bytes() == b"before bytes and more"
     assert link.is_symlink()
+
+
+def test_an_error_names_the_file_that_was_asked_for(tmp_path: Path) -> None:
+    source, missing, long = tmp_path / "source", tmp_path / "no" / "f", tmp_path / ("n" * 300)
+    source.write_bytes(b"bytes")
+    for final, named in (
+        ("/dev/full", "/dev/full"),
+        (str(long), str(long)),
+        (str(missing), str(missing.parent)),
+    ):
+        for write in (
+            lambda to: out.copy_out(str(source), to),
+            lambda to: out.write_out(to, [b"bytes"]),
+        ):
+            with pytest.raises(OSError, match=re.escape(named)) as caught:
+                write(final)
+            assert caught.value.filename == named
+    assert os.listdir(tmp_path) == ["source"]
+
+
+def test_a_file_without_a_name_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match="without a name"):
+        out.write_out("", [b"bytes"])
 
 
 def test_a_copy_does_not_replace_a_directory(tmp_path: Path) -> None:

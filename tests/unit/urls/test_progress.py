@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,19 @@ def test_nothing_is_shown_of_requests_that_have_ended(clock: Callable[[], float]
     stream = io.StringIO()
     follow([request], stream=stream)
     assert stream.getvalue() == ""
+
+
+def test_a_log_that_cannot_be_written_fails_no_fetch(
+    clock: Callable[[], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open("/dev/full", "w") as full:
+        for stream in (full, None):  # None: standard error was closed
+            request, _ = make(clock)
+            with ThreadPoolExecutor() as pool:
+                pool.submit(request.deliver, "/a")
+                monkeypatch.setattr("sys.stderr", None)
+                follow([request], stream=stream)
+            assert request.result() == "/a"
 
 
 def test_a_wait_that_is_over_sums_up_what_has_ended(clock: Callable[[], float]) -> None:
