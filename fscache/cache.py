@@ -50,7 +50,7 @@ class Cache(URLs):
         """Open a cache; nothing is written before something is kept.
 
         Args:
-            root: Its directory; from the configuration by default.
+            root: Its directory, `~` for a home directory in it; from the configuration by default.
             config: Settings; from arguments, environment and files by default.
             now: The clock, seconds since the epoch.
             fetcher: Makes what brings missing URLs; the stager of this process by default.
@@ -61,7 +61,7 @@ class Cache(URLs):
             FormatError: the root was made by a newer version.
         """
         self.config = config or configuration.load()
-        where = os.path.abspath(os.fspath(root)) if root is not None else self.config.root
+        where = self.config.root if root is None else configuration.given_path("root", root)
         self._now = now
         self.root = configured_root(where, self.config, now)
         if self.config.max_size is not None or self.config.min_free is not None:

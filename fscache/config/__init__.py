@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 SITE_FILE = "/etc/fscache/config.toml"
+_NOWHERE = "/nonexistent"  # the home directory of who has none, as in Debian
 
 
 class Config:
@@ -117,7 +118,7 @@ def load(
         ConfigError: a value cannot be used, or a named file cannot be read.
     """
     env = os.environ if environ is None else environ  # noqa: TID251 - the one place
-    home = env.get("HOME") or os.path.expanduser("~")
+    home = env.get("HOME") or _home_of_user()
     given = arguments or {}
     files = _read_files(env, home, site_file)
     values: dict[str, object] = {}
@@ -150,6 +151,27 @@ def load(
     if values["grid_tls"] is None:
         values["grid_tls"] = f"{_config_home(env, home)}/fscache/grid"
     return Config(values, sources)
+
+
+def given_path(name: str, value: str | os.PathLike[str]) -> str:
+    """Return the path that a program gives for a setting, as it is used.
+
+    Raises:
+        ConfigError: it cannot be one.
+        TypeError: it is no path.
+    """
+    return str(_read(name, os.fspath(value), "argument", None))
+
+
+def _home_of_user() -> str:
+    # Not os.path.expanduser, which makes an empty HOME the file system's root, and a user whom nobody
+    # knows (of a container) a directory called "~".
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return _NOWHERE
 
 
 def _config_home(env: Mapping[str, str], home: str) -> str:

@@ -24,7 +24,12 @@ def _text(value: object) -> str:
 
 def parse_path(value: object, base: str = "") -> str:
     """Return a path as it is used: whole, and without `~`; a relative one counts from `base`."""
-    return os.path.abspath(os.path.join(base, os.path.expanduser(_text(value))))
+    text = os.path.expanduser(_text(value))
+    if text.startswith("~"):
+        raise ValueError(f"there is no such home directory: {text!r:.100}")
+    if "\0" in text:
+        raise ValueError("a path holds no null characters")
+    return os.path.abspath(os.path.join(base, text))
 
 
 def _paths(value: object, base: str = "") -> tuple[str, ...]:

@@ -91,6 +91,17 @@ def test_a_request_can_be_awaited(cache: Cache, origin: Origin) -> None:
     assert asyncio.run(fetch()).read_bytes() == b"bytes"
 
 
+def test_a_root_that_is_no_path_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(errors.ConfigError):
+        Cache("")
+    assert Cache("~/cache").root.path == f"{tmp_path}/home/cache"
+    assert Cache(Path("here")).root.path == f"{tmp_path}/here"
+
+
 def test_a_timeout_of_infinity_is_none(cache: Cache, origin: Origin) -> None:
     one, two, three = (origin.add(f"/{name}", name.encode()) for name in ("one", "two", "three"))
     assert cache.get(one, timeout=float("inf")).read_bytes() == b"one"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import pwd
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 import fscache
 from fscache import config
-from fscache.config import SETTINGS, SHARED, Config, load
+from fscache.config import SETTINGS, SHARED, Config, given_path, load
 from fscache.errors import ConfigError
 from tests.support.processes import ALICE, in_child
 
@@ -93,6 +94,29 @@ def test_a_root_is_always_absolute(home: str, monkeypatch: pytest.MonkeyPatch) -
     assert resolve(home, XDG_CACHE_HOME="here").root == f"{home}/here/fscache"
     monkeypatch.setenv("HOME", home)
     assert resolve(home, FSCACHE_ROOT="~/there").root == f"{home}/there"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_without_a_home_it_is_that_of_the_user_never_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if not known:  # as in a container that runs under a number
+        monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    home = pwd.getpwuid(os.getuid()).pw_dir if known else "/nonexistent"
+    for environ in ({}, {"HOME": ""}):
+        found = load(environ, site_file=NOWHERE)
+        assert found.root == f"{home}/.cache/fscache"
+        assert found.netrc == f"{home}/.netrc"
+        assert found.keyring_hosts == f"{home}/.config/fscache/keyring"
+
+
+@pytest.mark.parametrize("path", ["", "~nobody-of-that-name/x", "a\0b", b"/tmp"])
+def test_what_is_no_path_is_refused(home: str, path: Any) -> None:
+    with pytest.raises(ConfigError):
+        given_path("root", path)
+    with pytest.raises(TypeError):
+        given_path("root", 5)  # type: ignore[arg-type]
 
 
 def test_a_relative_path_in_a_file_counts_from_the_file(
