@@ -175,9 +175,7 @@ class Scheduler:
     def _go_on(self, flight: Flight, step: Exchange | Wait | Finished) -> None:
         landed: list[FetchRequest] = []
         with self._lock:
-            if flight.slot is not None:
-                self._lanes.release(flight.slot)
-                flight.slot = None
+            self._drivers.free(flight)
             if isinstance(step, Exchange):
                 flight.exchange = step
                 self._requeue(flight, first=True)
