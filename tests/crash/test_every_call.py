@@ -16,6 +16,8 @@ import pytest
 
 from fscache.errors import FscacheError, LockTimeoutError
 from fscache.fs.atomic import Modes
+from fscache.fs.group import Group
+from fscache.kv.local import LocalStore
 from fscache.records.root import Root, translated
 from fscache.urls.destination import CacheDestination
 from fscache.urls.index import URLIndex
@@ -155,6 +157,30 @@ def overwrite(path: str) -> str:
     return ""
 
 
+class ByHand(Group):
+    """Starts no thread that syncs beside what is told of here."""
+
+    def _start(self) -> None:
+        pass
+
+
+def kv(path: str) -> LocalStore:
+    root = open_root(path)
+    root.grouped_writer.group = ByHand()
+    return LocalStore(root)
+
+
+def change_twice(path: str) -> None:
+    fill(path)
+    for number in range(3):
+        kv(path).put("key", f"old {number}" * 100)
+
+
+def change_key(path: str) -> str:
+    kv(path).put("key", "new" * 100)
+    return ""
+
+
 @dataclass(frozen=True)
 class Work:
     """Something that a writer does: what comes before it, the doing, and how its success shows."""
@@ -189,6 +215,14 @@ def has_object(path: str) -> bool:
     return Root(path, now=time.time).objects().put_bytes(NEW).new is False
 
 
+def has_changed_key(path: str) -> bool:
+    return bool(kv(path).get("key") == "new" * 100)
+
+
+def has_last_key(path: str) -> bool:
+    return kv(path).get("key") in ("old 2" * 100, "new" * 100)
+
+
 def has_each_or_its_successor(path: str) -> bool:
     store = crowded(Root(path, now=time.time))
     return store.read(b"b") in (b"1", b"2") and store.read(b"a") in (b"1", None)
@@ -208,6 +242,7 @@ WORK = {
     "resume": Work(stage_half, stage, has_new, has_old),
     "stage anew": Work(fill, stage_again, has_again, has_either),
     "overwrite entries": Work(collide, overwrite, has_been_overwritten, has_each_or_its_successor),
+    "change a key": Work(change_twice, change_key, has_changed_key, has_last_key),
 }
 
 # -- killed, failing --------------------------------------------------------------------------
