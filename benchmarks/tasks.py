@@ -181,23 +181,30 @@ def _live(contender: Any, numbers: range, worst: list[float] | None = None) -> f
     seconds = 0.0
     for first in range(numbers.start, numbers.stop, IN_FLIGHT):
         flight = [
-            (number, _id(number), _request(number), _reply(number))
+            (
+                number,
+                _id(number),
+                _request(number),
+                {"engine_uuid": _engine(number)},
+                _reply(number),
+            )
             for number in range(first, min(first + IN_FLIGHT, numbers.stop))
         ]
         start = _CLOCK()
-        _fly(contender, flight, [0.0] if worst is None else worst)
+        _fly(contender, flight, worst)
         seconds += _CLOCK() - start
     start = _CLOCK()
     contender.end()
     return seconds + _CLOCK() - start
 
 
-def _fly(contender: Any, flight: list, worst: list[float]) -> None:
+def _fly(contender: Any, flight: list, worst: list[float] | None) -> None:
+    """Call the database; each call is timed only where the worst is asked for: that takes 1 µs."""
     db = contender.db
     clock = time.thread_time
     last = clock()
     for phase in range(3):
-        for number, msg_id, request, reply in flight:
+        for number, msg_id, request, given, reply in flight:
             if phase == 0:
                 try:
                     db.get_record(msg_id)
@@ -205,13 +212,14 @@ def _fly(contender: Any, flight: list, worst: list[float]) -> None:
                     pass
                 db.add_record(msg_id, request)
             elif phase == 1:
-                db.update_record(msg_id, {"engine_uuid": _engine(number)})
+                db.update_record(msg_id, given)
             elif number % 100:
                 db.update_record(msg_id, reply)
             contender.tick()
-            now = clock()
-            worst[0] = max(worst[0], now - last)
-            last = now
+            if worst is not None:
+                now = clock()
+                worst[0] = max(worst[0], now - last)
+                last = now
 
 
 def _filled(make: Any) -> Any:

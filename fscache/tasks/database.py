@@ -119,7 +119,7 @@ class TaskDatabase(Tasks):
             if msg_id not in core.index.rows:
                 core.refresh()
                 core.row(msg_id)
-            if rec.get("msg_id", msg_id) != msg_id:
+            if "msg_id" in rec and rec["msg_id"] != msg_id:
                 raise InvalidRecordError(msg_id, f"cannot become {rec['msg_id']!r}")
             if not rec:
                 return

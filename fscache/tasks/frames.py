@@ -109,14 +109,14 @@ def encode(frame: Frame) -> tuple[bytes, int]:
         frame.stamp, frame.added, xxh3_64_intdigest(blob) if blob else 0, frame.fields, frame.nulls,
     )
     # fmt: on
-    if numbers:
-        head += _NUMBERS[len(numbers)].pack(*numbers)  # apart: a call with all takes 0.5 µs longer
+    # Apart from the head: a call with all takes 0.5 µs longer.
+    packed = _NUMBERS[len(numbers)].pack(*numbers) if numbers else b""
     if references:
         words += b"".join(references)
-    meta = head + name + words + frame.json
+    meta = b"".join((head, packed, name, words, frame.json))
     size = len(meta)
     prefix = PREFIX.pack(MARKER, size, len(blob), xxh3_64_intdigest(meta))
-    return prefix + meta + blob, PREFIX.size + size
+    return b"".join((prefix, meta, blob)), PREFIX.size + size
 
 
 class _Packed(dict[tuple[Any, ...], tuple[bytes, bytes]]):
