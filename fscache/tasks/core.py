@@ -10,7 +10,7 @@ import threading
 from typing import TypeVar
 
 from fscache.errors import NoSuchTaskError
-from fscache.tasks import frames, values
+from fscache.tasks import bodies, frames
 from fscache.tasks.fragments import OFFSET_BITS
 from fscache.tasks.index import Index
 from fscache.tasks.model import BUFFERS, INTS
@@ -82,8 +82,7 @@ class Core:
                 self._take_drop(*seen)
             elif frame.kind <= frames.WHOLE:
                 if frame.fields & OTHER_FIELDS:
-                    body: Any = values.decode(frame.json)
-                    self._learn((*body, *body.get(APPENDED, ()), *body.get(MOVED, ())))
+                    self._learn(bodies.other_keys(frame))
                 index.apply(*seen)
         index.limbo.turn(int(self.now() * 1e6))
         lost = self.log.lost()
@@ -96,7 +95,9 @@ class Core:
         index = self.index
         self.log.bury_drop(where, meta + blob)
         missed = []
-        groups = decode_drop(frame)
+        groups = bodies.drops(frame)
+        if not groups:
+            _warn("task log at %#x: skipped what says that nothing was dropped", where)
         own = self.log.own_name
         for names, ids in groups:
             index.limbo.remember_drop(ids, frame.stamp)
@@ -250,7 +251,7 @@ class Core:
 
     def copy_drop(self, groups: Sequence[tuple[list[str], list[str]]], stamp: int) -> None:
         """Say again what has been dropped, and from which segments."""
-        frame = frames.Frame(frames.DROP, stamp, "", json=encode_drop(groups))
+        frame = frames.Frame(frames.DROP, stamp, "", json=bodies.encode_drops(groups))
         data, meta = frames.encode(frame)
         self.log.bury_drop(self.log.append(data, stamp), meta)
 
@@ -285,16 +286,7 @@ class Core:
                 self.index.extras.add(name)
 
 
-def encode_drop(groups: Sequence[tuple[list[str], list[str]]]) -> bytes:
-    """Return what `decode_drop` gets; put together once, as 100,000 ids are five megabytes."""
-    pieces = [b"["]
-    for names, ids in groups:
-        pieces += [b",[" if len(pieces) > 1 else b"[", values.encode(names), b","]
-        pieces += [*values.encode_texts(ids), b"]"]
-    return b"".join((*pieces, b"]"))
+def _warn(message: str, *arguments: object) -> None:
+    import logging
 
-
-def decode_drop(frame: Frame) -> list[tuple[list[str], list[str]]]:
-    """Return what a DROP says: names of segments, and the ids that had all their frames in those."""
-    groups: Any = values.decode(frame.json)
-    return [(names, ids) for names, ids in groups]
+    logging.getLogger("fscache").warning(message, *arguments)

@@ -22,7 +22,7 @@ from typing import Any
 
 from xxhash import xxh3_64_intdigest
 
-from fscache.tasks.model import INTS, TEXTS
+from fscache.tasks.model import FIRST, INTS, LAST, NULL, TEXTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -168,16 +168,35 @@ def decode(data: bytes | memoryview) -> Frame:
     """
     try:
         marker, size, _, checksum = PREFIX.unpack_from(data)
-        meta = bytes(data[PREFIX.size :])
-        if marker != MARKER or len(meta) != size or xxh3_64_intdigest(meta) != checksum:
-            raise BadFrameError("damaged")
-        return decode_meta(meta)
-    except (struct.error, UnicodeDecodeError) as exc:
+    except struct.error as exc:
         raise BadFrameError(str(exc)) from exc
+    meta = bytes(data[PREFIX.size :])
+    if marker != MARKER or len(meta) != size or xxh3_64_intdigest(meta) != checksum:
+        raise BadFrameError("damaged")
+    return decode_meta(meta)
 
 
 def decode_meta(meta: bytes) -> Frame:
-    """Return the frame of a meta part whose checksum is right."""
+    """Return the frame of a meta part whose checksum is right.
+
+    Raises:
+        BadFrameError: it is none all the same, or has a number that no index and no datetime can hold.
+    """
+    try:
+        frame = _decoded(meta)
+        known = not frame.number_mask >> len(INTS) and not frame.text_mask >> len(TEXTS)
+    except (struct.error, IndexError, UnicodeDecodeError) as exc:
+        raise BadFrameError(str(exc)) from exc
+    if not known or not frame.kind:
+        raise BadFrameError("no frame of ours")
+    if max(frame.stamp, frame.added, *frame.numbers) > LAST or any(
+        number < FIRST and number != NULL for number in frame.numbers
+    ):
+        raise BadFrameError("a number beyond all dates")
+    return frame
+
+
+def _decoded(meta: bytes) -> Frame:
     head = _HEAD.unpack_from(meta)
     kind, number_mask, text_mask, _, id_size = head[:5]
     lengths = head[5:9]
@@ -206,6 +225,8 @@ def decode_meta(meta: bytes) -> Frame:
         references = [
             meta[start : start + REFERENCE_BYTES] for start in range(at, end, REFERENCE_BYTES)
         ]
+    if end > len(meta):
+        raise BadFrameError("longer than it is")
     return Frame(
         *(kind, stamp, msg_id, fields, nulls, number_mask, numbers, text_mask, texts),
         *(references, meta[end:], b"", added),

@@ -65,8 +65,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 DAY, SECOND = 24 * 60 * 60, 1_000_000
 """In seconds, in microseconds: adding the parts of a difference is faster than dividing it."""
-_FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
-_LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+FIRST = (datetime.min.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+LAST = (datetime.max.replace(tzinfo=UTC) - EPOCH) // MICROSECOND
+"""The instants that a datetime can be."""
 MAX_ID_BYTES = 0xFFFF
 
 
@@ -90,7 +91,7 @@ def to_instant(value: datetime) -> int:
             )
             value = value.astimezone()
         instant = (value - EPOCH) // MICROSECOND
-        if _FIRST <= instant <= _LAST:
+        if FIRST <= instant <= LAST:
             return instant
     except (ValueError, OverflowError):  # what `astimezone` raises for them
         pass

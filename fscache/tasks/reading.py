@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from fscache.errors import CorruptObjectError, NoSuchTaskError
-from fscache.tasks import frames, values
+from fscache.tasks import bodies, frames, values
 from fscache.tasks.buffers import Buffers
 from fscache.tasks.columns import ELSEWHERE_CODE
 from fscache.tasks.model import BUFFERS, DATES, EMPTY, INTS, NULL, TEXTS, to_datetime
 from fscache.tasks.plans import BITS, OTHER_FIELDS
-from fscache.tasks.shapes import unfold
 from fscache.tasks.writing import APPENDED, MOVED
 
 TYPE_CHECKING = False
@@ -56,6 +55,7 @@ class Reader:
         self._read = read
         self._keeper = keeper
         self._again = again
+        self._passed_over: set[int] = set()
         self._memory: OrderedDict[int, tuple[tuple[int, int], bytes, Record]] = OrderedDict()
 
     def frame(self, where: int, meta: int) -> Frame:
@@ -209,16 +209,18 @@ class Reader:
         where, meta, _ = place
         try:
             json, head, at = frames.body_of(self._read(where, meta))
-            if not json:
-                return
-            body: Any = values.decode(json)
-            if body.__class__ is list:
-                body = unfold(body, str(msg_id), frames.texts_of(head, at))
-        except ValueError as exc:  # BadFrameError too
+        except frames.BadFrameError as exc:
             raise _corrupt(where, exc) from exc
-        if MOVED in body:
-            for key, (address, slot, _) in body.pop(MOVED).items():
-                body[key] = values.decode(self._keeper.read(address, slot))
+        if not json:
+            return
+        try:
+            body = bodies.read(json, str(msg_id), frames.texts_of(head, at))
+            if MOVED in body:
+                for key, (address, slot, _) in body.pop(MOVED).items():
+                    body[key] = values.decode(self._keeper.read(address, slot))
+        except ValueError as exc:
+            self._pass_over(where, msg_id, exc)
+            return
         offset = 0
         for key in BUFFERS:
             parts = body.get(key)
@@ -230,6 +232,15 @@ class Reader:
                 before = found.get(key)
                 body[key] = (before[:length] if isinstance(before, str) else "") + text
         found.update(body)
+
+    def _pass_over(self, where: int, msg_id: str | None, exc: ValueError) -> None:
+        """Warn once of a frame without a body; an error would keep all records from who asks for all."""
+        if where not in self._passed_over:
+            import logging
+
+            self._passed_over.add(where)
+            message = "task log at %#x: passed over what is said of task %r: %s"
+            logging.getLogger("fscache").warning(message, where, msg_id, exc)
 
     def _buffers(
         self,

@@ -9,7 +9,8 @@ Nobody ever writes into another's segment, so appending takes no lock, and a wri
 leaves at worst half a frame at the end of a file that nobody continues: it is never read as a frame,
 and goes when the segment is rewritten. A segment without write permission is finished.
 
-Reading goes on after damage, at the next whole frame; what was skipped is logged, once.
+Reading goes on after damage, at the next whole frame, and after what has a right checksum and is no
+frame; what was skipped is logged, once.
 """
 
 from __future__ import annotations
@@ -139,7 +140,9 @@ class Segment:
                     if xxh3_64_intdigest(meta) == checksum:
                         where = pack(self.number, self.end)
                         self.end += need
-                        yield frames.decode_meta(meta), where, meta_end - at, blob_size
+                        frame = self._decoded(meta, need)
+                        if frame is not None:
+                            yield frame, where, meta_end - at, blob_size
                         continue
                     damaged = True
             if damaged:
@@ -149,6 +152,18 @@ class Segment:
                 return
             start = self.end
             data = self.read(start, max(need, _CHUNK))
+
+    def _decoded(self, meta: bytes, size: int) -> frames.Frame | None:
+        """Return the frame that ends where all is taken up; None, and it is dead, where it is none.
+
+        Its checksum is right, and yet nobody has written it who knows how: it is skipped by itself.
+        """
+        try:
+            return frames.decode_meta(meta)
+        except frames.BadFrameError as exc:
+            self.dead += size
+            _warn("%s: skipped a frame at %d: %s", self.path, self.end - size, exc)
+            return None
 
     def _skip(self, size: int) -> bool:
         """Go on to the next whole frame after damage; False if there is none."""

@@ -137,7 +137,7 @@ def unfold(cells: list[Any], msg_id: str, texts: Mapping[int, str | int | None])
             inner = cells[spot]
             if inner.__class__ is list:
                 body[BODIES[number][spot - 1]] = _unfold_inner(inner, msg_id, texts)
-    except (IndexError, TypeError) as exc:
+    except (IndexError, TypeError, OverflowError) as exc:
         raise ValueError(f"no folded record: {exc}") from exc
     return body
 

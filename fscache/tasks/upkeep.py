@@ -20,7 +20,7 @@ from fscache.errors import CorruptObjectError, StoreError
 from fscache.fs.lock import try_flock
 from fscache.records.root import translated
 from fscache.tasks import frames, snapshot
-from fscache.tasks.core import decode_drop
+from fscache.tasks.bodies import drops
 from fscache.tasks.segment import Segment
 
 TYPE_CHECKING = False
@@ -252,7 +252,7 @@ class Upkeep:
         """Say a drop again, for as long as the dropped records' frames are anywhere."""
         known = {each.name for each in self._log.known()} - {segment.name}
         groups = []
-        for names, ids in decode_drop(frame):
+        for names, ids in drops(frame):
             left = [name for name in names if name in known]
             if left:
                 groups.append((left, ids))

@@ -64,6 +64,8 @@ def decode(data: bytes) -> object:
         value, end = scan(text, 0)
     except StopIteration as exc:
         raise ValueError("no JSON") from exc
+    except (OverflowError, RecursionError) as exc:  # no date; deeper than any that `encode` makes
+        raise ValueError(str(exc)) from exc
     if end != len(text):
         raise ValueError("more than one value")
     return value
