@@ -7,6 +7,7 @@ the caller says that the others are to be trusted.
 from __future__ import annotations
 
 import pickle
+import sys
 import traceback
 
 from fscache.errors import ResultUnavailableError, TaskFailedError
@@ -48,7 +49,7 @@ def unpickle(database: Tasks, record: Record, key: str, *, trust: bool) -> Any:
         return pickle.loads(buffers[0])  # noqa: S301 - of this user's, or trusted; see above
     except Exception as exc:
         why = f"its pickle cannot be loaded: {exc}"
-        if isinstance(exc, AttributeError) and "'__main__'" in why:
+        if isinstance(exc, AttributeError) and repr(sys.modules["__main__"]) in why:
             why += "; what a program defines itself no other finds: put it into a module"
         raise ResultUnavailableError(msg_id, why) from exc
 
