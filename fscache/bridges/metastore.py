@@ -40,7 +40,7 @@ class LocalStore:
         """Open the store at a path; see the module for what a path stands for.
 
         Raises:
-            StoreError: the path cannot be used.
+            StoreError, ConfigError: the path cannot be used.
         """
         self._kv = _open(datafile)
 
@@ -196,15 +196,14 @@ def _value(value: object) -> object:
 
 def _root_of(datafile: str | os.PathLike[str] | None) -> str | None:
     """Return the root that a path stands for, None for the default cache's."""
+    from fscache.config import given_path
     from fscache.kv import sdb
 
     if datafile is None:
-        named = f"{os.uname().nodename}.sdb"
-        if not os.path.exists(named):
+        datafile = f"{os.uname().nodename}.sdb"
+        if not os.path.exists(datafile):
             return None
-    else:
-        named = os.fspath(datafile)
-    path = os.path.abspath(named)
+    path = given_path("root", datafile)
     if not sdb.is_sqlite(path):
         return path
     root = f"{path}.fscache"

@@ -49,7 +49,7 @@ def write(value: Any, out: Parts, depth: int = 0) -> None:
     else:  # a subclass, such as an enumeration's member or numpy's float
         base = next((kind for kind in _SCALARS if isinstance(value, kind)), None)
         if base is None:
-            raise TypeError(f"a {type(value).__name__} cannot travel to a server")
+            raise TypeError(f"a value of type {type(value).__name__} cannot travel to a server")
         _SCALARS[base](value, out)
 
 

@@ -19,7 +19,7 @@ import pytest
 
 from fscache.bridges import metastore
 from fscache.cache import Cache
-from fscache.errors import ServerUnreachableError, StoreError
+from fscache.errors import ConfigError, ServerUnreachableError, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -154,6 +154,12 @@ def test_another_sqlite_file_is_refused_and_nothing_is_left_behind(tmp_path: Pat
     with pytest.raises(StoreError, match="not a file of the original metastore"):
         metastore.LocalStore(tmp_path / "other.db")
     assert os.listdir(tmp_path) == ["other.db"]
+
+
+def test_a_path_without_a_name_is_refused_and_makes_no_cache_here(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError):
+        metastore.LocalStore("")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_file_that_is_none_of_ours_is_refused(tmp_path: Path) -> None:
