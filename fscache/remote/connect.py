@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fscache import config as configuration
@@ -12,6 +13,9 @@ from fscache.remote.rpc import RPC
 
 if TYPE_CHECKING:
     from fscache.config import Config
+
+
+_NO_TOKEN = re.compile(r"[\x00-\x20\x7f]")
 
 
 def connect(
@@ -48,6 +52,10 @@ def _address(text: str, config: Config, port: int | None, token: str | None) -> 
     except ValueError as exc:
         raise errors.ConfigError("server", "configuration", str(exc)) from exc
     secret = token or at.token or config.token or _token_of_file(config.token_file)
+    if secret is not None and _NO_TOKEN.search(secret):
+        # The server's whole file, or a line of it: it would break out of its header.
+        why = "it holds white space: give the word that stands behind its role"
+        raise errors.ConfigError("token", "configuration", why)
     return addresses.Address(at.host, at.port, at.tls, secret)
 
 

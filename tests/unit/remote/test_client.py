@@ -66,6 +66,13 @@ def test_a_hosts_name_travels_in_ascii_letters() -> None:
             parse(text)
 
 
+@pytest.mark.parametrize("token", ["use abc", "# Tokens\nuse abc\nadmin def", "abc\n", "a\r\nX: y"])
+def test_more_than_a_token_is_an_error_before_anything_is_sent(tmp_path: Path, token: str) -> None:
+    with pytest.raises(errors.ConfigError, match="white space") as caught:
+        RemoteCache("127.0.0.1:1", token=token, root=tmp_path / "node")
+    assert "abc" not in str(caught.value)
+
+
 def test_a_token_may_have_any_letters(tmp_path: Path) -> None:
     token = "schlüssel-".ljust(20, "語")
     (tmp_path / "tokens").write_text(f"use {token}\n")
