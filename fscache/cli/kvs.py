@@ -76,10 +76,21 @@ def as_text(value: object) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape")
+        return as_bytes(value)
     if isinstance(value, dt.datetime):
         return value.isoformat().encode()
-    return json.dumps(to_json(value), ensure_ascii=False).encode("utf-8", "surrogateescape")
+    return as_bytes(json.dumps(to_json(value), ensure_ascii=False))
+
+
+def as_bytes(text: str) -> bytes:
+    """Return text as it is written: UTF-8; bytes that came in as none go out as they were.
+
+    Any other lone surrogate is three bytes, as it is in the store: one value must stop no list.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
 
 
 def to_json(value: Any, *, exact: bool = False) -> Any:

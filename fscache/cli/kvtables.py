@@ -12,7 +12,7 @@ import datetime as dt
 import json
 import re
 
-from fscache.cli.kvs import from_json, to_json
+from fscache.cli.kvs import as_bytes, from_json, to_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,10 +95,10 @@ def _csv(rows: list[Row]) -> Iterator[bytes]:
     writer.writerow(names)
     for row in rows:
         writer.writerow([_cell(row.get(name)) for name in names])
-        yield text.getvalue().encode("utf-8", "surrogateescape")
+        yield as_bytes(text.getvalue())
         text.seek(0)
         text.truncate()
-    yield text.getvalue().encode("utf-8", "surrogateescape")
+    yield as_bytes(text.getvalue())
 
 
 def _cell(value: Any) -> object:

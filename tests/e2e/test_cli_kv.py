@@ -66,6 +66,15 @@ def test_other_values_are_shown_as_json(shell: Shell, kv: LocalStore) -> None:
     assert done.objects == [{"key": "n", "value": 5}, {"key": "array", "value": [0, 1, 2]}]
 
 
+def test_a_lone_surrogate_stops_no_list(shell: Shell, kv: LocalStore) -> None:
+    kv.multiput({"a": "\ud800", "b": ["\ud800"], "c": "\udcff", "d": "x"})
+    for command in (["get", "a", "b", "c", "d"], ["ls", "--values"], ["export", "--csv"]):
+        done = shell.run("kv", *command)
+        assert (done.code, done.err) == (0, "")
+        assert b"\xed\xa0\x80" in done.out or rb"\xed\xa0\x80" in done.out  # ls writes escapes
+        assert done.out.endswith(b"x\n")
+
+
 def test_a_missing_key_exits_with_3_and_the_others_are_shown(shell: Shell, kv: LocalStore) -> None:
     kv.put("a", "1")
     done = shell.run("kv", "get", "missing", "a")

@@ -67,7 +67,7 @@ def main() -> int:
         if hits is None:
             return 1
         _compare(took, hits, urls)
-        print("\n$ fscache admin ls --sort atime")
+        print("\n$ fscache admin ls --sort atime", flush=True)  # it writes to the same output
         program = str(Path(sys.executable).with_name("fscache"))
         listing = [program, "admin", "ls", "--sort", "atime"]
         code = subprocess.run(listing, env=settings, check=False).returncode
