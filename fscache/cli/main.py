@@ -6,6 +6,7 @@ exits with 130; a reader that closes the pipe ends the command without a word.
 
 from __future__ import annotations
 
+import codecs
 import os
 import sys
 
@@ -22,8 +23,8 @@ def run(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     _open_streams()
-    # Paths need not be valid in the locale's encoding, and are printed as they are.
-    sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    codecs.register_error("fscache", _as_it_came)
+    sys.stdout.reconfigure(errors="fscache")  # type: ignore[union-attr]
     try:
         try:
             try:
@@ -44,6 +45,20 @@ def run(argv: Sequence[str] | None = None) -> int:
     finally:
         _settle_output()
     return code
+
+
+def _as_it_came(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Print what the locale's encoding has no bytes for: one name must stop no list.
+
+    Paths need not be valid in that encoding, and are printed as they are (as `surrogateescape` has
+    it). What came from elsewhere, a key or a URL with letters that a terminal in ASCII lacks, is escaped.
+    """
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    code = ord(error.object[error.start])
+    if 0xDC80 <= code <= 0xDCFF:
+        return bytes([code - 0xDC00]), error.start + 1
+    return error.object[error.start].encode("ascii", "backslashreplace"), error.start + 1
 
 
 def _open_streams() -> None:

@@ -66,6 +66,14 @@ def test_other_values_are_shown_as_json(shell: Shell, kv: LocalStore) -> None:
     assert done.objects == [{"key": "n", "value": 5}, {"key": "array", "value": [0, 1, 2]}]
 
 
+def test_a_letter_that_the_locale_lacks_stops_no_list(shell: Shell, kv: LocalStore) -> None:
+    kv.multiput({"a": 1, "ü/ω": "é"})
+    done = shell.run("kv", "ls", "--values", PYTHONIOENCODING="latin-1")
+    assert (done.code, done.out) == (0, b"a\t1\n\xfc/\\u03c9\t\xe9\n")
+    done = shell.run("admin", "ls", "--sort", "name", PYTHONIOENCODING="ascii")
+    assert (done.code, b"default/\\xfc/\\u03c9" in done.out) == (0, True)
+
+
 def test_a_lone_surrogate_stops_no_list(shell: Shell, kv: LocalStore) -> None:
     kv.multiput({"a": "\ud800", "b": ["\ud800"], "c": "\udcff", "d": "x"})
     for command in (["get", "a", "b", "c", "d"], ["ls", "--values"], ["export", "--csv"]):
