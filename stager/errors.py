@@ -166,9 +166,13 @@ class AllMirrorsFailedError(StageError):
     """No mirror had it; `causes` holds one error for each, in the order they were tried."""
 
     code = "all-mirrors-failed"
-    message = "{url}: {causes}"
+    message = "all mirrors failed: {causes}"
 
     causes: tuple[FscacheError, ...]
+
+    def __str__(self) -> str:
+        # As their messages, which name their URLs; a tuple would show their reprs.
+        return self.message.format(causes="; ".join(map(str, self.causes)))
 
 
 @dataclass(eq=False)

@@ -546,6 +546,7 @@ def test_when_all_mirrors_fail_the_error_holds_each_ones(
     error = service.submit(mirrors).exception(SOON)
     assert isinstance(error, AllMirrorsFailedError)
     assert [type(cause) for cause in error.causes] == [NotFoundError, BusyServerError]
+    assert str(error) == f"all mirrors failed: {error.causes[0]}; {error.causes[1]}"
     assert (len(origin.seen("/1")), len(origin.seen("/2"))) == (1, 3)
 
 
