@@ -391,8 +391,9 @@ def large(rounds: int) -> dict:
         figures[f"get again {label}"] = table(
             f"get 1 MiB of bytes again (ours with 256 MiB of memory), {label}",
             {
-                "fscache": partial(get, Ours, place, values, 2, memory=2**28),
-                "diskcache": partial(get, Diskcache, place, values, 2),
+                # What is read once is not kept, so as to cost no memory; the third time it is there.
+                "fscache": partial(get, Ours, place, values, 3, memory=2**28),
+                "diskcache": partial(get, Diskcache, place, values, 3),
             },
         )
         both = {"fscache": Ours, "diskcache": Diskcache}

@@ -151,7 +151,9 @@ class LocalStore(KeyValues):
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         # The value first: an error in reading it must not lose it.
-        value = self._changes.take(key, lambda found: self._shelf.value(key, *found))
+        value = self._changes.take(
+            key, lambda found: self._shelf.value(key, *found, remember=False)
+        )
         return _missing(key, default) if value is NOTHING else value
 
     def incr(self, key: str, delta: float = 1, *, default: float = 0, once: str = "") -> Any:

@@ -88,8 +88,9 @@ class Shelf:
     def get(self, key: str) -> Any:
         """Return a key's value, NOTHING where there is none; raises as `find`."""
         name = encode_name(key)
+        admitted = self.memory.admits(key)
         try:
-            if not self.memory.admits(key):
+            if not admitted:
                 payload = self.entries.read(name)
                 if payload is None:
                     return NOTHING
@@ -104,7 +105,7 @@ class Shelf:
         known = self._decode_record(payload, path)
         if not known.is_alive(self.root.now()):
             return NOTHING
-        return self.value(key, known, Place.of(path, status))
+        return self.value(key, known, Place.of(path, status), remember=admitted)
 
     def find(self, key: str, *, dead: bool = False) -> Found | None:
         """Return a key's record and place, None where there is none.
@@ -129,8 +130,16 @@ class Shelf:
             return known, Place.of(path, status)
         return None
 
-    def value(self, key: str, known: Record, place: Place) -> Any:
-        """Return a record's value, and remember it; NOTHING where its object is gone or corrupt."""
+    def value(self, key: str, known: Record, place: Place, *, remember: bool) -> Any:
+        """Return a record's value; NOTHING where its object is gone or corrupt.
+
+        Args:
+            key: The key.
+            known: Its record.
+            place: Where that lies.
+            remember: Keep the value in memory. A megabyte that is not kept is read into the memory of
+                the one before: 0.45 ms instead of 0.7.
+        """
         letter, body = known.letter, known.body
         if known.pointer is not None:
             try:
@@ -144,9 +153,10 @@ class Shelf:
                 return NOTHING
             body = read
         value = self.decode(letter, body, place.path)
-        frozen = type(value) in _FROZEN
-        kept = value if frozen else body
-        self._remember(key, known, place, kept, len(body), frozen=frozen)
+        if remember:
+            frozen = type(value) in _FROZEN
+            kept = value if frozen else body
+            self._remember(key, known, place, kept, len(body), frozen=frozen)
         return value
 
     def body(self, known: Record) -> bytes | None:
