@@ -9,6 +9,30 @@ if TYPE_CHECKING:
     from fscache.kv.face import Pairs
 
 
+def text(value: str, what: str) -> str:
+    """Return a text (a prefix, a tag); raises TypeError for what is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"{what} is text, not {type(value).__name__}: {value!r:.100}")
+    return value
+
+
+def seconds_to_wait(timeout: float | None) -> float | None:
+    """Return a time to wait for, None for ever.
+
+    Raises:
+        TypeError: not a number.
+        ValueError: not a number, says its name.
+    """
+    if timeout is None:
+        return None
+    seconds = plain_number(timeout)
+    if seconds is None:
+        raise TypeError(f"a timeout is a number of seconds, not {timeout!r:.100}")
+    if seconds != seconds:  # noqa: PLR0124 - only nan is not itself; math is one more import
+        raise ValueError("a timeout is a number of seconds, not nan")
+    return seconds
+
+
 def several_keys(keys: Iterable[str]) -> Iterable[str]:
     """Return keys, if they are not one: its letters are keys, too; raises TypeError."""
     if isinstance(keys, str):

@@ -20,7 +20,14 @@ from itertools import islice
 
 from fscache.kv import codec, record
 from fscache.kv.changes import Changes, version_of
-from fscache.kv.checks import several_keys, several_pairs, store_name, tag_words, ttl_seconds
+from fscache.kv.checks import (
+    several_keys,
+    several_pairs,
+    store_name,
+    tag_words,
+    text,
+    ttl_seconds,
+)
 from fscache.kv.face import NOTHING, REQUIRED, KeyValues
 from fscache.kv.shelf import Shelf, encode_name
 from fscache.records.entryfile import name_hash
@@ -187,6 +194,7 @@ class LocalStore(KeyValues):
     # -- listing -------------------------------------------------------------------------------
 
     def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
+        text(prefix, "a prefix")
         if not self._root.exists:
             return []
         with translated(self._root.path):
@@ -198,6 +206,7 @@ class LocalStore(KeyValues):
         return found
 
     def tagged(self, tag: str) -> list[str]:
+        text(tag, "a tag")
         if not self._root.exists:
             return []
         with translated(self._root.path):
@@ -209,6 +218,7 @@ class LocalStore(KeyValues):
     def watch(self, prefix: str = "", timeout: float | None = None) -> Watch:
         from fscache.kv.watching import DirectoryWatch
 
+        text(prefix, "a prefix")
         shelf = self._shelf
         with translated(self._root.path):
             shelf.names.present()  # so that what is removed later can be named

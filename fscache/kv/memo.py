@@ -17,6 +17,7 @@ import hashlib
 import inspect
 
 from fscache.kv import codec
+from fscache.kv.checks import ttl_seconds
 from fscache.kv.face import NOTHING
 
 TYPE_CHECKING = False
@@ -52,11 +53,15 @@ def memoize(
         `__wrapped__`, which is the function as it was.
 
     Raises:
-        TypeError: the function is a coroutine or a generator: what its call returns is no result yet.
-            When called: an argument or a result is no value for a store.
+        TypeError: it is no function, or a coroutine or a generator: what its call returns is no result
+            yet. When called: an argument or a result is no value for a store.
+        ValueError: `ttl` is not positive.
     """
     if function is None:
         return lambda given: memoize(store, given, ttl=ttl, version=version, name=name)
+    if not inspect.isroutine(function):
+        raise TypeError(f"memoize decorates a function, not {function!r:.100}")
+    ttl = ttl_seconds(ttl)
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
         raise TypeError(f"{function.__qualname__} returns no value that could be kept")
     called = name or f"{function.__module__}.{function.__qualname__}"

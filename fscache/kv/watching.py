@@ -16,6 +16,7 @@ import os
 import time
 from abc import ABC, abstractmethod
 
+from fscache.kv.checks import seconds_to_wait
 from fscache.kv.names import leaves
 
 TYPE_CHECKING = False
@@ -56,8 +57,13 @@ class Watching(ABC):
     """The changes of keys: an iterator over the keys, which `wait` brings several at a time."""
 
     def __init__(self, timeout: float | None) -> None:
-        """End the iterator after `timeout` seconds without a change; None waits for ever."""
-        self._timeout = timeout
+        """End the iterator after `timeout` seconds without a change; None waits for ever.
+
+        Raises:
+            TypeError: that is no number.
+            ValueError: it is nan.
+        """
+        self._timeout = seconds_to_wait(timeout)
         self._pending: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
@@ -107,7 +113,8 @@ class DirectoryWatch(Watching):
 
     def wait(self, timeout: float | None = None) -> list[str]:
         """Wait for changes; see `Watching.wait`."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        seconds = seconds_to_wait(timeout)
+        deadline = None if seconds is None else time.monotonic() + seconds
         pause = _SOON
         while True:
             start = time.monotonic()

@@ -16,10 +16,12 @@ from urllib.parse import quote
 from fscache.kv import codec
 from fscache.kv.checks import (
     number_to_count_with,
+    seconds_to_wait,
     several_keys,
     several_pairs,
     store_name,
     tag_words,
+    text,
     ttl_seconds,
 )
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
@@ -144,7 +146,7 @@ class RemoteStore(KeyValues):
         return self._unpacked(packed)
 
     def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
-        found: list[str] = self._rpc("kv.keys", prefix, self.name)
+        found: list[str] = self._rpc("kv.keys", text(prefix, "a prefix"), self.name)
         return found
 
     def incr(self, key: str, delta: float = 1, *, default: float = 0, once: str = "") -> Any:
@@ -228,7 +230,7 @@ class RemoteStore(KeyValues):
         return tuple(self._there("kv.tags", key))
 
     def tagged(self, tag: str) -> list[str]:
-        found: list[str] = self._rpc("kv.tagged", tag, self.name)
+        found: list[str] = self._rpc("kv.tagged", text(tag, "a tag"), self.name)
         return found
 
     def sweep(self) -> int:
@@ -239,7 +241,10 @@ class RemoteStore(KeyValues):
         self._rpc("kv.flush", self.name)
 
     def watch(self, prefix: str = "", timeout: float | None = None) -> RemoteWatch:
-        return RemoteWatch(self._rpc, self._rpc("kv.watch", prefix, self.name), timeout)
+        wait = seconds_to_wait(timeout)  # before a watch is begun there
+        return RemoteWatch(
+            self._rpc, self._rpc("kv.watch", text(prefix, "a prefix"), self.name), wait
+        )
 
     def store(self, name: str, *, serializer: Serializer | None = None) -> RemoteStore:
         """Return another store of the same server; see `LocalStore.store`."""

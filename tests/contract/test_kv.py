@@ -323,6 +323,23 @@ def test_a_text_is_no_pair(kv_store: KeyValues, pairs: Any) -> None:
     assert len(kv_store) == 0
 
 
+def test_a_prefix_a_tag_and_a_timeout_are_what_they_are_called(kv_store: KeyValues) -> None:
+    kv_store.put("a", 1)
+    for wrong in (lambda: kv_store.keys(5), lambda: kv_store.watch(5)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="a prefix is text, not int"):
+            wrong()
+    with pytest.raises(TypeError, match="a tag is text, not int"):
+        kv_store.tagged(5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="a timeout is a number"):
+        kv_store.watch(timeout="soon")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="nan"):
+        kv_store.watch(timeout=float("nan"))
+    with pytest.raises(TypeError, match="decorates a function, not 5"):
+        kv_store.memoize(5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a ttl is a positive"):
+        kv_store.memoize(print, ttl=-1)
+
+
 def test_delete_says_whether_there_was_something(kv_store: KeyValues) -> None:
     kv_store.put("key", 1)
     assert kv_store.delete("key") is True
