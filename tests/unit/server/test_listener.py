@@ -234,7 +234,8 @@ def test_where_it_is_full_the_connection_that_was_silent_longest_makes_room(
         closing(connect(listener)) as silent,
     ):
         busy.sendall(b"GET /held HTTP/1.1\r\nHost: h\r\n\r\n")
-        until(lambda: len(listener._open) == 3)  # all are silent since 0, then
+        # Silent since 0, all of them: a connection counts from when its thread has begun.
+        until(lambda: [guest.connection is None for guest in listener._open] == [False] * 3)
         until(lambda: [guest.silent_since() for guest in listener._open].count(None) == 1)
         now[0] = SPARED - 1
         assert refused(listener)
