@@ -119,11 +119,17 @@ def payload_of(data: bytes, head: bytes, name: bytes) -> bytes | None:
     """
     if data[:9] != head:
         return None
+    rest = data[25:]
+    if data[SUM] == xxh3_64_hexdigest(rest).encode("ascii"):  # one cell, and its file ends with it
+        if head[:5] != MAGIC:
+            start = b" %d\n%b\n" % (len(name), name)
+            return rest[len(start) :] if rest.startswith(start) else None
+        at = rest.index(b"\n") + 1
+        end = at + len(name)
+        mine = rest[at:end] == name and rest.startswith(b" %d " % len(name))
+        return rest[end + 1 :] if mine else None
     if head[:5] != MAGIC:
-        rest = data[25:]
-        start = b" %d\n%b\n" % (len(name), name)
-        mine = rest.startswith(start) and data[SUM] == xxh3_64_hexdigest(rest).encode("ascii")
-        return rest[len(start) :] if mine else None
+        return None
     try:
         cell, whole = newer(data)
     except BadEntryError:
