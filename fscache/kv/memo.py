@@ -53,18 +53,21 @@ def memoize(
         `__wrapped__`, which is the function as it was.
 
     Raises:
-        TypeError: it is no function, or a coroutine or a generator: what its call returns is no result
-            yet. When called: an argument or a result is no value for a store.
+        TypeError: it is no function, or one without a name (`functools.partial`) and none is given, or a
+            coroutine or a generator: what its call returns is no result yet. When called: an argument or
+            a result is no value for a store.
         ValueError: `ttl` is not positive.
     """
     if function is None:
         return lambda given: memoize(store, given, ttl=ttl, version=version, name=name)
-    if not inspect.isroutine(function):
+    if not callable(function):
         raise TypeError(f"memoize decorates a function, not {function!r:.100}")
     ttl = ttl_seconds(ttl)
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise TypeError(f"{function.__qualname__} returns no value that could be kept")
+    if not name and not hasattr(function, "__qualname__"):
+        raise TypeError(f"{function!r:.100} has no name of its own: give it one, name=")
     called = name or f"{function.__module__}.{function.__qualname__}"
+    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{called} returns no value that could be kept")
     signature = inspect.signature(function)
 
     def key(*args: Any, **kwargs: Any) -> str:

@@ -7,6 +7,7 @@ clock, and yields a function that opens the same data anew each time it is calle
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import math
 import tempfile
 import threading
@@ -773,6 +774,26 @@ def test_memoize_refuses_a_function_whose_call_returns_no_result(kv_store: KeyVa
     for function in (later, many):
         with pytest.raises(TypeError, match="returns no value that could be kept"):
             kv_store.memoize(function)
+
+
+def test_memoize_takes_whatever_is_called_and_has_a_name(kv_store: KeyValues) -> None:
+    calls: list[int] = []
+
+    def note(number: int, factor: int) -> int:
+        calls.append(number)
+        return number * factor
+
+    class Doubling:
+        def __call__(self, number: int) -> int:
+            return note(number, 2)
+
+    for name, given in (("partial", functools.partial(note, factor=2)), ("object", Doubling())):
+        with pytest.raises(TypeError, match="has no name of its own"):
+            kv_store.memoize(given)
+        kept = kv_store.memoize(given, name=name)
+        assert [kept(4), kept(4)] == [8, 8]
+    assert calls == [4, 4]
+    assert kv_store.memoize(Doubling).key().endswith("Doubling@1()")
 
 
 def test_memoize_keeps_none_and_no_exception(kv_store: KeyValues) -> None:
