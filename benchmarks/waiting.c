@@ -46,29 +46,19 @@ int rename(const char *from, const char *to)
     return REAL(rename)(from, to);
 }
 
-static int mode_of(int flags, va_list rest)
-{
-    return flags & O_CREAT ? va_arg(rest, int) : 0;
-}
+#define OPEN(name)                               \
+    int name(const char *path, int flags, ...)   \
+    {                                            \
+        va_list rest;                            \
+        int mode = 0;                            \
+        if (flags & O_CREAT) {                   \
+            va_start(rest, flags);               \
+            mode = va_arg(rest, int);            \
+            va_end(rest);                        \
+            pause_for(path);                     \
+        }                                        \
+        return REAL(name)(path, flags, mode);    \
+    }
 
-int open(const char *path, int flags, ...)
-{
-    va_list rest;
-    va_start(rest, flags);
-    int mode = mode_of(flags, rest);
-    va_end(rest);
-    if (flags & O_CREAT)
-        pause_for(path);
-    return REAL(open)(path, flags, mode);
-}
-
-int open64(const char *path, int flags, ...)
-{
-    va_list rest;
-    va_start(rest, flags);
-    int mode = mode_of(flags, rest);
-    va_end(rest);
-    if (flags & O_CREAT)
-        pause_for(path);
-    return REAL(open64)(path, flags, mode);
-}
+OPEN(open)
+OPEN(open64)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from stager.flight import Flight
     from stager.lanes import Lanes
     from stager.transports import Transports
+    from stager.transports.base import Transport
 
 MANY = 8
 """Ready flights from which one thread that drives many is worth starting."""
@@ -81,11 +82,10 @@ class Drivers:
         """The moment for which an idle worker waits."""
         self._may_drive = True
         self._driving = False
-        self._taking = False
-        """Whether the one that drives many takes more: not when it has handed over."""
         self._waited = 0.0
         self._waits: list[float] = []
         self._drive_from = float("-inf")
+        """The moment from which many are driven: a while after it was handed over."""
         self._hungry = False
         self._dismissed = False
 
@@ -95,11 +95,11 @@ class Drivers:
         """Start or wake threads for what can be taken."""
         lanes = self._lanes
         wanted, many = lanes.takeable[False], lanes.takeable[True]
-        if not self._driving and lanes.ready[True] >= MANY and lanes.has_open(many=True):
-            self._driving = self._taking = self._may_drive and not self._is_handed_over()
-            if self._driving:
-                self._start(self._drive)
-        if not self._taking:
+        startable = lanes.ready[True] >= MANY and self._may_drive and lanes.has_open(many=True)
+        if startable and not self._driving and not self._is_handed_over():
+            self._driving = True
+            self._start(self._drive)
+        if not self._takes_many():
             wanted += many
         elif many and self._hungry:
             self._hungry = False
@@ -139,6 +139,10 @@ class Drivers:
     def _is_handed_over(self) -> bool:
         return self._clock() < self._drive_from
 
+    def _takes_many(self) -> bool:
+        """Tell whether a thread drives many, and takes more: not one that has handed over."""
+        return self._driving and not self._is_handed_over()
+
     def _start(self, run: Callable[[], None]) -> None:
         thread = threading.Thread(target=run, name="stager", daemon=True)
         self._threads.add(thread)
@@ -169,14 +173,8 @@ class Drivers:
         if exchange is None:
             return
         failure: Exception | None = None
-        scheme = flight.origin[0]
         try:
-            if self._transports.drives_many(scheme) and self._is_handed_over():
-                self._transports.many().fetch(
-                    exchange.ask, exchange.sink
-                )  # for small files, as there
-            else:
-                self._transports.blocking(scheme).fetch(exchange.ask, exchange.sink)
+            self._transport(flight.origin[0]).fetch(exchange.ask, exchange.sink)
         except Exception as error:  # noqa: BLE001 - judged by the transfer, whatever it is
             failure = error
         with self._lock:  # while the file is committed another may come from its host
@@ -184,10 +182,16 @@ class Drivers:
             self.kick()
         exchange.on_end(failure)
 
+    def _transport(self, scheme: str) -> Transport:
+        """Return what a worker fetches with: what many were driven with, where they were handed over."""
+        if self._transports.drives_many(scheme) and self._is_handed_over():
+            return self._transports.many()
+        return self._transports.blocking(scheme)
+
     def _wait_for_flight(self) -> Flight | None:
         with self._lock:
             while True:
-                flight = self._pop((False,) if self._taking else (False, True))
+                flight = self._pop((False,) if self._takes_many() else (False, True))
                 if flight is not None:
                     if self._is_unwatched():
                         self.kick()  # who watched the clock has work now
@@ -221,7 +225,7 @@ class Drivers:
             )
         finally:
             with self._lock:
-                self._driving = self._taking = False
+                self._driving = False
                 self._threads.discard(threading.current_thread())
                 self.kick()
 
@@ -233,24 +237,28 @@ class Drivers:
         """
         while True:
             with self._lock:
-                flight = self._pop((True,)) if self._taking else None
+                flight = self._pop((True,)) if self._takes_many() else None
                 if flight is None:
                     if self._is_unwatched():
                         self.kick()
                     self._hungry = True
                     return None
-            idle = self._clock() - thread_time()
+            idle = self._off_processor()
             exchange = self._prepare(flight)
-            self._waited += self._clock() - thread_time() - idle
+            self._waited += self._off_processor() - idle
             if exchange is not None:
                 return Exchange(exchange.ask, exchange.sink, partial(self._ended, exchange.on_end))
 
+    def _off_processor(self) -> float:
+        """Return seconds that grow while this thread has not got the processor."""
+        return self._clock() - thread_time()
+
     def _ended(self, on_end: Callable[[Exception | None], None], failure: Exception | None) -> None:
         """Pass on that an exchange has ended; hand over where files make one wait again and again."""
-        idle = self._clock() - thread_time()
+        idle = self._off_processor()
         on_end(failure)
-        waited, self._waited = self._waited + self._clock() - thread_time() - idle, 0.0
-        self._waits.append(min(waited, _OUTLIER))
+        self._waits.append(min(self._waited + self._off_processor() - idle, _OUTLIER))
+        self._waited = 0.0
         if len(self._waits) < _WINDOW:
             return
         long = sum(self._waits) > _WINDOW * LONG
@@ -258,6 +266,5 @@ class Drivers:
         if not long:
             return
         with self._lock:
-            self._taking = False
             self._drive_from = self._clock() + _AGAIN
             self.kick()

@@ -11,6 +11,7 @@ from fscache.admin import forms
 from fscache.admin.keeper import Keeper
 from fscache.objects.layout import format_address, parse_address
 from fscache.records.root import translated
+from fscache.telling import warn
 from fscache.urls.names import is_url, plain
 
 TYPE_CHECKING = False
@@ -253,7 +254,7 @@ class Admin:
         return forms.surveyed(self._keeper().reindex())
 
     def _keeper(self) -> Keeper:
-        return Keeper(self._root, say=_warn)
+        return Keeper(self._root, say=warn)
 
 
 def user() -> str:
@@ -274,9 +275,3 @@ def pin_name(name: str) -> str:
         TypeError: no text.
     """
     return plain(name) if is_url(name) else format_address(*parse_address(name))
-
-
-def _warn(text: str) -> None:
-    import logging
-
-    logging.getLogger("fscache").warning("%s", text)

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from fscache.cli.exits import exit_code
 from fscache.errors import AuthenticationError, FscacheError, StageError
+from fscache.telling import tell
 from fscache.urls.bars import printable
 from stager.urls import redact
 
@@ -39,12 +40,7 @@ def report(error: BaseException, *, json: bool, asked: str = "") -> int:
     else:
         text = f"{redact(asked)}: {as_text(error)}" if elsewhere else as_text(error)
         line = f"fscache: error: {printable(text)}"
-    try:
-        sys.stderr.write(f"{line}\n")
-    except BrokenPipeError:
-        raise
-    except OSError:  # a full disk, a terminal that is gone: the exit code is still told
-        pass
+    tell(sys.stderr, f"{line}\n")
     return code
 
 

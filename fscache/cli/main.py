@@ -27,10 +27,7 @@ def run(argv: Sequence[str] | None = None) -> int:
     sys.stdout.reconfigure(errors="fscache")  # type: ignore[union-attr]
     try:
         try:
-            try:
-                code = _run(arguments)
-            except SystemExit as exc:  # argparse has printed help or the version
-                code = int(exc.code or 0)
+            code = _code_of(arguments)
             sys.stdout.flush()
         except BrokenPipeError:
             raise
@@ -86,6 +83,13 @@ def _settle_output() -> None:
             stream.flush()
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _code_of(arguments: list[str]) -> int:
+    try:
+        return _run(arguments)
+    except SystemExit as exc:  # argparse has printed help or the version
+        return int(exc.code or 0)
 
 
 def _run(arguments: list[str]) -> int:

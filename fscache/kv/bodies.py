@@ -12,6 +12,7 @@ import os
 from fscache.kv.record import Pointer
 from fscache.objects.digest import address_of, digest_of
 from fscache.objects.layout import format_address
+from fscache.telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Bodies:
             with open(path, "rb", buffering=0) as file:
                 data = file.read()
         except FileNotFoundError:
-            _warn("object %s of a key-value is gone", path)
+            warn("object %s of a key-value is gone", path)
             return None
         if digest_of(data) != pointer.digest:
             self._set_aside(path)
@@ -67,7 +68,7 @@ class Bodies:
             array = arrays.open_mapped(path)
             status = os.stat(path)
         except FileNotFoundError:
-            _warn("object %s of a key-value is gone", path)
+            warn("object %s of a key-value is gone", path)
             return None
         except ValueError:
             self._set_aside(path)
@@ -94,9 +95,9 @@ class Bodies:
         try:
             where = self._objects.quarantine(path, self._quarantine)
         except OSError as exc:
-            _warn("object %s of a key-value is corrupt and stays: %s", path, exc.strerror)
+            warn("object %s of a key-value is corrupt and stays: %s", path, exc.strerror)
         else:
-            _warn("object %s of a key-value is corrupt; moved to %s", path, where)
+            warn("object %s of a key-value is corrupt; moved to %s", path, where)
 
 
 class _Pieces:
@@ -117,9 +118,3 @@ class _Pieces:
             else:
                 self._rest[0] = first[count:]
         return done
-
-
-def _warn(text: str, *values: object) -> None:
-    import logging
-
-    logging.getLogger("fscache").warning(text, *values)

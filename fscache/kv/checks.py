@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from fscache.kv.face import Pairs
 
 
-def text(value: str, what: str) -> str:
-    """Return a text (a prefix, a tag); raises TypeError for what is none."""
+def text(value: object, what: str) -> str:
+    """Return a text (a key, a prefix, a tag); raises TypeError for what is none."""
     if not isinstance(value, str):
         raise TypeError(f"{what} is text, not {type(value).__name__}: {value!r:.100}")
     return value
@@ -57,8 +57,7 @@ def tag_words(tags: Iterable[str]) -> tuple[str, ...]:
         raise TypeError("tags are a list of words, not one word")
     words = set(tags)
     for word in words:
-        if not isinstance(word, str):
-            raise TypeError(f"a tag is text, not {type(word).__name__}: {word!r:.100}")
+        text(word, "a tag")
     return tuple(sorted(words))
 
 

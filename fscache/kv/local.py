@@ -18,16 +18,8 @@ from __future__ import annotations
 import os
 from itertools import islice
 
-from fscache.kv import codec, record
+from fscache.kv import checks, codec, record
 from fscache.kv.changes import Changes, version_of
-from fscache.kv.checks import (
-    several_keys,
-    several_pairs,
-    store_name,
-    tag_words,
-    text,
-    ttl_seconds,
-)
 from fscache.kv.face import NOTHING, REQUIRED, KeyValues
 from fscache.kv.shelf import Shelf, encode_name
 from fscache.records.entryfile import name_hash
@@ -72,7 +64,7 @@ class LocalStore(KeyValues):
         Raises:
             ValueError: not a name for a store.
         """
-        self.name = store_name(name)
+        self.name = checks.store_name(name)
         self._root = root
         self._serializer = serializer
         self._memory_limit = memory
@@ -106,7 +98,7 @@ class LocalStore(KeyValues):
 
     def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
         get = self.get
-        return {key: get(key, default) for key in several_keys(keys)}
+        return {key: get(key, default) for key in checks.several_keys(keys)}
 
     def __contains__(self, key: object) -> bool:
         if not isinstance(key, str):
@@ -138,7 +130,7 @@ class LocalStore(KeyValues):
                 self._shelf.write(key, name, new, pieces, value)
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
-        items = several_pairs(pairs)
+        items = checks.several_pairs(pairs)
         expires, marks = self._terms(ttl, tags)
         shelf = self._shelf
         with translated(self._root.path):
@@ -194,7 +186,7 @@ class LocalStore(KeyValues):
     # -- listing -------------------------------------------------------------------------------
 
     def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
-        text(prefix, "a prefix")
+        checks.text(prefix, "a prefix")
         if not self._root.exists:
             return []
         with translated(self._root.path):
@@ -206,7 +198,7 @@ class LocalStore(KeyValues):
         return found
 
     def tagged(self, tag: str) -> list[str]:
-        text(tag, "a tag")
+        checks.text(tag, "a tag")
         if not self._root.exists:
             return []
         with translated(self._root.path):
@@ -218,7 +210,7 @@ class LocalStore(KeyValues):
     def watch(self, prefix: str = "", timeout: float | None = None) -> Watch:
         from fscache.kv.watching import DirectoryWatch
 
-        text(prefix, "a prefix")
+        checks.text(prefix, "a prefix")
         shelf = self._shelf
         with translated(self._root.path):
             shelf.names.present()  # so that what is removed later can be named
@@ -279,9 +271,9 @@ class LocalStore(KeyValues):
 
     def _terms(self, ttl: float | None, tags: Iterable[str]) -> tuple[int | None, tuple[str, ...]]:
         """Return ttl and tags as a record has them; raises ValueError and TypeError."""
-        seconds = ttl_seconds(ttl)
+        seconds = checks.ttl_seconds(ttl)
         expires = None if seconds is None else int((self._root.now() + seconds) * 1e6)
-        return expires, tag_words(tags) if tags else ()
+        return expires, checks.tag_words(tags) if tags else ()
 
 
 def _reopened(

@@ -1,9 +1,9 @@
 """Key-values on a server: the same methods as on a root.
 
 One value is one plain HTTP request on a kept connection; many are one call, or as many as their bytes
-need (`remote.portions`). A connection that breaks
-is made again where that is harmless: `incr` and `cas` carry a token by which the server knows that it
-has done them already, `pop` and `delete` are not repeated.
+need (`remote.portions`). A connection that breaks is made again where that is harmless: `incr` and
+`cas` carry a token by which the server knows that it has done them already, `pop` and `delete` are
+not repeated.
 """
 
 from __future__ import annotations
@@ -13,17 +13,7 @@ import secrets
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fscache.kv import codec
-from fscache.kv.checks import (
-    number_to_count_with,
-    seconds_to_wait,
-    several_keys,
-    several_pairs,
-    store_name,
-    tag_words,
-    text,
-    ttl_seconds,
-)
+from fscache.kv import checks, codec
 from fscache.kv.face import ABSENT, REQUIRED, KeyValues, Version
 from fscache.kv.serializers import name_of, of_name
 from fscache.remote.portions import MOST, portions, weight
@@ -56,7 +46,7 @@ class RemoteStore(KeyValues):
         Raises:
             ValueError: not a name for a store.
         """
-        self.name = store_name(name)
+        self.name = checks.store_name(name)
         self._rpc = rpc
         self._client = rpc.client
         self._serializer = serializer
@@ -79,7 +69,7 @@ class RemoteStore(KeyValues):
         if path:
             self._put(path, letter, bytes(body), _headers(ttl, tags))
         else:
-            self._call_multiput([(key, letter + body)], ttl, tags)
+            self._multiput([(key, letter + body)], checks.ttl_seconds(ttl), checks.tag_words(tags))
 
     def _found(self, key: str) -> tuple[bytes, bytes] | None:
         """Return letter and body of a key's value, None where there is none."""
@@ -110,7 +100,7 @@ class RemoteStore(KeyValues):
     # -- calls --------------------------------------------------------------------------------
 
     def multiget(self, keys: Iterable[str], default: Any = REQUIRED) -> dict[str, Any]:
-        wanted = [_checked(key) for key in several_keys(keys)]
+        wanted = [checks.text(key, "a key") for key in checks.several_keys(keys)]
         found: dict[str, bytes] = {}
         for portion in portions((key, b"") for key in wanted):
             asked = [key for key, _ in portion]
@@ -122,38 +112,42 @@ class RemoteStore(KeyValues):
         return result
 
     def multiput(self, pairs: Pairs, *, ttl: float | None = None, tags: Iterable[str] = ()) -> None:
-        items = several_pairs(pairs)
-        ttl = ttl_seconds(ttl)
-        marks = tag_words(tags)
-        for portion in portions((_checked(key), self._packed(value)) for key, value in items):
+        items = checks.several_pairs(pairs)
+        ttl = checks.ttl_seconds(ttl)
+        marks = checks.tag_words(tags)
+        for portion in portions(
+            (checks.text(key, "a key"), self._packed(value)) for key, value in items
+        ):
             key, packed = portion[0]
             path = self._path(key) if weight(key, packed) > MOST else ""
             if path:
                 self._put(path, packed[:1], packed[1:], _headers(ttl, marks))
             else:
-                self._call_multiput(portion, ttl, marks)
+                self._multiput(portion, ttl, marks)
 
-    def _call_multiput(
-        self, pairs: list[tuple[str, bytes]], ttl: float | None, tags: Iterable[str]
+    def _multiput(
+        self, pairs: list[tuple[str, bytes]], ttl: float | None, tags: tuple[str, ...]
     ) -> None:
-        self._rpc("kv.multiput", pairs, self.name, ttl_seconds(ttl), list(tag_words(tags)), True)
+        self._rpc("kv.multiput", pairs, self.name, ttl, list(tags), True)
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         try:
-            packed = self._rpc("kv.pop", _checked(key), self.name, True, repeatable=False)
+            packed = self._rpc(
+                "kv.pop", checks.text(key, "a key"), self.name, True, repeatable=False
+            )
         except KeyError:
             return _missing(key, default)
         return self._unpacked(packed)
 
     def keys(self, prefix: str = "") -> list[str]:  # type: ignore[override]
-        found: list[str] = self._rpc("kv.keys", text(prefix, "a prefix"), self.name)
+        found: list[str] = self._rpc("kv.keys", checks.text(prefix, "a prefix"), self.name)
         return found
 
     def incr(self, key: str, delta: float = 1, *, default: float = 0, once: str = "") -> Any:
         token = once or secrets.token_hex(8)
-        start = number_to_count_with(default)
-        more = number_to_count_with(delta)
-        return self._rpc("kv.incr", _checked(key), more, self.name, start, token)
+        start = checks.number_to_count_with(default)
+        more = checks.number_to_count_with(delta)
+        return self._rpc("kv.incr", checks.text(key, "a key"), more, self.name, start, token)
 
     def cas(
         self,
@@ -165,8 +159,8 @@ class RemoteStore(KeyValues):
         tags: Iterable[str] = (),
         once: str = "",
     ) -> bool:
-        ttl = ttl_seconds(ttl)
-        marks = tag_words(tags)
+        ttl = checks.ttl_seconds(ttl)
+        marks = checks.tag_words(tags)
         token = once or secrets.token_hex(8)
         packed = self._packed(value)
         wanted: str | bytes = b""
@@ -219,7 +213,9 @@ class RemoteStore(KeyValues):
         return Version(self._there("kv.version", key))
 
     def expire(self, key: str, ttl: float | None) -> bool:
-        done: bool = self._rpc("kv.expire", _checked(key), ttl_seconds(ttl), self.name)
+        done: bool = self._rpc(
+            "kv.expire", checks.text(key, "a key"), checks.ttl_seconds(ttl), self.name
+        )
         return done
 
     def ttl(self, key: str) -> float | None:
@@ -230,7 +226,7 @@ class RemoteStore(KeyValues):
         return tuple(self._there("kv.tags", key))
 
     def tagged(self, tag: str) -> list[str]:
-        found: list[str] = self._rpc("kv.tagged", text(tag, "a tag"), self.name)
+        found: list[str] = self._rpc("kv.tagged", checks.text(tag, "a tag"), self.name)
         return found
 
     def sweep(self) -> int:
@@ -241,9 +237,9 @@ class RemoteStore(KeyValues):
         self._rpc("kv.flush", self.name)
 
     def watch(self, prefix: str = "", timeout: float | None = None) -> RemoteWatch:
-        wait = seconds_to_wait(timeout)  # before a watch is begun there
+        wait = checks.seconds_to_wait(timeout)  # before a watch is begun there
         return RemoteWatch(
-            self._rpc, self._rpc("kv.watch", text(prefix, "a prefix"), self.name), wait
+            self._rpc, self._rpc("kv.watch", checks.text(prefix, "a prefix"), self.name), wait
         )
 
     def store(self, name: str, *, serializer: Serializer | None = None) -> RemoteStore:
@@ -264,14 +260,14 @@ class RemoteStore(KeyValues):
 
     def _path(self, key: object) -> str:
         """Return where a key's value lies, empty for a key that is too long for a path."""
-        text = _checked(key)
-        if not (text.isascii() and text.isalnum()):
-            text = quote(text.encode("utf-8", "surrogatepass"), safe="")
-        return self._top + text if len(text) <= _LONGEST_PATH else ""
+        name = checks.text(key, "a key")
+        if not (name.isascii() and name.isalnum()):
+            name = quote(name.encode("utf-8", "surrogatepass"), safe="")
+        return self._top + name if len(name) <= _LONGEST_PATH else ""
 
     def _there(self, method: str, key: str) -> Any:
         try:
-            return self._rpc(method, _checked(key), self.name)
+            return self._rpc(method, checks.text(key, "a key"), self.name)
         except KeyError:
             raise KeyError(key) from None
 
@@ -289,19 +285,11 @@ def _reconnected(rpc: RPC, name: str, serializer: Serializer | str | None) -> Re
 def _headers(ttl: float | None, tags: Iterable[str]) -> dict[str, str]:
     """Return what a PUT says of a value besides its kind."""
     headers = {}
-    marks = list(tag_words(tags))
-    seconds = ttl_seconds(ttl)
-    if seconds is not None:
+    if (seconds := checks.ttl_seconds(ttl)) is not None:
         headers["Fscache-TTL"] = repr(seconds)
-    if marks:
+    if marks := checks.tag_words(tags):
         headers["Fscache-Tags"] = json.dumps(marks)
     return headers
-
-
-def _checked(key: object) -> str:
-    if not isinstance(key, str):
-        raise TypeError(f"a key is text, not {type(key).__name__}")
-    return key
 
 
 def _missing(key: str, default: Any) -> Any:

@@ -17,6 +17,7 @@ from fscache.tasks.model import BUFFERS, INTS
 from fscache.tasks.plans import BITS, OTHER_FIELDS
 from fscache.tasks.reading import Reader
 from fscache.tasks.writing import APPENDED, MOVED, make_frame
+from fscache.telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Core:
         missed = []
         groups = bodies.drops(frame)
         if not groups:
-            _warn("task log at %#x: skipped what says that nothing was dropped", where)
+            warn("task log at %#x: skipped what says that nothing was dropped", where)
         own = self.log.own_name
         for names, ids in groups:
             index.limbo.remember_drop(ids, frame.stamp)
@@ -284,9 +285,3 @@ class Core:
         for name in names:
             if name not in BITS and name not in (APPENDED, MOVED):
                 self.index.extras.add(name)
-
-
-def _warn(message: str, *arguments: object) -> None:
-    import logging
-
-    logging.getLogger("fscache").warning(message, *arguments)

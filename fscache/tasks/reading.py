@@ -11,6 +11,7 @@ from fscache.tasks.columns import ELSEWHERE_CODE
 from fscache.tasks.model import BUFFERS, DATES, EMPTY, INTS, NULL, TEXTS, to_datetime
 from fscache.tasks.plans import BITS, OTHER_FIELDS
 from fscache.tasks.writing import APPENDED, MOVED
+from fscache.telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -236,11 +237,8 @@ class Reader:
     def _pass_over(self, where: int, msg_id: str | None, exc: ValueError) -> None:
         """Warn once of a frame without a body; an error would keep all records from who asks for all."""
         if where not in self._passed_over:
-            import logging
-
             self._passed_over.add(where)
-            message = "task log at %#x: passed over what is said of task %r: %s"
-            logging.getLogger("fscache").warning(message, where, msg_id, exc)
+            warn("task log at %#x: passed over what is said of task %r: %s", where, msg_id, exc)
 
     def _buffers(
         self,

@@ -23,6 +23,7 @@ from xxhash import xxh3_64_intdigest
 from fscache.errors import FormatError
 from fscache.tasks import frames
 from fscache.tasks.fragments import pack
+from fscache.telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class Segment:
             why = f"task log of version {rest.decode()}, newer than this program's ({VERSION})"
             raise FormatError(path=self.path, why=why)
         if len(header) == len(HEADER) or not is_file:
-            _warn("%s is no segment of a task log; it is not read", self.path)
+            warn("%s is no segment of a task log; it is not read", self.path)
             self.sealed = self.damaged = True
         return False
 
@@ -162,7 +163,7 @@ class Segment:
             return frames.decode_meta(meta)
         except frames.BadFrameError as exc:
             self.dead += size
-            _warn("%s: skipped a frame at %d: %s", self.path, self.end - size, exc)
+            warn("%s: skipped a frame at %d: %s", self.path, self.end - size, exc)
             return None
 
     def _skip(self, size: int) -> bool:
@@ -176,7 +177,7 @@ class Segment:
                 continue
             at += found
             if self._is_frame(at, size):
-                _warn("%s: skipped %d damaged bytes at %d", self.path, at - self.end, self.end)
+                warn("%s: skipped %d damaged bytes at %d", self.path, at - self.end, self.end)
                 self.dead += at - self.end
                 self.end = at
                 return True
@@ -192,9 +193,3 @@ class Segment:
             return False
         meta = self.read(at + frames.PREFIX.size, meta_size)
         return bool(xxh3_64_intdigest(meta) == checksum)
-
-
-def _warn(message: str, *arguments: object) -> None:
-    import logging
-
-    logging.getLogger("fscache").warning(message, *arguments)

@@ -22,6 +22,7 @@ from fscache.records.root import translated
 from fscache.tasks import frames, snapshot
 from fscache.tasks.bodies import drops
 from fscache.tasks.segment import Segment
+from fscache.telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Upkeep:
         except (OSError, StoreError) as exc:
             # The call whose upkeep this is has done its work; the disk may be full, or not ours.
             self._job = None
-            _warn("upkeep of the task log is put off: %s", exc)
+            warn("upkeep of the task log is put off: %s", exc)
 
     def _next_job(self) -> Generator[None] | None:
         # In turn, where both are due: neither must wait for ever for the other.
@@ -222,7 +223,7 @@ class Upkeep:
                     continue  # somebody else was faster
                 except CorruptObjectError as exc:
                     segment.damaged = True
-                    _warn("%s is kept as it is: %s", segment.path, exc)
+                    warn("%s is kept as it is: %s", segment.path, exc)
         finally:
             os.close(fd)
 
@@ -287,10 +288,4 @@ def _quietly(remove_objects: Callable[[Sequence[str]], object], addresses: Seque
     try:
         remove_objects(addresses)
     except Exception as exc:  # noqa: BLE001 - a thread's end: a purge will take them
-        _warn("objects of dropped tasks are left to a purge: %s", exc)
-
-
-def _warn(message: str, *arguments: object) -> None:
-    import logging
-
-    logging.getLogger("fscache").warning(message, *arguments)
+        warn("objects of dropped tasks are left to a purge: %s", exc)

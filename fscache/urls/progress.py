@@ -17,6 +17,7 @@ from io import StringIO
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
+from fscache.telling import tell
 from fscache.units import format_duration, format_size
 from fscache.urls import bars
 
@@ -157,13 +158,13 @@ class _Terminal:
             glyphs=self._glyphs,
         )
         shown = bars.frame(lines, last, height)
-        _tell(self._stream, self._back(width) + "".join(f"{line}\x1b[K\n" for line in shown))
+        tell(self._stream, self._back(width) + "".join(f"{line}\x1b[K\n" for line in shown))
         self._drawn = [bars.columns(line) for line in shown]
 
     def close(self, tally: Tally, now: float, /) -> None:
         """Put the summary in place of the frame."""
         width, _ = terminal_size(self._stream)
-        _tell(self._stream, f"{self._back(width)}{tally.summary(now)}\n")
+        tell(self._stream, f"{self._back(width)}{tally.summary(now)}\n")
 
     def _back(self, width: int) -> str:
         """Return what moves to the start of the last frame and clears it.
@@ -208,7 +209,7 @@ class _Plain:
             self._write(tally.summary(now))
 
     def _write(self, line: str) -> None:
-        _tell(self._stream, f"{line}\n")
+        tell(self._stream, f"{line}\n")
 
 
 def follow(
@@ -267,17 +268,6 @@ def terminal_size(stream: TextIO) -> tuple[int, int]:
     except OSError:  # it has gone
         return 80, 24
     return width or 80, height or 24
-
-
-def _tell(stream: TextIO, text: str) -> None:
-    """Write; that a disk is full, or a terminal gone, is no reason to give up a fetch."""
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:  # whoever reads has had enough
-        raise
-    except OSError:
-        pass
 
 
 def _next(ended: queue.SimpleQueue[FetchRequest], patience: float) -> FetchRequest | None:

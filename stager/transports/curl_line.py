@@ -34,11 +34,11 @@ DRAINED = 64 << 10
 _WHY = {
     pycurl.E_COULDNT_RESOLVE_HOST: "there is no host of that name",
     pycurl.E_COULDNT_RESOLVE_PROXY: "there is no host of that name",
-    pycurl.E_GOT_NOTHING: "the connection broke before an answer",
-    pycurl.E_PARTIAL_FILE: "the connection broke within the body",
+    pycurl.E_GOT_NOTHING: translate.NO_ANSWER,
+    pycurl.E_PARTIAL_FILE: translate.CUT_OFF,
     pycurl.E_SSL_CONNECT_ERROR: "TLS failed",
-    pycurl.E_FTP_WEIRD_SERVER_REPLY: "the answer is no HTTP",
-    pycurl.E_UNSUPPORTED_PROTOCOL: "the answer is no HTTP",
+    pycurl.E_FTP_WEIRD_SERVER_REPLY: translate.NO_HTTP,
+    pycurl.E_UNSUPPORTED_PROTOCOL: translate.NO_HTTP,
 }
 
 _REACHING = frozenset({pycurl.E_COULDNT_RESOLVE_PROXY, pycurl.E_COULDNT_CONNECT})
@@ -165,6 +165,7 @@ class Line:
         if kept >= 0:
             if not ask.url.startswith("http:") or not _waiting(kept):
                 return None
+            _spoil(kept)
         elif (
             "close" in headers.get("connection", "").lower()
             or "close" in headers.get("proxy-connection", "").lower()
@@ -262,6 +263,23 @@ def _parse_head(lines: list[bytes]) -> Head:
 def _waiting(descriptor: int) -> int:
     """Return how many bytes a socket has received that nobody has read; 1 µs."""
     return int.from_bytes(ioctl(descriptor, FIONREAD, b"\0\0\0\0"), sys.byteorder)
+
+
+def _spoil(descriptor: int) -> None:
+    """Make a connection that libcurl keeps useless for the next exchange.
+
+    libcurl looks for itself whether a kept connection still lives, but not again within a second: it
+    would read what waits as the next answer's head. One that it cannot send on it makes anew.
+    """
+    connection = socket.socket(fileno=descriptor)
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+        while connection.recv(DRAINED, socket.MSG_DONTWAIT):
+            pass
+    except OSError:  # the server was faster
+        pass
+    finally:
+        connection.detach()
 
 
 @lru_cache(256)

@@ -34,13 +34,16 @@ _DISTRUST = {
 }
 """OpenSSL's X509_V_ERR_…; libcurl looks for the host itself, first, and leaves 1 (or 0)."""
 
+NO_HTTP = "the answer is no HTTP"
+NO_ANSWER = "the connection broke before an answer"
+CUT_OFF = "the connection broke within the body"
 _TOO_LONG = "the head of the answer is too long"
-_NO_HTTP = {
-    "BadStatusLine": "the answer is no HTTP",
+_BROKEN = {
+    "BadStatusLine": NO_HTTP,
     "HTTPException": _TOO_LONG,
-    "IncompleteRead": "the connection broke within the body",
+    "IncompleteRead": CUT_OFF,
     "LineTooLong": _TOO_LONG,
-    "RemoteDisconnected": "the connection broke before an answer",
+    "RemoteDisconnected": NO_ANSWER,
 }
 """http.client's errors, by name: importing it costs what a process that has libcurl need not pay."""
 
@@ -131,7 +134,7 @@ def _root(error: BaseException) -> BaseException:
     while reason is not None and id(reason) not in seen:
         seen.add(id(reason))
         # All exceptions of requests are OSErrors, too, and say nothing of what lies below them.
-        if isinstance(reason, OSError) or type(reason).__name__ in _NO_HTTP:
+        if isinstance(reason, OSError) or type(reason).__name__ in _BROKEN:
             best = reason
         inner = getattr(reason, "reason", None)
         if not isinstance(inner, BaseException):
@@ -161,4 +164,4 @@ def _why(best: BaseException) -> str:
     if isinstance(best, TimeoutError):
         return "no answer in time"
     kind = type(best).__name__
-    return _NO_HTTP.get(kind) or f"the connection broke ({kind})"
+    return _BROKEN.get(kind) or f"the connection broke ({kind})"

@@ -1,0 +1,32 @@
+"""Telling people what must not stop the work: warnings to the log `fscache`, lines to a terminal.
+
+`logging` is imported with the first warning: a process that has nothing to say does without it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+
+def warn(message: str, *values: object) -> None:
+    """Log a warning, `values` put in for its `%s`."""
+    import logging
+
+    logging.getLogger("fscache").warning(message, *values)
+
+
+def tell(stream: TextIO, text: str) -> None:
+    """Write at once; that a disk is full, or a terminal gone, is no reason to give up.
+
+    Raises:
+        BrokenPipeError: whoever reads has had enough.
+    """
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
