@@ -31,7 +31,7 @@ def ask_for(
     timeouts: Timeouts,
     credentials: Callable[[str, int | None], Credential | None],
     conditional: Validator | None,
-    resume: tuple[int, str] | None,
+    resume: tuple[int, str | None] | None,
 ) -> Ask:
     """Return the exchange to have with `target`.
 
@@ -43,7 +43,7 @@ def ask_for(
         timeouts: Of the exchange.
         credentials: The credential for a host and port.
         conditional: Ask only for what differs from this.
-        resume: The first byte wanted, and the `If-Range` that goes with it.
+        resume: The first byte wanted, and the `If-Range` that goes with it, if any.
 
     Raises:
         InvalidURLError: the host is no host name.
@@ -64,8 +64,10 @@ def ask_for(
         elif conditional.last_modified is not None:
             headers["If-Modified-Since"] = conditional.last_modified
     if resume is not None:
-        headers["Range"] = f"bytes={resume[0]}-"
-        headers["If-Range"] = resume[1]
+        first, condition = resume
+        headers["Range"] = f"bytes={first}-"
+        if condition is not None:
+            headers["If-Range"] = condition
     source = "" if credential is None else credential.source or "the program"
     return Ask(wire(target), headers, timeouts, source)
 

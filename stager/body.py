@@ -35,12 +35,24 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 class Body:
     """The body of one transfer, over all its attempts."""
 
-    def __init__(self, url: str, claim: Claim, destination: Destination, meter: Meter) -> None:
-        """Go on with what `claim` holds; `url` is redacted."""
+    def __init__(
+        self, url: str, claim: Claim, destination: Destination, meter: Meter, *, promised: bool
+    ) -> None:
+        """Go on with what `claim` holds.
+
+        Args:
+            url: Redacted.
+            claim: Whose file it is.
+            destination: Whose claim it is.
+            meter: Counts for the requests.
+            promised: The whole will be compared with a checksum that the caller has: halves of two
+                files cannot pass for one, and bytes are resumed where no validator says so, too.
+        """
         self._url = url
         self._claim = claim
         self._destination = destination
         self._meter = meter
+        self._promised = promised
         self._verifier: Verifier | None = None
         self._reservation: Reservation | None = None
         self._room = 0
@@ -56,8 +68,8 @@ class Body:
         self.total: int | None = None
         """Bytes announced."""
 
-    def resume_from(self, source: str) -> tuple[int, str] | None:
-        """Return the first byte to ask `source` for and the `If-Range` that goes with it.
+    def resume_from(self, source: str) -> tuple[int, str | None] | None:
+        """Return the first byte to ask `source` for and the `If-Range` that goes with it, if any.
 
         None where the body must come from its start; what was kept is then dropped. When all is
         here but the end was not seen, the last byte is asked for once more: a range that begins
@@ -66,11 +78,15 @@ class Body:
         if not self.at:
             return None
         kept = self.validator
-        condition = None if kept is None or kept.source != source else kept.if_range()
-        if kept is None or condition is None or (kept.size is not None and self.at > kept.size):
+        if (
+            kept is None
+            or kept.source != source
+            or not self._is_resumable(kept)
+            or (kept.size is not None and self.at > kept.size)
+        ):
             self.restart()
             return None
-        return (self.at - 1 if self.at == kept.size else self.at), condition
+        return (self.at - 1 if self.at == kept.size else self.at), kept.if_range()
 
     def restart(self) -> None:
         """Drop what is here."""
@@ -96,7 +112,7 @@ class Body:
             if self.at:
                 self.restart()
             self.validator = validator
-            if (total is None or total >= NOTE_FROM) and validator.if_range() is not None:
+            if (total is None or total >= NOTE_FROM) and self._is_resumable(validator):
                 self._claim.note(validator)
                 self.keepable = True
         self._reserve(first, RESERVE_STEP if total is None else total - first)
@@ -181,6 +197,9 @@ class Body:
             free=system.f_bavail * system.f_frsize,
             fits_ever=error.errno != errno.EFBIG,
         )
+
+    def _is_resumable(self, validator: Validator) -> bool:
+        return self._promised or validator.if_range() is not None
 
     def _admit(self, size: int) -> None:
         """See to it that `size` more bytes are expected, and that there is room for them."""

@@ -64,7 +64,7 @@ class Claim(Protocol):
 
     @property
     def validator(self) -> Validator | None:
-        """What the kept bytes began with; None when they cannot be resumed (then `kept` is 0)."""
+        """What the kept bytes began with; None when that is not known (then `kept` is 0)."""
 
     def note(self, validator: Validator) -> None:
         """Remember what the body began with, so that another process can resume it."""

@@ -8,7 +8,8 @@ once:
   the same, the encoded bytes are the file (`x.tar.gz` served as "gzip of x.tar" is the usual case,
   and the published checksum is of `x.tar.gz`). Nothing is ever decoded.
 - The bytes received are those announced. What fails in the middle is resumed by `Range` with
-  `If-Range`; whatever makes it doubtful that the halves belong together starts over.
+  `If-Range`; whatever makes it doubtful that the halves belong together starts over. A server that
+  says nothing of which file it is (package indices are such) is resumed where the caller has a checksum.
 - A wrong checksum is the mirror's fault, unless bytes of an earlier attempt are in the file: then it
   is fetched once more from its start.
 
@@ -74,7 +75,9 @@ class Transfer:
         self._setup = setup
         self._after = after
         self._url = redact(job.home.url)
-        self._body = Body(self._url, claim, setup.destination, meter)
+        self._body = Body(
+            self._url, claim, setup.destination, meter, promised=job.checksum is not None
+        )
         self._reception = Reception(self._body, meter, job.checksum)
         self._route = Route(job.mirrors, Mirrors(len(job.mirrors), setup.policy, setup.dice))
         self._conditional = job.revalidate

@@ -256,7 +256,7 @@ class Partials:
         validator = Validator(
             etag or None, modified or None, int(size) if size else None, source or None
         )
-        return (validator, host, boot) if validator.if_range() else None
+        return validator, host, boot
 
     def _clear(self, path: str) -> bool:
         """Remove a file that we may not write to, if nobody is at it; False if somebody is."""

@@ -36,7 +36,7 @@ def claim(destination: DirectoryDestination) -> Iterator[DirectoryClaim]:
 
 @pytest.fixture
 def body(claim: DirectoryClaim, destination: DirectoryDestination) -> Iterator[Body]:
-    made = Body("http://h/a", claim, destination, Meter(lambda: 0.0))
+    made = Body("http://h/a", claim, destination, Meter(lambda: 0.0), promised=False)
     yield made
     made.close(keep=False)
 

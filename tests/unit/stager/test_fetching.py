@@ -44,6 +44,8 @@ Make = "Callable[..., FetchService]"
 BODY = random.Random(1).randbytes(3_000_000)
 SMALL = BODY[:4096]
 SOON = 30
+BARE: dict[str, Any] = {"etag": 'W/"weak"', "last_modified": None}
+"""A server that says nothing by which halves could be told to belong together."""
 
 
 def read(request: FetchRequest) -> bytes:
@@ -254,20 +256,51 @@ def test_last_modified_serves_for_resuming_where_there_is_no_strong_etag(
 
 
 def test_without_a_validator_nothing_is_resumed(origin: Origin, service: FetchService) -> None:
-    bare = {"etag": 'W/"weak"', "last_modified": None}
-    url = origin.add("/a", Page(BODY, cut_at=1_000_000, **bare), Page(BODY, **bare))
+    url = origin.add("/a", Page(BODY, cut_at=1_000_000, **BARE), Page(BODY, **BARE))
     assert read(service.submit(url)) == BODY
     assert ranges(origin, "/a") == [None, None]
 
 
-@pytest.mark.parametrize("chunked", [False, True])
+def test_with_a_checksum_it_is_resumed_without_a_validator(
+    origin: Origin, service: FetchService
+) -> None:
+    url = origin.add("/a", Page(BODY, cut_at=1_000_000, **BARE), Page(BODY, **BARE))
+    assert read(service.submit(url, sha256(BODY))) == BODY
+    assert ranges(origin, "/a") == [None, "bytes=1000000-"]
+    assert "if-range" not in origin.seen("/a")[1].headers
+
+
+def test_halves_of_two_files_do_not_pass_the_checksum_and_are_fetched_anew(
+    origin: Origin, service: FetchService
+) -> None:
+    new = BODY[::-1]
+    url = origin.add("/a", Page(BODY, cut_at=1_000_000, **BARE), Page(new, **BARE))
+    assert read(service.submit(url, sha256(new))) == new
+    assert ranges(origin, "/a") == [None, "bytes=1000000-", None]
+
+
+def test_what_was_left_without_a_validator_is_dropped_where_no_checksum_is_given(
+    origin: Origin, service: FetchService, destination: DirectoryDestination
+) -> None:
+    url = origin.add("/a", Page(BODY, **BARE))
+    leave(destination, url, BODY[::-1][:2_000_000], Validator(None, None, len(BODY), source(url)))
+    assert read(service.submit(url)) == BODY
+    assert ranges(origin, "/a") == [None]
+
+
+@pytest.mark.parametrize(
+    ("chunked", "says"), [(False, {}), (True, {}), (False, {"etag": None, "last_modified": None})]
+)
 def test_another_process_resumes_what_one_left(
     origin: Origin,
     make_service: Callable[..., FetchService],
     destination: DirectoryDestination,
     chunked: bool,
+    says: dict[str, str | None],
 ) -> None:
-    url = origin.add("/a", Page(BODY, stall_at=2_000_000, chunked=chunked), Page(BODY))
+    url = origin.add(
+        "/a", Page(BODY, stall_at=2_000_000, chunked=chunked, **says), Page(BODY, **says)
+    )
     first = make_service()
     request = first.submit(url, sha256(BODY))
     wait_for(lambda: request.progress.done == 2_000_000)

@@ -193,6 +193,9 @@ def test_what_a_dead_fetch_left_is_resumed_where_it_ended(
         Validator(last_modified="Tue, 14 Nov 2023 22:13:20 GMT"),
         Validator(etag='W/"weak"', last_modified="Tue, 14 Nov 2023 22:13:20 GMT", size=0),
         Validator(etag='"ä\udcff, with spaces"'),
+        Validator(etag='W/"weak"'),
+        Validator(size=5),
+        Validator(),
     ],
 )
 def test_what_the_body_began_with_comes_back(
@@ -201,7 +204,8 @@ def test_what_the_body_began_with_comes_back(
     left(b"bytes", validator)
     found = claim().validator
     assert found is not None
-    assert found.if_range() == (validator.if_range() or "").replace("\udcff", "?")
+    assert (found.etag or "") == (validator.etag or "").replace("\udcff", "?")
+    assert found.last_modified == validator.last_modified
     assert (found.size, found.source) == (validator.size, validator.source)
 
 
@@ -214,13 +218,10 @@ def test_a_header_with_line_breaks_forges_nothing(
     assert (found.etag, found.size) == ('"a b c d e"', 7)
 
 
-@pytest.mark.parametrize(
-    "validator", [None, Validator(), Validator(etag='W/"weak"'), Validator(size=5)]
-)
-def test_what_cannot_be_checked_is_not_resumed(
-    claim: Callable[..., Partial], left: Callable[..., str], validator: Validator | None
+def test_what_has_no_note_is_not_resumed(
+    claim: Callable[..., Partial], left: Callable[..., str]
 ) -> None:
-    left(b"bytes", validator)
+    left(b"bytes", None)
     again = claim()
     assert (again.kept, again.validator, content(again)) == (0, None, b"")
 
