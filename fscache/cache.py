@@ -16,6 +16,7 @@ from fscache.paths import as_path
 from fscache.records.access import Accesses
 from fscache.records.configured import configured_root
 from fscache.records.root import Root, translated
+from fscache.telling import warn
 from fscache.urls.face import URLs
 from fscache.urls.index import URLIndex
 from fscache.urls.names import is_url, plain
@@ -68,7 +69,7 @@ class Cache(URLs):
             from fscache.admin.room import room_maker
 
             self.root.make_room = room_maker(self.root, self.config)
-        self._roots = [*(Root(tier, now=now) for tier in self.config.tiers), self.root]
+        self._roots = [*_tiers(self.config.tiers, now), self.root]
         self._own = URLIndex(self.root)
         self._accesses = Accesses(self.root)
         self._resolver = Resolver(
@@ -263,3 +264,18 @@ def _remover(root: Root) -> Callable[[Sequence[str]], object]:
         discard(root, addresses)
 
     return remove
+
+
+def _tiers(paths: Sequence[str], now: Callable[[], float]) -> list[Root]:
+    """Return the tiers that can be read: a broken one must not keep anyone from the others."""
+    tiers = []
+    for path in paths:
+        try:
+            tiers.append(Root(path, now=now))
+        except Exception as exc:
+            from fscache.errors import StoreError  # a hit does without the errors
+
+            if not isinstance(exc, StoreError):
+                raise
+            warn("tier passed over: %s", exc)
+    return tiers

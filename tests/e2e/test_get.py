@@ -481,6 +481,25 @@ def test_a_hit_in_a_tier_is_handed_out_from_there(
     assert not (tmp_path / "own").exists()
 
 
+@pytest.mark.parametrize("found", ["fscache 99\n", ""])
+def test_a_tier_that_is_broken_is_passed_over(
+    make_cache: Callable[..., Cache],
+    origin: Origin,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    found: str,
+) -> None:
+    url = origin.add("/a", b"bytes")
+    good = make_cache(tmp_path / "good").get(url)
+    broken = tmp_path / "broken"
+    make_cache(broken).get(url)
+    (broken / "FORMAT").write_text(found)
+    own = make_cache(tmp_path / "own", tiers=[str(broken), str(tmp_path / "good")])
+    assert own.get(url) == good
+    assert caplog.messages
+    assert all(line.startswith(f"tier passed over: {broken}") for line in caplog.messages)
+
+
 def test_a_lease_keeps_the_object_open_and_named(cache: Cache, origin: Origin) -> None:
     url = origin.add("/a", b"bytes")
     with cache.lease(url) as path:
