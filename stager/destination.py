@@ -7,12 +7,14 @@ on the destination's commit, not on the claim's lock, because locks lie on some 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class Validator:
+class Validator(NamedTuple):
     """What tells whether the resource on the server is still the one a partial file began with."""
 
     etag: str | None = None
@@ -33,8 +35,7 @@ class Validator:
         return self.last_modified
 
 
-@dataclass(frozen=True, slots=True)
-class Staged:
+class Staged(NamedTuple):
     """What is known of a body that arrived whole and passed every check."""
 
     url: str
@@ -45,7 +46,7 @@ class Staged:
     """32 hex digits of XXH3-128."""
     size: int
     """Bytes."""
-    checksums: dict[str, str] = field(default_factory=dict)
+    checksums: Mapping[str, str] = MappingProxyType({})
     """Verified checksums, algorithm → hex."""
     etag: str | None = None
     last_modified: str | None = None

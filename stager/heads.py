@@ -97,8 +97,8 @@ def content_length(headers: Mapping[str, str]) -> int | None:
 
 def is_unframed(headers: Mapping[str, str]) -> bool:
     """Whether a length is announced that is none, and must not be passed over (RFC 9112, 6.3)."""
-    known = content_length(headers)
-    return known is None and "content-length" in headers and "transfer-encoding" not in headers
+    announced = "content-length" in headers and "transfer-encoding" not in headers
+    return announced and content_length(headers) is None
 
 
 def content_range(headers: Mapping[str, str]) -> Span | None:
@@ -150,10 +150,12 @@ def judge(
         kept: What the kept bytes began with.
         conditional: Whether "not modified" was an answer we could take.
     """
-    if status in {200, 206} and is_unframed(headers):
-        return Unframed(headers["content-length"])
-    if status == 200:
-        return Bytes(0, content_length(headers))
+    if status in {200, 206}:
+        length = content_length(headers)
+        if length is None and is_unframed(headers):
+            return Unframed(headers["content-length"])
+        if status == 200:
+            return Bytes(0, length)
     if status == 206 and asked_from is not None and kept is not None:
         span = content_range(headers)
         if span is None or span.first != asked_from:

@@ -6,7 +6,7 @@ Besides these, it says `Exchange`: ask a server.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,15 +17,13 @@ if TYPE_CHECKING:
     from stager.transports.base import Timeouts
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Ask again after a pause."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """The end: a path, an error, or neither when the transfer was abandoned."""
 
     path: str | None = None

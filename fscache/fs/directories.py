@@ -22,7 +22,7 @@ _TRIES = 10
 class Directories:
     """Makes the directories of one root."""
 
-    __slots__ = ("_count", "_prefix", "durable", "landmark", "modes", "temp_dir")
+    __slots__ = ("_beside", "_count", "_landmark", "_prefix", "durable", "modes", "temp_dir")
 
     def __init__(self, temp_dir: str, modes: Modes, *, durable: bool) -> None:
         """Make directories through `temp_dir`, which lies in their file system.
@@ -35,11 +35,22 @@ class Directories:
         self.temp_dir = temp_dir
         self.modes = modes
         self.durable = durable
-        self.landmark = ""
-        """A file without which nothing new is made beside it: its file system was unmounted, and what
-        is written below the empty mount point would be found by nobody."""
+        self._landmark = self._beside = ""
         self._prefix = ""
         self._count = 0
+
+    @property
+    def landmark(self) -> str:
+        """A file without which nothing new is made beside it.
+
+        Its file system was unmounted, and what is written below the empty mount point would be found
+        by nobody. Empty for none.
+        """
+        return self._landmark
+
+    @landmark.setter
+    def landmark(self, path: str) -> None:
+        self._landmark, self._beside = path, parent_of(path)
 
     def temp_path(self) -> str:
         """Return a path in the temporary directory that nobody else, on any host, will use."""
@@ -70,11 +81,7 @@ class Directories:
                 parent = parent_of(path)
                 # Of threads that make a root together, one may have it made, and its landmark set, since
                 # another one looked: then it is there, and nothing was unmounted.
-                unmounted = (
-                    self.landmark
-                    and parent_of(self.landmark) in {path, parent}
-                    and not os.path.exists(self.landmark)
-                )
+                unmounted = self._beside in {path, parent} and not os.path.exists(self._landmark)
                 if not left or parent == path or unmounted:
                     raise
                 self.make_directories(parent)
@@ -94,7 +101,7 @@ class Directories:
             os.chmod(path, mode)
 
     def _make_directory(self, path: str) -> None:
-        if self.landmark and parent_of(path) == parent_of(self.landmark):
+        if self._beside and parent_of(path) == self._beside:
             os.stat(self.landmark)
         if self.modes.gid is None:
             os.mkdir(path)

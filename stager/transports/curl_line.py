@@ -157,14 +157,14 @@ class Line:
         keeps one that the server, or a proxy, did not say it would close. What it has not read yet
         waits in the socket of one that it keeps; within TLS that may be a ticket, and says nothing.
         """
+        kept = self.curl.getinfo(pycurl.ACTIVESOCKET)
+        if kept >= 0 and not (ask.url.startswith("http:") and _waiting(kept)):
+            return None
         headers = self._head.headers if self._head is not None else {}
         length = content_length(headers)
         if length is None:
             return None
-        kept = self.curl.getinfo(pycurl.ACTIVESOCKET)
         if kept >= 0:
-            if not ask.url.startswith("http:") or not _waiting(kept):
-                return None
             _spoil(kept)
         elif (
             "close" in headers.get("connection", "").lower()
@@ -247,8 +247,14 @@ class Line:
 
 def _parse_head(lines: list[bytes]) -> Head:
     """Read the last head among the lines: before it may come interim answers (100, 103)."""
+    headers = dict(map(_field, lines))
+    if (
+        len(headers) == len(lines) - 1
+    ):  # the first line and the empty last have none: no name is there twice
+        del headers[""]
+        return Head(int(lines[0].split(None, 2)[1]), headers)
     status = 0
-    headers: dict[str, str] = {}
+    headers.clear()
     for line in lines:
         name, value = _field(line)
         if not name:

@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import threading
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from stager.destination import Staged, Validator
@@ -40,7 +39,7 @@ class DirectoryClaim:
 
     def note(self, validator: Validator) -> None:
         with open(self._note, "w") as note:
-            json.dump(asdict(validator), note)
+            json.dump(validator._asdict(), note)
 
     def restart(self) -> None:
         os.ftruncate(self.fd, 0)
