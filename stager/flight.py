@@ -84,8 +84,11 @@ class Flight:
         assert self._transfer is not None  # noqa: S101 - for the type checker: made just above
         return self._transfer.next_exchange()
 
-    def begin_anew(self) -> None:
-        """Forget a transfer that was abandoned just before somebody asked again."""
+    def forget(self) -> None:
+        """Forget a transfer that has ended; the next `advance` would begin another.
+
+        It knows its flight: kept, the two would wait for the garbage collector.
+        """
         self._transfer = None
         self.exchange = None
 

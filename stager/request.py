@@ -175,14 +175,20 @@ class FetchRequest(Future[Any]):
         try:
             self.set_result(value)
         except InvalidStateError:
-            pass
+            return
+        self._leave = _ended
 
     def fail(self, error: BaseException) -> None:
         """End with an error, unless cancelled meanwhile."""
         try:
             self.set_exception(error)
         except InvalidStateError:
-            pass
+            return
+        self._leave = _ended
 
     def __repr__(self) -> str:
         return f"<FetchRequest {self.state} {redact(self.urls[0])}>"
+
+
+def _ended(_: FetchRequest) -> None:
+    """Stand in for what a request was left by: whoever keeps it keeps nothing of its transfer alive."""

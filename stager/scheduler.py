@@ -182,7 +182,7 @@ class Scheduler:
             elif isinstance(step, Wait):
                 self._requeue(flight, step.seconds)
             elif step.path is None and step.error is None and flight.requests:
-                flight.begin_anew()  # somebody asked again while it was being given up
+                flight.forget()  # somebody asked again while it was being given up
                 self._requeue(flight)
             else:
                 landed = self._land(flight)
@@ -203,6 +203,7 @@ class Scheduler:
 
     def _land(self, flight: Flight) -> list[FetchRequest]:
         del self._flights[flight.key]
+        flight.forget()
         flight.meter.stop()
         requests, flight.requests = flight.requests, []
         if not self._flights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import weakref
 from concurrent.futures import CancelledError, as_completed, wait
 from typing import Any
 
@@ -80,6 +81,24 @@ def test_what_has_ended_cannot_be_cancelled() -> None:
     request.deliver("/path")
     assert not request.cancel()
     assert left == []
+
+
+@pytest.mark.parametrize("error", [None, OSError("no")])
+def test_what_has_ended_keeps_nothing_of_its_transfer_alive(error: OSError | None) -> None:
+    class Transfer:
+        def leave(self, request: FetchRequest) -> None:
+            pass
+
+    transfer = Transfer()
+    known = weakref.ref(transfer)
+    request = FetchRequest(("http://h/a",), None, Meter(Clock()), leave=transfer.leave)
+    del transfer
+    assert known() is not None
+    if error is None:
+        request.deliver("/path")
+    else:
+        request.fail(error)
+    assert known() is None
 
 
 def test_many_threads_that_cancel_leave_once() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import subprocess
 import sys
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from stager import drivers
+from stager.body import Body
 from stager.errors import ChecksumError, ConnectionFailedError, InvalidURLError
+from stager.flight import Flight
 from stager.retry import RetryPolicy
 from stager.service import FetchService
+from stager.transfer import Transfer
 from stager.transports import Transports, default_transports
 from stager.transports.base import Timeouts
 from tests.support.origin import Origin, Page, failing
@@ -59,6 +63,22 @@ def test_another_checksum_is_another_question(origin: Origin, service: FetchServ
     right, wrong = service.submit(url, sha256(BODY)), service.submit(url, sha256(SMALL))
     assert read(right) == BODY
     assert isinstance(wrong.exception(SOON), ChecksumError)
+
+
+def test_what_has_landed_is_gone_without_the_garbage_collector(
+    origin: Origin, service: FetchService
+) -> None:
+    wanted = [(origin.add(f"/{number}", SMALL), None) for number in range(5)]
+    gc.collect()
+    gc.disable()
+    try:
+        requests = service.submit_many(wanted)
+        assert [read(request) for request in requests] == [SMALL] * 5
+        service.close()  # a thread may still have the last one in hand
+        left = [one for one in gc.get_objects() if isinstance(one, Flight | Transfer | Body)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_two_services_on_one_destination_fetch_once(
@@ -401,7 +421,7 @@ def test_what_nobody_waits_for_is_dropped_while_its_server_is_silent(
         destination, default_transports(), user_agent="x", timeouts=silent
     ) as service:
         urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(3)]
-        requests = service.submit_many(urls)
+        requests = service.submit_many(wanted)
         wait_for(lambda: all(request.progress.done == 1000 for request in requests))
         for request in requests[:2]:
             request.cancel()
@@ -419,7 +439,7 @@ def test_closing_with_cancel_waits_once_for_all_silent_servers(
     silent = Timeouts(connect=5.0, stall=600.0)
     service = make_service(per_host=count, workers=count, timeouts=silent)
     urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(count)]
-    requests = service.submit_many(urls)
+    requests = service.submit_many(wanted)
     wait_for(lambda: all(request.progress.done == 1000 for request in requests))
     closing = threading.Thread(target=lambda: service.close(cancel=True))
     closing.start()
