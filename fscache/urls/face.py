@@ -169,7 +169,7 @@ class URLs:
         Args:
             urls: URLs, or lists of mirrors; one URL by itself is taken for a list of one.
             checksum: As for `get`, of every URL.
-            checksums: Instead, `algorithm:hex` by URL.
+            checksums: Instead, `algorithm:hex` by URL; a URL that is not there has `checksum`.
             max_age: As for `get`.
             revalidate: As for `get`.
             offline: As for `get`.
@@ -181,18 +181,26 @@ class URLs:
             One request for each URL, in order: futures whose result is the path, with `progress`,
             `state` and a `cancel` that also works while running. What is wrong with one URL is the
             error of its request.
+
+        Raises:
+            ValueError: `checksums` has a URL that is not asked for, and none for one that is.
         """
         from fscache.urls.fetcher import settled
 
+        wanted = [urls_of(url) for url in ([urls] if isinstance(urls, str) else urls)]
+        sums = [checksum] * len(wanted)
+        if checksums is not None:
+            from fscache.urls.sums import matched
+
+            sums = matched(checksums, [given[0] for given in wanted], checksum)
         requests: list[FetchRequest | None] = []
         misses = []
-        for url in [urls] if isinstance(urls, str) else urls:
-            given = urls_of(url)
+        for given, expected in zip(wanted, sums, strict=True):
             request = None
             try:
                 fresh, miss = self._resolve(
                     given,
-                    checksum=checksum if checksums is None else checksums.get(given[0]),
+                    checksum=expected,
                     max_age=max_age,
                     revalidate=revalidate,
                     offline=offline,

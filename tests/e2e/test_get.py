@@ -47,6 +47,10 @@ def cache(make_cache: Callable[..., Cache]) -> Cache:
     return make_cache()
 
 
+def _md5(data: bytes) -> str:
+    return f"md5:{hashlib.md5(data).hexdigest()}"
+
+
 def leftovers(cache: Cache) -> list[str]:
     return os.listdir(f"{cache.root.path}/partial")
 
@@ -266,6 +270,35 @@ def test_a_bad_server_gets_a_typed_error_and_leaves_nothing_under_a_final_name(
     ]
     assert len(objects(cache)) == len(good)
     assert cache.lookup(bad) is None
+
+
+def test_checksums_are_found_under_every_spelling_of_a_url(
+    make_cache: Callable[..., Cache], origin: Origin
+) -> None:
+    one, two = origin.add("/one", b"1"), origin.add("/two", b"2")
+    wrong = "sha256:" + "0" * 64
+    cache = make_cache()
+    for asked, known in ((f"{one}#sha256=0", one), (one, one.replace("http:", "HTTP:"))):
+        with pytest.raises(errors.ChecksumError):
+            cache.get_many([asked], checksums={known: wrong})
+    # More than is asked for, or fewer; `checksum` is for the rest.
+    sums = {one: _md5(b"1"), two: _md5(b"2")}
+    assert cache.get_many([one], checksums=sums)[0].read_bytes() == b"1"
+    assert len(cache.get_many([one, two], checksums={one: sums[one]})) == 2
+    with pytest.raises(errors.ChecksumError):
+        cache.prefetch([one, two], checksum=wrong, checksums={one: sums[one]})[1].result(60)
+
+
+def test_checksums_that_may_be_meant_for_another_url_are_refused(
+    make_cache: Callable[..., Cache], origin: Origin
+) -> None:
+    url = origin.add("/a", b"bytes")
+    cache = make_cache()
+    with pytest.raises(ValueError, match="which is not asked for"):
+        cache.get_many([url], checksums={f"{url}/": _md5(b"bytes")})
+    with pytest.raises(TypeError, match="a mapping by URL, not a list"):
+        cache.get_many([url], checksums=[_md5(b"bytes")])  # type: ignore[arg-type]
+    assert not origin.seen("/a")
 
 
 def test_an_https_url_never_falls_to_http(make_cache: Callable[..., Cache]) -> None:
