@@ -35,6 +35,7 @@ from fscache.objects.purge import Candidate, Policy, Purger, Room
 from fscache.records import access
 from fscache.records.root import translated
 from fscache.records.segments import JournalGapError
+from fscache.units import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Purged:
         taken: Objects removed.
         freed: Their bytes.
         spared: Objects that were spared, by reason, as far as the purge had to look.
-        short: Bytes that are still too many, because all that is left is spared.
+        short: Bytes still over the limits, because all that is left is spared.
+        exhausted: Whether all that is left is spared, and the low mark is not reached.
         complete: False if a record was lost meanwhile, and the rest has to be planned anew.
     """
 
@@ -67,7 +69,20 @@ class Purged:
     freed: int = 0
     spared: dict[str, int] = field(default_factory=dict)
     short: int = 0
+    exhausted: bool = False
     complete: bool = True
+
+    def where(self) -> str:
+        """Return for people what all that is left comes to, where the purge is exhausted."""
+        return f"{format_size(self.short)} over the limit" if self.short else "above the low mark"
+
+    def why(self) -> str:
+        """Return for people what was spared; empty where nothing was."""
+        return ", ".join(
+            # The young have no number: a purge stops at the first of them.
+            "what was used lately" if reason == plan.YOUNG else f"{count} {reason}"
+            for reason, count in self.spared.items()
+        )
 
 
 def room(root: Root, used: int, incoming: int = 0) -> Room:
@@ -135,7 +150,7 @@ class Purge:
 
     def _plan(self, catalog: Catalog) -> Purged:
         remover = Remover(self.keeper, catalog)
-        purger, result = self._begin(remover)
+        purger, margins, result = self._begin(remover)
 
         left = LOOKED_AT
 
@@ -153,13 +168,13 @@ class Purge:
         for candidate in plan.choose(purger, remover.candidates(self.match), look):
             if self.each is not None:
                 self.each(candidate, remover.name)
-        return _end(purger, result)
+        return _end(purger, margins, result)
 
     def _round(self) -> Purged:
         catalog = self.keeper.open()
         try:
             remover = Remover(self.keeper, catalog)
-            purger, result = self._begin(remover)
+            purger, margins, result = self._begin(remover)
             chosen = plan.choose(purger, remover.candidates(self.match), remover.look)
             while result.complete and (batch := deque(islice(chosen, BATCH))):
                 while result.complete and batch:
@@ -167,7 +182,7 @@ class Purge:
                         result.complete = self._remove(batch, remover, purger)
             if remover.gone and not catalog.private:
                 catalog.look_at(remover.gone)
-            return _end(purger, result)
+            return _end(purger, margins, result)
         finally:
             catalog.close()
 
@@ -192,18 +207,23 @@ class Purge:
                 break
         return True
 
-    def _begin(self, remover: Remover) -> tuple[Purger, Purged]:
+    def _begin(self, remover: Remover) -> tuple[Purger, tuple[int, int], Purged]:
         used = remover.used()
         root = self.keeper.root
-        objects, disk = plan.needed(self.policy, room(root, used, self.incoming))
+        there = room(root, used, self.incoming)
+        objects, disk = plan.needed(self.policy, there)
+        objects_over, disk_over = plan.needed(replace(self.policy, low_water=1.0), there)
         grace = self.policy.grace and self.policy.grace + access.INTERVAL
         policy = replace(self.policy, grace=grace)
-        return Purger(policy, root.now(), objects, disk), Purged(used=used)
+        purger = Purger(policy, root.now(), objects, disk)
+        return purger, (objects - objects_over, disk - disk_over), Purged(used=used)
 
 
-def _end(purger: Purger, result: Purged) -> Purged:
+def _end(purger: Purger, margins: tuple[int, int], result: Purged) -> Purged:
+    """Sum up; `margins` are the bytes between the limits and the low marks."""
     result.taken = purger.taken
     result.freed = purger.freed
     result.spared = purger.spared
-    result.short = max(0, purger.objects_needed, purger.disk_needed)
+    result.short = max(0, purger.objects_needed - margins[0], purger.disk_needed - margins[1])
+    result.exhausted = purger.short
     return result

@@ -212,10 +212,9 @@ class RoomMaker:
         self._used -= done.freed
         self._fresh_until = float("-inf")
         _log().info("purged %d objects, %s", done.taken, format_size(done.freed))
-        if done.short:
-            spared = ", ".join(f"{count} {reason}" for reason, count in done.spared.items())
-            why = f" ({spared})" if spared else ""
-            self._rest(f"{format_size(done.short)} over the limit, and nothing to purge{why}")
+        if done.exhausted:
+            why = f" (spared: {done.why()})" if done.spared else ""
+            self._rest(f"{done.where()}, and nothing to purge{why}")
 
     def _rest(self, why: str) -> None:
         self._rest_until = self._root.now() + _REST

@@ -64,7 +64,6 @@ def execute(session: Session, arguments: Namespace) -> int:
     from fscache.admin import forms
     from fscache.admin.purge import Purge
     from fscache.admin.room import policy_for
-    from fscache.objects.purge import YOUNG
     from fscache.units import format_size
     from fscache.urls.bars import printable
 
@@ -106,15 +105,9 @@ def execute(session: Session, arguments: Namespace) -> int:
     if arguments.dry_run and not session.json and human and shown > _SHOWN:
         sys.stdout.write(f"… and {shown - _SHOWN} more\n")
     verb = "would free" if arguments.dry_run else "freed"
-    spared = "".join(
-        # The young have no number: a purge stops at the first of them.
-        ", spared: what was used lately" if why == YOUNG else f", {count} spared: {why}"
-        for why, count in done.spared.items()
-    )
+    spared = f", spared: {done.why()}" if done.spared else ""
     text = f"{done.taken} objects, {verb} {format_size(done.freed)} of {format_size(done.used)}"
     session.emit(text + spared, forms.purged(done, dry_run=arguments.dry_run))
-    if done.short:
-        keeping.note(
-            f"still {format_size(done.short)} over the limit: what is left may not be purged"
-        )
+    if done.exhausted:
+        keeping.note(f"still {done.where()}: what is left may not be purged")
     return 0

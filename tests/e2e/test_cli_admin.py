@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fscache.kv.local import LocalStore
+from fscache.units import format_size
 from fscache.urls.lease import leased
 from tests.support import damage, migrations
 from tests.support.catalogs import DAY, age, keep, objects_on_disk, open_root
@@ -250,6 +251,11 @@ def test_purge_by_size_with_a_low_mark_and_a_pattern(shell: Shell, root: Root) -
     assert "young" in done["spared"]
     (told,) = admin(shell, "purge", "--max-size", "0", "--grace", "30d").lines
     assert told.endswith(", spared: what was used lately")
+    limits = ("--max-size", "1KiB", "--low-water", "50%", "--grace", "30d")
+    left = shell.run("admin", "purge", *limits, "--json")
+    over = left.objects[-1]["used"] - 1024
+    assert left.objects[-1]["short"] == over
+    assert f"still {format_size(over)} over the limit" in left.err
 
 
 def test_pinned_objects_stay_until_they_are_unpinned(shell: Shell, root: Root) -> None:

@@ -27,6 +27,7 @@ from tests.support.catalogs import (
     open_root,
 )
 from tests.support.listing import files
+from tests.support.mounts import with_tmpfs
 from tests.support.processes import ALICE, BOB, in_child
 
 if TYPE_CHECKING:
@@ -309,6 +310,32 @@ def test_hard_links_from_elsewhere_free_no_disk(live: Root, tmp_path: Path) -> N
     done = Purge(keeper_of(live), Policy(min_free=needed + 10**9)).plan()
     assert done.taken == 2
     assert done.short > 10**9 - 8192
+
+
+@pytest.mark.parametrize(("limit", "short"), [(3500, 500), (4500, 0)])
+def test_what_is_short_is_measured_from_the_limit(live: Root, limit: int, short: int) -> None:
+    for number in range(4):
+        stored = old(live, number)
+        keeper_of(live).pins.add(stored.address, by="ann")
+    old(live, 4)
+    done = purge(live, Policy(max_size=limit, low_water=0.5))
+    assert (done.taken, done.short, done.exhausted) == (1, short, True)
+    assert done.why() == "4 pinned"
+
+
+@pytest.mark.usefixtures("mounts")
+def test_what_is_short_of_free_space_is_measured_from_the_limit(tmp_path: Path) -> None:
+    def run() -> tuple[int, int]:
+        root = open_root(f"{tmp_path}/cache")
+        keep(root, bytes(2**20))
+        system = os.statvfs(root.path)
+        wanted = (system.f_bavail + 1) * system.f_frsize
+        done = Purge(keeper_of(root), Policy(min_free=wanted, low_water=0.5)).plan()
+        now = os.statvfs(root.path)
+        return done.short, wanted - now.f_bavail * now.f_frsize
+
+    short, missing = with_tmpfs(str(tmp_path), "size=8m", run)
+    assert 0 < short <= missing
 
 
 def test_one_purge_at_a_time(live: Root) -> None:

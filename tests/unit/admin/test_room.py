@@ -163,17 +163,34 @@ def test_what_cannot_be_freed_fails_no_put_and_is_not_tried_at_every_one(
     keep(live, bytes(4 * KIB))
     now = time.time()
     live.now = lambda: now
-    room = maker(live, max_size=KIB)
+    room = maker(live, max_size=KIB, low_water=0.5)
     purges = count_purges(monkeypatch)
     with caplog.at_level(logging.WARNING, "fscache"):
-        room.make(100)
-        room.make(100)
+        room.make(KIB)
+        room.make(KIB)
     assert len(purges) == 1
-    assert "over the limit, and nothing to purge (1 young)" in caplog.text
+    # Over the limit, not over the low mark that it would come down to.
+    assert (
+        "4.0 KiB over the limit, and nothing to purge (spared: what was used lately)" in caplog.text
+    )
     now += 61
     room.make(100)
     assert len(purges) == 2
     assert len(objects_on_disk(live)) == 1
+
+
+def test_between_the_marks_the_limit_is_not_said_to_be_passed(
+    live: Root, caplog: pytest.LogCaptureFixture
+) -> None:
+    old(live, 0)
+    keep(live, bytes(4 * KIB))
+    room = maker(live, max_size=5 * KIB, low_water=0.5)
+    with caplog.at_level(logging.WARNING, "fscache"):
+        room.make(KIB)
+    assert len(objects_on_disk(live)) == 1
+    assert (
+        ": above the low mark, and nothing to purge (spared: what was used lately)" in caplog.text
+    )
 
 
 def count_purges(monkeypatch: pytest.MonkeyPatch) -> list[int]:
