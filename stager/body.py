@@ -112,7 +112,8 @@ class Body:
             if self.at:
                 self.restart()
             self.validator = validator
-            if (total is None or total >= NOTE_FROM) and self._is_resumable(validator):
+            # A large one also where we could not go on with it: who comes next may have a checksum.
+            if total >= NOTE_FROM if total is not None else self._is_resumable(validator):
                 self._claim.note(validator)
                 self.keepable = True
         self._reserve(first, RESERVE_STEP if total is None else total - first)

@@ -51,7 +51,7 @@ MEANINGS = {
         "the server wants another credential or token, or one could not be looked up or stored"
     ),
     BUSY: "somebody else held a lock for too long",
-    INTERRUPTED: "interrupted; what has come so far is kept and resumed",
+    INTERRUPTED: "interrupted; what has come so far is kept",
     PIPE_CLOSED: "whoever read the output has closed it",
 }
 

@@ -172,7 +172,8 @@ def test_errors_of_the_file_are_translated(body: Body, number: int, kind: type) 
         (NOTE_FROM, TAG, True),
         (None, TAG, True),
         (NOTE_FROM - 1, TAG, False),
-        (NOTE_FROM, Validator('W/"weak"', None, None, "mirror"), False),
+        (NOTE_FROM, Validator('W/"weak"', None, None, "mirror"), True),
+        (None, Validator('W/"weak"', None, None, "mirror"), False),
     ],
 )
 def test_only_what_is_worth_resuming_is_noted(

@@ -313,6 +313,17 @@ def test_another_process_resumes_what_one_left(
     assert destination.leftovers() == []
 
 
+def test_what_is_left_without_a_checksum_is_resumed_by_who_has_one(
+    origin: Origin, make_service: Callable[..., FetchService]
+) -> None:
+    url = origin.add("/a", Page(BODY, cut_at=2_000_000, **BARE), Page(BODY, **BARE))
+    first = make_service(policy=RetryPolicy(attempts=1))
+    assert isinstance(first.submit(url).exception(SOON), LengthError)
+    first.close()
+    assert read(make_service().submit(url, sha256(BODY))) == BODY
+    assert ranges(origin, "/a")[-1] == "bytes=2000000-"
+
+
 def test_a_small_body_leaves_nothing_to_resume(
     origin: Origin, make_service: Callable[..., FetchService], destination: DirectoryDestination
 ) -> None:
