@@ -30,7 +30,8 @@ MAX_LENGTH = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 WEB = frozenset({"http", "https"})
 
-_SHOWN = 200
+_SHOWN = 2000
+"""Characters of a URL in messages and errors: all of what people use, and no 64 KiB of nonsense."""
 _FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000\ud800-\udfff\ufeff]"
 )
