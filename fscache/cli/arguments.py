@@ -81,6 +81,8 @@ GROUPS = {
 class Parser(argparse.ArgumentParser):
     """An argument parser whose errors come out as all others do."""
 
+    is_command = False
+
     def __init__(self, **options: Any) -> None:
         # A shortened option would come to mean another one when a second begins like it.
         super().__init__(**options, allow_abbrev=False)
@@ -90,6 +92,18 @@ class Parser(argparse.ArgumentParser):
         from fscache.cli.exits import UsageError
 
         raise UsageError(self.prog, message)
+
+    def parse_known_args(  # type: ignore[override]  # of a generic namespace nobody makes use
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse; a command's options may also stand between its words, as in `get URL -q URL`."""
+        parsed, rest = super().parse_known_args(args, namespace)
+        if not rest or not self.is_command:
+            return parsed, rest
+        # `nargs="+"` has taken the first run of words and nothing else. Not intermixed from the start:
+        # that formats the usage first and parses twice, which each call would pay for.
+        self.is_command = False  # it calls this method
+        return self.parse_known_intermixed_args(args)
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -118,6 +132,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         about = COMMANDS[name]
         command = groups.get(group, commands).add_parser(last, help=about, description=about)
         command.set_defaults(command=name)
+        command.is_command = True
         _add_globals(command)
         if all(word in argv for word in name.split(" ")):
             import_module(module_of(name)).configure(command)

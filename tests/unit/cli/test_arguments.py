@@ -49,6 +49,51 @@ def test_global_options_stand_before_or_behind_the_command(argv: list[str]) -> N
 
 
 @pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("get A -q B", {"urls": ["A", "B"], "quiet": True}),
+        ("get A --json B --offline C", {"urls": ["A", "B", "C"], "json": True, "offline": True}),
+        ("get -q A -o B A --json B", {"urls": ["A", "A", "B"], "output": "B", "json": True}),
+        ("get A -q B -- -C --json", {"urls": ["A", "B", "-C", "--json"], "quiet": True}),
+        ("get A -q -- -B", {"urls": ["A", "-B"], "quiet": True}),
+        ("get A --json -- -q -- B", {"urls": ["A", "-q", "--", "B"], "json": True}),
+        ("put a --json b", {"files": ["a", "b"], "json": True}),
+        ("put a --json -", {"files": ["a", "-"], "json": True}),
+        ("forget A --root /r B", {"urls": ["A", "B"], "root": "/r"}),
+        ("kv rm a --json b", {"keys": ["a", "b"], "json": True}),
+        ("kv put a --json b", {"key": "a", "value": "b", "json": True}),
+        ("kv incr a --json -5", {"key": "a", "json": True}),
+        ("workers stop a --on h b", {"names": ["a", "b"]}),
+        ("workers stop --on h", {"names": []}),
+    ],
+)
+def test_options_stand_between_the_words_of_a_command(
+    words: str, expected: dict[str, object]
+) -> None:
+    arguments = vars(parse(words.split()))
+    assert {name: arguments.get(name) for name in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        ("get A -q B --nonsense C", "unrecognized arguments: --nonsense C"),
+        ("get A --root", "argument --root: expected one argument"),
+        ("get A -q B --root", "argument --root: expected one argument"),
+        ("get -q", "the following arguments are required: URL"),
+        ("kv incr a --json 1 --root /r 2", "unrecognized arguments: 2"),
+        ("path a --json b", "unrecognized arguments: b"),
+        ("auth login h --bearer i", "unrecognized arguments: i"),
+        ("--nonsense get A -q B", "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_what_does_not_fit_between_them_is_told_as_ever(words: str, why: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse(words.split())
+    assert caught.value.why == why
+
+
+@pytest.mark.parametrize(
     "argv",
     [
         [],
