@@ -127,12 +127,7 @@ class Writer(Directories):
         except FileNotFoundError:
             # Rename first and make directories only on ENOENT: looking first would cost two calls
             # for every file, and the directories of entries nearly always exist.
-            directory = parent_of(final)
-            if not self.durable:
-                # Of the directories of objects most lack both levels, as long as there are few: from
-                # above, this is one failing call less. Durably, each level would be synced for itself.
-                self.make_directories(parent_of(directory))
-            self.make_directories(directory, noted=known is not None)
+            self.make_missing(parent_of(final), noted=known is not None)
             done = self._name(temp, final, replace=replace, keep=keep)
         if done and self.durable:
             if self.group is None:

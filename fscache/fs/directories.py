@@ -88,6 +88,18 @@ class Directories:
         if self.durable and not noted:  # also where it is there: its maker may not have got so far
             sync_directory(parent_of(path))
 
+    def make_missing(self, path: str, *, noted: bool = False) -> None:
+        """Make a directory that was found to be missing; as `make_directories`.
+
+        While a root has few objects, their directories lack both levels: made from above, that is one
+        failing call less. Not the root itself, which may be unmounted; and where all is synced, each
+        level would be for itself.
+        """
+        above = parent_of(path)
+        if not self.durable and above != self._beside:
+            self.make_directories(above)
+        self.make_directories(path, noted=noted)
+
     def share(self, path: str) -> None:
         """Open a directory of ours to the group, where there is one; another user's stays."""
         gid, mode = self.modes.gid, self.modes.directory

@@ -338,6 +338,19 @@ def test_where_no_directory_can_be_made_it_is_not_tried_for_ever(
         writer.make_directories(path)
 
 
+@pytest.mark.parametrize("below", ["journal/x", "urls/ab/x", "objects/ab/cd/x"])
+def test_a_root_that_is_gone_is_not_made_again_by_a_write(tmp_path: Path, below: str) -> None:
+    top = tmp_path / "root"
+    outside = tmp_path / "partial"
+    outside.mkdir()
+    writer = atomic.Writer(str(outside), atomic.Modes())
+    writer.landmark = str(top / "FORMAT")  # which is on a file system that was unmounted
+    with pytest.raises(FileNotFoundError):
+        writer.write(str(top / below), b"bytes")
+    assert os.listdir(tmp_path) == ["partial"]
+    assert os.listdir(outside) == []
+
+
 def test_a_root_that_another_thread_makes_between_two_looks_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
