@@ -6,6 +6,8 @@ that touch the destination run outside the service's lock, by the one thread tha
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -102,9 +104,10 @@ class Flight:
         if looked_before and job.revalidate is None:
             path = destination.lookup(url, checksum)
             if path is not None:
-                return Finished(path)
+                return self._brought(path)
         claim = destination.claim(url)
         if claim is None:
+            self.meter.elsewhere = True
             pause, self._look = self._look, min(2 * self._look, LAST_LOOK)
             return Wait(pause)
         try:
@@ -112,10 +115,19 @@ class Flight:
             path = None if job.revalidate is not None else destination.lookup(url, checksum)
             if path is None:
                 self._transfer = Transfer(job, claim, setup, self.meter, partial(after, self))
+                self.meter.elsewhere = False
                 self.meter.running = True
                 return None
         except BaseException:
             claim.release(keep=True)
             raise
         claim.release(keep=False)
+        return self._brought(path)
+
+    def _brought(self, path: str) -> Finished:
+        """End with what somebody else has fetched."""
+        meter = self.meter
+        meter.elsewhere = True
+        with suppress(OSError):  # purged since it was seen: no counter is worth an error
+            meter.done = meter.total = os.stat(path).st_size
         return Finished(path)

@@ -41,13 +41,25 @@ class Progress(NamedTuple):
 class Meter:
     """The counters of one transfer, shared by all requests that wait for it."""
 
-    __slots__ = ("_clock", "ahead", "began", "done", "ended", "received", "running", "total")
+    __slots__ = (
+        "_clock",
+        "ahead",
+        "began",
+        "done",
+        "elsewhere",
+        "ended",
+        "received",
+        "running",
+        "total",
+    )
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.running = False
         self.ahead: Progress | None = None
         """Of a server that fetches for us, and has sent nothing yet."""
+        self.elsewhere = False
+        """Whether somebody else has the claim; at the end, whether it was they who brought the bytes."""
         self.done = 0
         self.total: int | None = None
         self.received = 0
@@ -115,6 +127,14 @@ class FetchRequest(Future[Any]):
     def progress(self) -> Progress:
         """Bytes done, bytes in all (None: not known), bytes per second."""
         return self._meter.progress()
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another process (or another fetch in this one) has the claim on the URL.
+
+        Once this request is done: whether the other has fetched it, and no byte came to us.
+        """
+        return self._meter.elsewhere
 
     def running(self) -> bool:
         """Tell whether bytes are on their way."""

@@ -63,23 +63,27 @@ def fit(text: str, width: int, glyphs: Glyphs) -> str:
     return cut + " " * (width - columns(cut))
 
 
-def file_line(name: str, progress: Progress, width: int, glyphs: Glyphs, longest: int = 0) -> str:
+def file_line(
+    name: str, progress: Progress | None, width: int, glyphs: Glyphs, longest: int = 0
+) -> str:
     """Return the line of one transfer.
 
     Args:
         name: Of the file; printable.
-        progress: How far it is.
+        progress: How far it is; None while another process fetches the file.
         width: Columns to fill.
         glyphs: What to draw with.
         longest: Columns of the longest name in the frame: the bar gives way to names.
     """
-    done, total, rate = progress
-    speed = f"{format_size(rate)}/s"
     bar = ""
-    if total is None:
-        here = format_size(done)
+    if progress is None:
+        layouts = [" waiting for another process", " waiting"]
+    elif progress.total is None:
+        here, speed = format_size(progress.done), f"{format_size(progress.rate)}/s"
         layouts = [f" {here:>9} {speed:>12}", f" {here:>9}"]
     else:
+        done, total, rate = progress.done, progress.total, progress.rate
+        speed = f"{format_size(rate)}/s"
         share = min(1.0, done / total) if total else 1.0
         percent = f" {share:4.0%}"
         size = f" {format_size(done) + '/' + format_size(total):>19}"

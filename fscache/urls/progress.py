@@ -3,7 +3,8 @@
 `follow` returns when all requests have ended, however they end; it raises none of their errors. It
 wakes when a request ends and, on a terminal, ten times a second; it never polls faster.
 
-The lines are made by `fscache.urls.bars`; here is what needs a clock, a stream and the requests.
+The lines are made by `fscache.urls.bars`, the sums by `fscache.urls.tally`; here is what needs a clock
+and a stream.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from fscache.telling import tell
-from fscache.units import format_duration, format_size
+from fscache.units import format_size
 from fscache.urls import bars
+from fscache.urls.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,58 +33,6 @@ REDRAW = 0.1
 """Seconds between two frames: a terminal over a slow line keeps up with ten."""
 REMIND = 30.0
 """Seconds between two lines of a log that say how far everything is."""
-_RATE_WINDOW = 3.0
-"""Seconds over which the rate of everything together is taken."""
-
-
-class Tally:
-    """What has ended and what has come so far, over all requests."""
-
-    def __init__(self, requests: Iterable[FetchRequest], now: float) -> None:
-        self.pending = dict.fromkeys(requests)
-        self.files = len(self.pending)
-        self.failed = 0
-        self.began = now
-        self._size_of_ended = 0
-        self._samples = [(now, 0)]
-
-    @property
-    def ended(self) -> int:
-        """How many requests have ended."""
-        return self.files - len(self.pending)
-
-    def end(self, request: FetchRequest) -> None:
-        """Note that `request` has ended."""
-        del self.pending[request]
-        self._size_of_ended += request.progress.done
-        self.failed += request.state != "done"
-
-    def running(self) -> list[FetchRequest]:
-        """Return the requests whose bytes are coming."""
-        return [request for request in self.pending if request.running()]
-
-    def size(self, running: Iterable[FetchRequest]) -> int:
-        """Return the bytes that have come, in files that have ended and in those `running`."""
-        return self._size_of_ended + sum(request.progress.done for request in running)
-
-    def rate(self, size: int, now: float) -> float:
-        """Return the bytes per second of the last few seconds."""
-        self._samples.append((now, size))
-        while len(self._samples) > 2 and now - self._samples[1][0] > _RATE_WINDOW:
-            del self._samples[0]
-        then, before = self._samples[0]
-        return max(0, size - before) / (now - then) if now > then else 0.0
-
-    def summary(self, now: float) -> str:
-        """Return the sentence that stays when all is over."""
-        seconds = max(now - self.began, 1e-6)
-        size = self.size(self.pending)
-        failed = f", {self.failed} failed" if self.failed else ""
-        files = "1 file" if self.files == 1 else f"{self.files} files"
-        if self.pending:  # interrupted, or the wait was not to last longer
-            files = f"{self.ended} of {files}"
-        rate = f" ({format_size(size / seconds)}/s)" if size else ""
-        return f"{files}{failed}, {format_size(size)} in {format_duration(seconds)}{rate}"
 
 
 class _View(Protocol):
@@ -142,11 +92,14 @@ class _Terminal:
         room = max(1, width - 1)
         running = tally.running()
         size = tally.size(running)
-        names = [_name(request) for request in running]
+        shown = [*running, *tally.waiting()]
+        names = [_name(request) for request in shown]
         longest = max(map(bars.columns, names), default=0)
         lines = [
-            bars.file_line(name, request.progress, room, self._glyphs, longest)
-            for name, request in zip(names, running, strict=True)
+            bars.file_line(
+                name, None if each.elsewhere else each.progress, room, self._glyphs, longest
+            )
+            for name, each in zip(names, shown, strict=True)
         ]
         last = bars.total_line(
             ended=tally.ended,
@@ -157,9 +110,9 @@ class _Terminal:
             width=room,
             glyphs=self._glyphs,
         )
-        shown = bars.frame(lines, last, height)
-        tell(self._stream, self._back(width) + "".join(f"{line}\x1b[K\n" for line in shown))
-        self._drawn = [bars.columns(line) for line in shown]
+        frame = bars.frame(lines, last, height)
+        tell(self._stream, self._back(width) + "".join(f"{line}\x1b[K\n" for line in frame))
+        self._drawn = [bars.columns(line) for line in frame]
 
     def close(self, tally: Tally, now: float, /) -> None:
         """Put the summary in place of the frame."""
@@ -189,8 +142,10 @@ class _Plain:
         if request.state == "done":
             size, total, rate = request.progress
             url = bars.printable(request.urls[0])
-            if not size and total is None:
-                # No body came: it has not changed, or another process has brought it.
+            if request.elsewhere:
+                self._write(f"fetched by another process {url} ({format_size(size)})")
+                return
+            if not size and total is None:  # no body came: it has not changed
                 self._write(f"up to date {url}")
                 return
             speed = f", {format_size(rate)}/s" if rate else ""
@@ -201,7 +156,9 @@ class _Plain:
         running = tally.running()
         size = tally.size(running)
         rate = format_size(tally.rate(size, now))
-        self._write(f"{tally.ended} of {tally.files} files, {format_size(size)}, {rate}/s")
+        waiting = len(tally.waiting())
+        others = f", {waiting} waiting for another process" if waiting else ""
+        self._write(f"{tally.ended} of {tally.files} files, {format_size(size)}, {rate}/s{others}")
 
     def close(self, tally: Tally, now: float, /) -> None:
         """Write the summary of several files."""

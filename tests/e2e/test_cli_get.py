@@ -226,6 +226,37 @@ def test_a_terminal_gets_bars_and_a_pipe_gets_paths_alone(
         terminal.close()
 
 
+def test_what_another_process_fetches_is_told_as_such(
+    shell: Shell, origin: Origin, until: Callable[..., None]
+) -> None:
+    body = os.urandom(2 << 20)
+    url = origin.add("/a.nc", Page(body, gate=origin.release.wait))
+    other = origin.add("/b.nc", b"four")
+    terminal = Terminal(70, 24)
+    try:
+        with shell.start("get", url) as first:
+            origin.wait_seen("/a.nc")
+            with (
+                shell.start("get", url, stderr=terminal.stream) as shown,
+                shell.start("get", url, other) as piped,
+            ):
+                until(lambda: "waiting for another process" in terminal.read(), "a line of it")
+                assert terminal.screen()[0].split(maxsplit=1)[0] == "a.nc"
+                origin.wait_seen("/b.nc")  # asked for when both were missing
+                origin.release.set()
+                done = [process.communicate(timeout=60) for process in (first, shown, piped)]
+        assert [content(out.decode().splitlines()[0]) for out, _ in done] == [body] * 3
+        assert len(origin.seen("/a.nc")) == 1
+        (last,) = terminal.screen()
+        assert last.startswith("1 file, 1 by another process, 2.0 MiB in ")
+        assert done[0][1].decode().startswith(f"fetched {url} (2.0 MiB")
+        *lines, summary = done[2][1].decode().splitlines()
+        assert f"fetched by another process {url} (2.0 MiB)" in lines
+        assert summary.startswith("2 files, 1 by another process, 2.0 MiB in ")
+    finally:
+        terminal.close()
+
+
 def test_the_listing_is_ordered_as_asked(shell: Shell, origin: Origin) -> None:
     sizes = {"/large": 1000, "/small": 10, "/middle": 100}
     urls = {path: origin.add(path, os.urandom(size)) for path, size in sizes.items()}

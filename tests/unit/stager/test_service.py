@@ -16,8 +16,10 @@ import pytest
 
 from stager import drivers
 from stager.body import Body
+from stager.destination import Validator
 from stager.errors import ChecksumError, ConnectionFailedError, InvalidURLError
 from stager.flight import Flight
+from stager.request import Progress
 from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transfer import Transfer
@@ -96,6 +98,42 @@ def test_two_services_on_one_destination_fetch_once(
     assert len(origin.seen("/a")) == 1
 
 
+def test_a_request_knows_that_another_service_has_fetched(
+    origin: Origin, make_service: Callable[..., FetchService]
+) -> None:
+    go = threading.Event()
+    url = origin.add("/a", Page(BODY, gate=go.wait))
+    first = make_service().submit(url)
+    origin.wait_seen("/a")
+    waiting = make_service().submit(url)
+    wait_for(lambda: waiting.elsewhere)
+    assert (waiting.state, waiting.progress) == ("queued", Progress(0, None, 0.0))
+    go.set()
+    assert read(first) == read(waiting) == BODY
+    late = make_service().submit(url)  # which finds the claim free and the file there
+    assert read(late) == BODY
+    assert [each.elsewhere for each in (first, waiting, late)] == [False, True, True]
+    assert waiting.progress == late.progress == Progress(len(BODY), len(BODY), 0.0)
+
+
+def test_what_has_not_changed_was_fetched_by_nobody(
+    origin: Origin,
+    make_service: Callable[..., FetchService],
+    destination: DirectoryDestination,
+) -> None:
+    url = origin.add("/a", Page(SMALL, etag='"1"'))
+    service = make_service()
+    read(service.submit(url))
+    theirs = destination.claim(url)
+    assert theirs is not None
+    request = service.submit(url, revalidate=Validator('"1"'))
+    wait_for(lambda: request.elsewhere)
+    theirs.release(keep=False)
+    assert read(request) == SMALL
+    assert not request.elsewhere
+    assert len(destination.touched) == 1
+
+
 def test_when_the_other_fetch_dies_this_one_takes_over(
     origin: Origin,
     make_service: Callable[..., FetchService],
@@ -108,8 +146,10 @@ def test_when_the_other_fetch_dies_this_one_takes_over(
     with pytest.raises(TimeoutError):
         request.result(0.3)
     assert (request.state, origin.seen("/a")) == ("queued", [])
+    assert request.elsewhere
     theirs.release(keep=False)
     assert read(request) == SMALL
+    assert not request.elsewhere
 
 
 # --- cancelling ------------------------------------------------------------------------------
@@ -421,7 +461,7 @@ def test_what_nobody_waits_for_is_dropped_while_its_server_is_silent(
         destination, default_transports(), user_agent="x", timeouts=silent
     ) as service:
         urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(3)]
-        requests = service.submit_many(wanted)
+        requests = service.submit_many(urls)
         wait_for(lambda: all(request.progress.done == 1000 for request in requests))
         for request in requests[:2]:
             request.cancel()
@@ -439,7 +479,7 @@ def test_closing_with_cancel_waits_once_for_all_silent_servers(
     silent = Timeouts(connect=5.0, stall=600.0)
     service = make_service(per_host=count, workers=count, timeouts=silent)
     urls = [(origin.add(f"/{n}", Page(BODY, stall_at=1000)), None) for n in range(count)]
-    requests = service.submit_many(wanted)
+    requests = service.submit_many(urls)
     wait_for(lambda: all(request.progress.done == 1000 for request in requests))
     closing = threading.Thread(target=lambda: service.close(cancel=True))
     closing.start()

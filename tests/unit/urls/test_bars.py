@@ -18,9 +18,9 @@ progresses = st.builds(
 )
 
 
-@given(st.text(), progresses, st.integers(1, 300))
+@given(st.text(), st.one_of(st.none(), progresses), st.integers(1, 300))
 def test_a_line_takes_exactly_the_width_of_the_terminal(
-    name: str, progress: Progress, width: int
+    name: str, progress: Progress | None, width: int
 ) -> None:
     for glyphs in (GLYPHS, ASCII):
         line = file_line(printable(name), progress, width, glyphs)
@@ -86,6 +86,16 @@ def test_the_bar_gives_way_to_names() -> None:
 def test_without_a_total_there_is_no_share() -> None:
     line = file_line("data.nc", Progress(45 << 20, None, float(10 << 20)), 60, ASCII)
     assert line == "data.nc                                45.0 MiB   10.0 MiB/s"
+
+
+def test_of_what_another_process_fetches_no_figures_are_shown() -> None:
+    lines = [file_line("data.nc", None, width, ASCII, longest=30) for width in (50, 30, 12, 4)]
+    assert lines == [
+        "data.nc                waiting for another process",
+        "data.nc                waiting",
+        "da~c waiting",
+        "da~c",
+    ]
 
 
 def test_an_empty_file_is_there_in_full() -> None:

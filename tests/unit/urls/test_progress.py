@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fscache.urls import progress
-from fscache.urls.progress import Tally, follow
+from fscache.urls.progress import follow
+from fscache.urls.tally import Tally
 from stager.request import FetchRequest, Meter
 from tests.support.terminal import Terminal
 
@@ -94,6 +96,63 @@ def test_a_log_gets_a_line_for_each_file_and_one_for_all(clock: Any) -> None:
     assert lines[1] == "up to date https://example.org/c"  # no body came
     assert lines[2].startswith("3 files, 1 failed, 2.0 KiB in ")
     assert len(lines) == 3
+
+
+def test_a_log_tells_what_another_process_has_fetched(clock: Any) -> None:
+    made = [make(clock, name) for name in "abc"]
+    (ours, meter), (theirs, fetched), (same, _) = made
+    come(meter, 2048, 2048)
+    fetched.elsewhere = True
+    asked = 0
+
+    def now() -> float:
+        nonlocal asked
+        asked += 1
+        if asked == 8:
+            clock.advance(2)
+            ours.deliver("/a")
+            fetched.done = fetched.total = 1024
+            theirs.deliver("/b")
+            same.deliver("/c")
+        if asked < 8:
+            clock.advance(progress.REMIND)
+        return float(clock())
+
+    stream = io.StringIO()
+    follow([ours, theirs, same], stream=stream, now=now)
+    *remind, first, second, third, summary = stream.getvalue().splitlines()
+    assert re.fullmatch(r"0 of 3 files, 2.0 KiB, .+/s, 1 waiting for another process", remind[0])
+    assert first.startswith("fetched https://example.org/a (2.0 KiB")
+    assert second == "fetched by another process https://example.org/b (1.0 KiB)"
+    assert third == "up to date https://example.org/c"
+    assert summary.startswith("3 files, 1 by another process, 3.0 KiB in ")
+
+
+def test_what_another_process_has_fetched_has_no_rate(clock: Any) -> None:
+    (ours, meter), (theirs, fetched) = make(clock, "a"), make(clock, "b")
+    come(meter, 1000)
+    tally = Tally([ours, theirs], clock())
+    fetched.elsewhere = True
+    assert tally.waiting() == [theirs]
+    fetched.done = fetched.total = 1 << 30
+    theirs.deliver("/b")
+    assert tally.waiting() == []
+    tally.end(theirs)
+    clock.advance(1)
+    assert tally.rate(tally.size(tally.running()), clock()) == 1000
+    ours.deliver("/a")
+    tally.end(ours)
+    assert tally.summary(clock()) == "2 files, 1 by another process, 1.0 GiB in 1 s (1000 B/s)"
+
+
+def test_nothing_was_fetched_by_another_process_where_it_failed(clock: Any) -> None:
+    request, meter = make(clock)
+    meter.elsewhere = True
+    tally = Tally([request], clock())
+    request.cancel()
+    tally.end(request)
+    clock.advance(1)
+    assert tally.summary(clock()) == "1 file, 1 failed, 0 B in 1 s"
 
 
 def test_a_log_tells_an_empty_file_from_one_that_has_not_changed(clock: Any) -> None:
@@ -187,6 +246,29 @@ def test_a_terminal_shows_what_runs_and_then_the_summary(
     shown = terminal.screen()
     assert len(shown) == 1
     assert shown[0].startswith("5 files, 3.0 MiB in ")
+
+
+def test_a_terminal_shows_what_another_process_fetches_below_what_runs(
+    clock: Any, terminal: Terminal, until: Any
+) -> None:
+    terminal.resize(80, 24)
+    (theirs, waiting), (ours, meter) = make(clock, "theirs.nc"), make(clock, "ours.nc")
+    waiting.elsewhere = True
+    come(meter, 1 << 20, 4 << 20)
+    follower = threading.Thread(
+        target=follow, args=([theirs, ours],), kwargs={"stream": terminal.stream}
+    )
+    follower.start()
+    until(lambda: "0/2 files" in terminal.read(), "first frame")
+    first, second, last = terminal.screen()
+    assert (first.split()[:2], last.split()[0]) == (["ours.nc", "25%"], "0/2")
+    assert second.split(maxsplit=1) == ["theirs.nc", "waiting for another process"]
+    ours.deliver("/a")
+    waiting.done = waiting.total = 1 << 20
+    theirs.deliver("/b")
+    follower.join(20)
+    (last,) = terminal.screen()
+    assert last.startswith("2 files, 1 by another process, 2.0 MiB in ")
 
 
 def test_a_terminal_that_becomes_narrower_is_left_clean(
