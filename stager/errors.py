@@ -47,13 +47,20 @@ class StageError(FscacheError):
 
 @dataclass(eq=False)
 class HTTPStatusError(StageError):
-    """The server answered with a status that is no success."""
+    """The server answered with a status that is no success.
+
+    Other schemes than HTTP have none: `status` is then the one that says as much, and is not shown.
+    """
 
     code = "http-status"
-    message = "{url}: {why} (status {status})"
+    message = "{url}: {why}"
 
     status: int
     why: str
+
+    def __str__(self) -> str:
+        shown = f" (status {self.status})" if self.url.startswith("http") else ""
+        return f"{super().__str__()}{shown}"
 
 
 @dataclass(eq=False)
@@ -177,10 +184,14 @@ class AllMirrorsFailedError(StageError):
 
 @dataclass(eq=False)
 class NoSpaceError(StageError):
-    """There is no room. `fits_ever` tells "try later" (true) from "never fits" (false)."""
+    """There is no room. `fits_ever` tells "try later" (true) from "never fits" (false).
+
+    `free` are the bytes that could be had, or are allowed. `why` tells the numbers that help: where a
+    quota is full, the free bytes of the file system would mislead.
+    """
 
     code = "no-space"
-    message = "{url}: {why} (needs {needed} bytes, {free} free)"
+    message = "{url}: {why}"
 
     why: str
     needed: int

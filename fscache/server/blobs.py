@@ -174,6 +174,7 @@ def _promises(request: Request) -> list[checks.Promise]:
 
 
 def _too_large(limit: int, size: int) -> errors.NoSpaceError:
-    return errors.NoSpaceError(
-        "upload", f"at most {limit} bytes at once", needed=size, free=limit, fits_ever=False
-    )
+    from fscache.units import format_size
+
+    why = f"at most {format_size(limit)} at once"
+    return errors.NoSpaceError("upload", why, needed=size, free=limit, fits_ever=False)

@@ -171,9 +171,12 @@ class CacheDestination:
     def reserve(self, url: str, size: int) -> SpaceReservation:
         """Set `size` bytes aside, making room first where a limit is configured."""
         if self._max_size is not None and size > self._max_size:
+            from fscache.units import format_size
+
+            most = format_size(self._max_size)
             raise NoSpaceError(
                 url=url,
-                why="larger than the whole cache may be",
+                why=f"{format_size(size)}, and the whole cache may hold {most} (max_size)",
                 needed=size,
                 free=self._max_size,
                 fits_ever=False,
@@ -254,12 +257,16 @@ class CacheDestination:
             system = os.statvfs(self._root.path)
         free = system.f_bavail * system.f_frsize - self._reserved
         if size + _HEADROOM > free:
+            from fscache.units import format_size
+
             total = system.f_blocks * system.f_frsize
+            free = max(free, 0)
+            spare = f"{format_size(_HEADROOM)} to spare"
             raise NoSpaceError(
                 url=url,
-                why="no room on the file system",
+                why=f"no room for {format_size(size)} and {spare}: {format_size(free)} are free",
                 needed=size,
-                free=max(free, 0),
+                free=free,
                 fits_ever=size <= total,
             )
 

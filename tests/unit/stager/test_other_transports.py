@@ -124,6 +124,7 @@ def test_what_is_no_readable_file_is_a_typed_error(service: FetchService, tmp_pa
     for name, kind in (("none", NotFoundError), ("fifo", HTTPStatusError), ("", HTTPStatusError)):
         error = service.submit(f"file://{tmp_path}/{name}").exception(SOON)
         assert type(error) is kind
+        assert "status" not in str(error)  # a file has none
     assert type(service.submit("file:///a%00b").exception(SOON)) is InvalidURLError
     assert type(service.submit("file:///proc/self/mem").exception(SOON)) is ConnectionFailedError
 

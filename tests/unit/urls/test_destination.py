@@ -15,6 +15,7 @@ from fscache.errors import NoSpaceError, StoreError, StoreFullError
 from fscache.fs.atomic import Modes
 from fscache.objects.digest import digest_of
 from fscache.records.root import Root
+from fscache.units import format_size
 from fscache.urls.destination import CacheClaim, CacheDestination
 from fscache.urls.index import URLIndex
 from stager.destination import Validator
@@ -360,12 +361,17 @@ def test_what_is_larger_than_the_cache_may_be_never_fits(root: Root, index: URLI
         destination.reserve(URL, 1001)
     assert not caught.value.fits_ever
     assert (caught.value.needed, caught.value.free) == (1001, 1000)
+    why = "1001 B, and the whole cache may hold 1000 B (max_size)"
+    assert str(caught.value) == f"{URL}: {why}"
 
 
 def test_what_is_larger_than_the_file_system_never_fits(destination: CacheDestination) -> None:
     with pytest.raises(NoSpaceError) as caught:
         destination.reserve(URL, 1 << 60)
     assert not caught.value.fits_ever
+    free = format_size(caught.value.free)
+    why = f"no room for 1024.0 PiB and 16.0 MiB to spare: {free} are free"
+    assert str(caught.value) == f"{URL}: {why}"
 
 
 def test_what_is_set_aside_is_not_given_twice_and_comes_back(
