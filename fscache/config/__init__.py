@@ -142,7 +142,7 @@ def load(
         sources[name] = source
         values[name] = raw if source == "default" else _read(name, raw, source, file)
     if values["root"] is None:
-        cache_home = env.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
+        cache_home = _base(env, "XDG_CACHE_HOME") or os.path.join(home, ".cache")
         values["root"] = parse_path(f"{cache_home}/fscache")
     if values["netrc"] is None:
         values["netrc"] = os.path.join(home, ".netrc")
@@ -175,7 +175,13 @@ def _home_of_user() -> str:
 
 
 def _config_home(env: Mapping[str, str], home: str) -> str:
-    return env.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+    return _base(env, "XDG_CONFIG_HOME") or os.path.join(home, ".config")
+
+
+def _base(env: Mapping[str, str], variable: str) -> str | None:
+    """Return a directory of the XDG specification, which has relative ones ignored."""
+    named = env.get(variable, "")
+    return named if os.path.isabs(named) else None
 
 
 def _shared(env: Mapping[str, str], name: str) -> tuple[object, str] | None:

@@ -88,10 +88,22 @@ def test_directories_of_the_desktop_are_used(home: str, tmp_path: Path) -> None:
     assert found.workers == 5
 
 
+def test_directories_of_the_desktop_that_are_relative_are_ignored(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "etc" / "fscache" / "config.toml", "workers = 5")
+    for relative in ("etc", "./etc", "~/etc"):
+        found = resolve(home, XDG_CACHE_HOME=relative, XDG_CONFIG_HOME=relative)
+        assert found.root == f"{home}/.cache/fscache"
+        assert found.workers == 16
+        assert found.keyring_hosts == f"{home}/.config/fscache/keyring"
+        assert found.grid_tls == f"{home}/.config/fscache/grid"
+
+
 def test_a_root_is_always_absolute(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
     assert resolve(home, FSCACHE_ROOT="here").root == f"{home}/here"
-    assert resolve(home, XDG_CACHE_HOME="here").root == f"{home}/here/fscache"
     monkeypatch.setenv("HOME", home)
     assert resolve(home, FSCACHE_ROOT="~/there").root == f"{home}/there"
 
