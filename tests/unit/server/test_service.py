@@ -307,7 +307,9 @@ def test_an_upload_may_be_chunked_and_is_limited(tmp_path: Path) -> None:
         chunks = iter([b"a" * 50, b"b" * 50])
         assert ask(served, "PUT", "/objects", chunks).status == 201
         assert ask(served, "PUT", "/objects", iter([b"a" * 50] * 3)).status == 507
-        assert ask(served, "PUT", "/objects", b"a" * 101).status == 507
+        refused = ask(served, "PUT", "/objects", b"a" * 101)
+        assert refused.status == 507
+        assert json.loads(refused.body)["message"] == "upload: at most 100 B at once"
 
 
 @pytest.mark.parametrize(
