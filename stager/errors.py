@@ -111,6 +111,13 @@ class StalledError(ConnectionFailedError):
 
 
 @dataclass(eq=False)
+class CAFileError(ConnectionFailedError):
+    """The file with the certificates to trust cannot be read, or has none in it."""
+
+    code = "ca-file"
+
+
+@dataclass(eq=False)
 class LengthError(StageError):
     """The body is shorter or longer than the server announced."""
 

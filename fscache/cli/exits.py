@@ -62,6 +62,7 @@ BY_CLASS: dict[type[BaseException], int] = {
     errors.InvalidAddressError: USAGE,
     errors.InvalidFilterError: USAGE,
     errors.ConfigError: USAGE,
+    errors.CAFileError: USAGE,  # a setting's, found out when the first https: URL is asked for
     errors.NotCachedError: NOT_FOUND,
     errors.NotFoundError: NOT_FOUND,
     errors.StageError: NETWORK,

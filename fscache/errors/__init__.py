@@ -17,7 +17,8 @@
     │   │   ├── AuthenticationError
     │   │   └── BusyServerError
     │   ├── ConnectionFailedError
-    │   │   └── StalledError
+    │   │   ├── StalledError
+    │   │   └── CAFileError
     │   ├── LengthError
     │   ├── ChecksumError
     │   ├── RedirectError
@@ -143,6 +144,7 @@ from stager.errors import (
     AllMirrorsFailedError,
     AuthenticationError,
     BusyServerError,
+    CAFileError,
     ChecksumError,
     ConnectionFailedError,
     DestinationError,
@@ -163,6 +165,7 @@ __all__ = [
     "AllMirrorsFailedError",
     "AuthenticationError",
     "BusyServerError",
+    "CAFileError",
     "ChecksumError",
     "ClusterError",
     "ConfigError",

@@ -14,6 +14,7 @@ import ssl
 from stager.errors import (
     AuthenticationError,
     BusyServerError,
+    CAFileError,
     ConnectionFailedError,
     HTTPStatusError,
     StageError,
@@ -26,6 +27,7 @@ NO_TLS = "the answer is no TLS: is it a server for http: URLs?"
 _NO_TLS = "WRONG_VERSION_NUMBER"
 
 _UNKNOWN = "signed by nobody who is trusted here (a site's own authority: the setting ca_file)"
+_NAMED_BY = "as the setting ca_file has it, or SSL_CERT_FILE"
 _DISTRUST = {
     9: "it is not valid yet",
     10: "it has expired",
@@ -61,7 +63,7 @@ def unreachable(url: str, seconds: float, *, by: str = "") -> ConnectionFailedEr
     return ConnectionFailedError(redact(url), f"{by}no connection within {seconds:g} s")
 
 
-def untrusting(url: str, ca_file: str | None) -> ConnectionFailedError | None:
+def untrusting(url: str, ca_file: str | None) -> CAFileError | None:
     """Return the error for certificates of the site that cannot be used; None where they can."""
     if ca_file is None or not url.startswith("https:"):
         return None
@@ -70,8 +72,8 @@ def untrusting(url: str, ca_file: str | None) -> ConnectionFailedError | None:
     except OSError as error:
         no_pem = isinstance(error, ssl.SSLError) or not error.errno
         reason = "no certificates in it" if no_pem else os.strerror(error.errno or 0)
-        why = f"the certificates to trust cannot be read: {ca_file}: {reason}"
-        return ConnectionFailedError(redact(url), why, lasting=True)
+        why = f"the certificates to trust cannot be read: {ca_file}: {reason} ({_NAMED_BY})"
+        return CAFileError(redact(url), why, lasting=True)
     return None
 
 

@@ -87,6 +87,17 @@ def test_a_sites_authority_is_trusted(shell: Shell, secure: Origin, variable: st
     assert shell.run("get", url, **{variable: secure.ca_file or ""}).code == 0
 
 
+@pytest.mark.parametrize("variable", ["FSCACHE_CA_FILE", "SSL_CERT_FILE"])
+def test_certificates_that_cannot_be_read_are_a_wrong_setting(
+    shell: Shell, secure: Origin, origin: Origin, variable: str
+) -> None:
+    missing = shell.run("get", secure.add("/a", b"four"), **{variable: "/nonexistent.pem"})
+    assert missing.code == 2
+    assert "/nonexistent.pem: No such file or directory" in missing.err
+    assert variable.removeprefix("FSCACHE_").lower() in missing.err.lower()
+    assert shell.run("get", origin.add("/a", b"four"), **{variable: "/nonexistent.pem"}).code == 0
+
+
 def test_a_proxy_in_config_toml_is_used(
     shell: Shell, origin: Origin, proxy: Proxy, tmp_path: Path
 ) -> None:

@@ -56,6 +56,7 @@ def test_every_error_of_the_tree_has_an_exit_code_of_its_own_meaning(
         (errors.NotFoundError("u", 404, "Not Found"), 3),
         (errors.HTTPStatusError("u", 418, "teapot"), 4),
         (errors.StalledError("u", "slow"), 4),
+        (errors.CAFileError("u", "unreadable"), 2),
         (errors.LengthError("u", 2, 1), 4),
         (errors.ChecksumError("u", "md5", "a", "b"), 5),
         (errors.CorruptObjectError("p", "flipped"), 5),

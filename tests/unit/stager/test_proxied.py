@@ -14,6 +14,7 @@ from credentials.model import Bearer
 from stager.errors import (
     AuthenticationError,
     BusyServerError,
+    CAFileError,
     ConnectionFailedError,
     HTTPStatusError,
     NotFoundError,
@@ -181,8 +182,9 @@ def test_certificates_that_cannot_be_read_are_named(
         ca_file.write_text(content)
     service = through(UNUSED, "*", ca_file=str(ca_file))
     error = service.submit(secure.add("/a", SMALL)).exception(SOON)
-    assert type(error) is ConnectionFailedError
+    assert type(error) is CAFileError
     assert str(ca_file) in error.why
+    assert "ca_file, or SSL_CERT_FILE" in error.why
     assert error.lasting
     assert read(service.submit(origin.add("/a", SMALL))) == SMALL  # which needs none
 
