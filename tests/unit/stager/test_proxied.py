@@ -184,7 +184,7 @@ def test_certificates_that_cannot_be_read_are_named(
     error = service.submit(secure.add("/a", SMALL)).exception(SOON)
     assert type(error) is CAFileError
     assert str(ca_file) in error.why
-    assert "ca_file, or SSL_CERT_FILE" in error.why
+    assert error.why.endswith("(as the setting ca_file has it, or SSL_CERT_FILE)")
     assert error.lasting
     assert read(service.submit(origin.add("/a", SMALL))) == SMALL  # which needs none
 
