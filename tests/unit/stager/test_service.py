@@ -101,14 +101,13 @@ def test_two_services_on_one_destination_fetch_once(
 def test_a_request_knows_that_another_service_has_fetched(
     origin: Origin, make_service: Callable[..., FetchService]
 ) -> None:
-    go = threading.Event()
-    url = origin.add("/a", Page(BODY, gate=go.wait))
+    url = origin.add("/a", Page(BODY, gate=origin.release.wait))
     first = make_service().submit(url)
     origin.wait_seen("/a")
     waiting = make_service().submit(url)
     wait_for(lambda: waiting.elsewhere)
     assert (waiting.state, waiting.progress) == ("queued", Progress(0, None, 0.0))
-    go.set()
+    origin.release.set()
     assert read(first) == read(waiting) == BODY
     late = make_service().submit(url)  # which finds the claim free and the file there
     assert read(late) == BODY
