@@ -30,8 +30,8 @@ MAX_LENGTH = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443, "ftp": 21}
 WEB = frozenset({"http", "https"})
 
-_SHOWN = 2000
-"""Characters of a URL in messages and errors: all of what people use, and no 64 KiB of nonsense."""
+_SHOWN = 200
+"""Characters of a URL in messages and errors, of one that is too long to be asked for."""
 _FORBIDDEN = re.compile(
     r"[\x00-\x20\x7f-\xa0\u1680\u2000-\u200b\u2028-\u202f\u205f\u3000\ud800-\udfff\ufeff]"
 )
@@ -158,12 +158,12 @@ def same_host(one: Target, other: Target) -> bool:
 
 
 def redact(url: str) -> str:
-    """Return a URL fit for messages: no user information, no signatures or keys, not too long."""
+    """Return a URL fit for messages: no user information, no signatures or keys, no 64 KiB."""
     if "@" in url:
         url = _USER.sub(lambda found: f"{found.group(1) or ''}//", url)
     if "?" in url:
         url = _SECRET_QUERY.sub(r"\1***", url)
-    if len(url) > _SHOWN:
+    if len(url) > MAX_LENGTH:
         url = f"{url[:_SHOWN]}…"
     return url if url.isprintable() else ascii(url)[1:-1]
 

@@ -51,12 +51,12 @@ def test_what_cannot_be_asked_for_is_refused_with_its_reason(url: str, why: str)
 def test_a_url_of_64_kib_is_refused_and_shown_shortened() -> None:
     with pytest.raises(InvalidURLError, match=str(MAX_LENGTH)) as caught:
         parse("http://h/" + "x" * 65536)
-    assert len(str(caught.value)) < 2100
+    assert len(str(caught.value)) < 400
     assert len(parse("http://h/" + "x" * (MAX_LENGTH - 9)).url) == MAX_LENGTH
 
 
 def test_a_long_url_that_can_be_asked_for_is_shown_whole() -> None:
-    url = "http://h/" + "x" * 1500
+    url = "http://h/" + "x" * (MAX_LENGTH - 9)
     assert redact(url) == url
 
 
