@@ -1,6 +1,6 @@
-"""Telling people what must not stop the work: warnings to the log `fscache`, lines to a terminal.
+"""Telling people what must not stop the work: messages to the log `fscache`, lines to a terminal.
 
-`logging` is imported with the first warning: a process that has nothing to say does without it.
+`logging` is imported with the first message: a process that has nothing to say does without it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,13 @@ def warn(message: str, *values: object) -> None:
     import logging
 
     logging.getLogger("fscache").warning(message, *values)
+
+
+def inform(message: str, *values: object) -> None:
+    """Log what is worth knowing and no reason to worry, as `warn` does."""
+    import logging
+
+    logging.getLogger("fscache").info(message, *values)
 
 
 def tell(stream: TextIO, text: str) -> None:

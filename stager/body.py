@@ -113,7 +113,8 @@ class Body:
                 self.restart()
             self.validator = validator
             # A large one also where we could not go on with it: who comes next may have a checksum.
-            if total >= NOTE_FROM if total is not None else self._is_resumable(validator):
+            noted = self._is_resumable(validator) if total is None else total >= NOTE_FROM
+            if noted:
                 self._claim.note(validator)
                 self.keepable = True
         self._reserve(first, RESERVE_STEP if total is None else total - first)

@@ -95,12 +95,6 @@ def content_length(headers: Mapping[str, str]) -> int | None:
     return int(value) if value.isascii() and value.isdigit() and len(value) <= 18 else None
 
 
-def is_unframed(headers: Mapping[str, str]) -> bool:
-    """Whether a length is announced that is none, and must not be passed over (RFC 9112, 6.3)."""
-    announced = "content-length" in headers and "transfer-encoding" not in headers
-    return announced and content_length(headers) is None
-
-
 def content_range(headers: Mapping[str, str]) -> Span | None:
     """Return the span of a 206; None where it is missing or makes no sense."""
     match = _SPAN.fullmatch(headers.get("content-range", ""))
@@ -152,7 +146,8 @@ def judge(
     """
     if status in {200, 206}:
         length = content_length(headers)
-        if length is None and is_unframed(headers):
+        # A length that is none must not be passed over (RFC 9112, 6.3).
+        if length is None and "content-length" in headers and "transfer-encoding" not in headers:
             return Unframed(headers["content-length"])
         if status == 200:
             return Bytes(0, length)

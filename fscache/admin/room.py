@@ -16,12 +16,12 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 
+from fscache.telling import inform, warn
 from fscache.units import parse_share
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from logging import Logger
 
     from fscache.admin.keeper import Keeper
     from fscache.config import Config
@@ -211,22 +211,16 @@ class RoomMaker:
             return  # another process is purging; its work is ours
         self._used -= done.freed
         self._fresh_until = float("-inf")
-        _log().info("purged %d objects, %s", done.taken, format_size(done.freed))
+        inform("purged %d objects, %s", done.taken, format_size(done.freed))
         if done.exhausted:
             why = f" (spared: {done.why()})" if done.spared else ""
             self._rest(f"{done.where()}, and nothing to purge{why}")
 
     def _rest(self, why: str) -> None:
         self._rest_until = self._root.now() + _REST
-        _log().warning("%s: %s", self._root.path, why)
+        warn("%s: %s", self._root.path, why)
 
     def _keeper(self) -> Keeper:
         from fscache.admin.keeper import Keeper
 
-        return Keeper(self._root, say=_log().warning, timeout=_PATIENCE)
-
-
-def _log() -> Logger:
-    import logging
-
-    return logging.getLogger("fscache")
+        return Keeper(self._root, say=warn, timeout=_PATIENCE)

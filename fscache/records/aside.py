@@ -6,11 +6,11 @@ stay reachable.
 
 from __future__ import annotations
 
-import logging
 import os
 
 from fscache.fs import atomic
 from fscache.records.entryfile import TOMBSTONE, StuckError, encode, read_small, slot_path
+from fscache.telling import warn
 
 
 def set_aside(
@@ -28,9 +28,8 @@ def set_aside(
     Raises:
         StuckError: it stays where it is.
     """
-    log = logging.getLogger("fscache")
     if quarantine is None:
-        log.warning("bad entry %s (%s) passed over", path, why)
+        warn("bad entry %s (%s) passed over", path, why)
         raise StuckError
     target = f"{quarantine}/entry-{os.path.basename(path)}.{os.urandom(4).hex()}"
     try:
@@ -43,9 +42,9 @@ def set_aside(
     except FileNotFoundError:
         return True  # somebody else was faster
     except OSError as exc:  # a reader without write permission: still a miss
-        log.warning("bad entry %s (%s) stays where it is: %s", path, why, exc.strerror)
+        warn("bad entry %s (%s) stays where it is: %s", path, why, exc.strerror)
         raise StuckError from exc
-    log.warning("bad entry %s (%s) moved to %s", path, why, target)
+    warn("bad entry %s (%s) moved to %s", path, why, target)
     return True
 
 

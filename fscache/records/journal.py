@@ -31,6 +31,8 @@ from _thread import allocate_lock
 
 from xxhash import xxh3_64_hexdigest
 
+from fscache.telling import warn
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -181,10 +183,8 @@ class Journal:
             removed = False
             why = f"{why}; nor can that be noted: {exc.strerror}"
         if removed or not self._warned:
-            import logging
-
             self._warned = True
-            logging.getLogger("fscache").warning(
+            warn(
                 "the journal in %s misses changes (%s); `admin reindex` finds them",
                 self._directory,
                 why,

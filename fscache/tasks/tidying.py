@@ -11,6 +11,7 @@ import threading
 import time
 
 from fscache.errors import FscacheError
+from fscache.telling import warn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -91,8 +92,6 @@ class Tidier:
                     self._upkeep.step()
                     return True
             except (OSError, FscacheError) as exc:
-                import logging
-
-                logging.getLogger("fscache").warning("upkeep of the task log is put off: %s", exc)
+                warn("upkeep of the task log is put off: %s", exc)
             self._thread = None
             return False

@@ -23,6 +23,7 @@ from contextlib import suppress
 from fscache.fs.atomic import remove
 from fscache.fs.copies import reader
 from fscache.records.root import translated
+from fscache.telling import inform
 from fscache.urls.entry import URLEntry
 from fscache.urls.partials import Partial, Partials
 from stager.errors import NoSpaceError
@@ -277,9 +278,7 @@ class CacheDestination:
 
 def _report_known_bytes(staged: Staged) -> None:
     """A right checksum hides a wrong URL: say when known bytes come from a URL never seen."""
-    import logging
-
-    logging.getLogger("fscache").info(
+    inform(
         "%s brought bytes that were already here under another name; is it the URL you meant?",
         staged.url,
     )

@@ -5,7 +5,6 @@ Made when a cache first has to fetch something; a process that only hits never i
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from credentials.chain import default_chain
 from credentials.model import Credential
 from fscache import __version__
 from fscache.paths import as_path
+from fscache.telling import warn
 from fscache.urls.destination import CacheDestination
 from stager.destination import Validator
 from stager.proxies import Proxies
@@ -147,7 +147,7 @@ def _users_chain(config: Config) -> Callable[[str, int | None], Credential | Non
         keyring=config.keyring_hosts,
         netrc=config.netrc,
         now=time.monotonic,
-        report=lambda error: logging.getLogger("fscache").warning("%s", error),
+        report=lambda error: warn("%s", error),
     ).find
 
 

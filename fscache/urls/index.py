@@ -15,12 +15,12 @@ from fscache.objects.digest import address_of
 from fscache.objects.layout import format_address
 from fscache.records.access import Accesses
 from fscache.records.root import translate
+from fscache.telling import inform, warn
 from fscache.urls.entry import URLEntry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from logging import Logger
 
     from fscache.objects.digest import Hasher
     from fscache.records.root import Root
@@ -76,7 +76,7 @@ class URLIndex:
             if not self._read_only:
                 raise translate(exc, self._root.path) from exc
             # A tier that is broken, or not for this user, must not keep anyone from the others.
-            _log().warning("tier passed over: %s", exc)
+            warn("tier passed over: %s", exc)
             return None
 
     def entry(self, url: str) -> URLEntry | None:
@@ -88,7 +88,7 @@ class URLIndex:
         try:
             return URLEntry.decode(name, payload)
         except ValueError as exc:
-            _log().warning("entry of %s cannot be read: %s", url, exc)
+            warn("entry of %s cannot be read: %s", url, exc)
             return None
 
     def is_absent(self, url: str) -> bool:
@@ -130,7 +130,7 @@ class URLIndex:
         try:
             self.write(entry)
         except OSError as exc:
-            _log().info("entry of %s not updated: %s", entry.url, exc.strerror)
+            inform("entry of %s not updated: %s", entry.url, exc.strerror)
 
     def forget(self, url: str) -> bool:
         """Remove a URL's entry; its object stays until a purge. False if there was none."""
@@ -192,20 +192,14 @@ class URLIndex:
                 self.update(entry)
             return status
         if self._read_only:
-            _log().warning("object %s is corrupt (%s); passed over", path, why)
+            warn("object %s is corrupt (%s); passed over", path, why)
             return None
         try:
             where = self._objects.quarantine(path, f"{self._root.path}/quarantine")
         except OSError as exc:
-            _log().warning("object %s is corrupt and stays where it is: %s", path, exc.strerror)
+            warn("object %s is corrupt and stays where it is: %s", path, exc.strerror)
         else:
-            _log().warning("object %s is corrupt (%s); moved to %s", path, why, where)
+            warn("object %s is corrupt (%s); moved to %s", path, why, where)
             address = format_address(address_of(entry.digest), entry.slot)
             self._root.journal.append("purge", "object", address, address)
         return None
-
-
-def _log() -> Logger:
-    import logging
-
-    return logging.getLogger("fscache")

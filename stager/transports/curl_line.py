@@ -248,9 +248,8 @@ class Line:
 def _parse_head(lines: list[bytes]) -> Head:
     """Read the last head among the lines: before it may come interim answers (100, 103)."""
     headers = dict(map(_field, lines))
-    if (
-        len(headers) == len(lines) - 1
-    ):  # the first line and the empty last have none: no name is there twice
+    # The first line and the empty last one have no name. One less than lines: no name is there twice.
+    if len(headers) == len(lines) - 1:
         del headers[""]
         return Head(int(lines[0].split(None, 2)[1]), headers)
     status = 0
