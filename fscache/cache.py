@@ -14,9 +14,8 @@ from fscache import config as configuration
 from fscache.objects.incoming import announced_size, readinto_of
 from fscache.paths import as_path
 from fscache.records.access import Accesses
-from fscache.records.configured import configured_root
+from fscache.records.configured import configured_root, configured_tiers
 from fscache.records.root import Root, translated
-from fscache.telling import warn
 from fscache.urls.face import URLs
 from fscache.urls.index import URLIndex
 from fscache.urls.names import is_url, plain
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     from fscache.kv.local import LocalStore
     from fscache.tasks.backends import LocalTasks
     from fscache.tasks.needs import Needs, Preconditions
+    from fscache.urls.batch import Bring, Recipe
     from fscache.urls.fetcher import Fetcher
 
 
@@ -69,7 +69,7 @@ class Cache(URLs):
             from fscache.admin.room import room_maker
 
             self.root.make_room = room_maker(self.root, self.config)
-        self._roots = [*_tiers(self.config.tiers, now), self.root]
+        self._roots = [*configured_tiers(self.config.tiers, now), self.root]
         self._own = URLIndex(self.root)
         self._accesses = Accesses(self.root)
         self._resolver = Resolver(
@@ -237,6 +237,20 @@ class Cache(URLs):
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _lend(self, url: str, helpers: int) -> Recipe | None:
+        if self._make_fetcher is not None or self._now is not time.time:  # noqa: TID251 - compared
+            return None  # what cannot be made anew in another process
+        share = self._fetcher.lend(url, helpers)
+        if not share:
+            return None
+        values, sources = self.config.portable()
+        # What fails there is tried here, as often as is configured.
+        values.update(per_host=share, attempts=1, token=None)
+        return __name__, helping.__name__, (self.root.path, values, sources)
+
+    def _take_back(self) -> None:
+        self._fetcher.take_back()
+
     @property
     def _preconditions(self) -> Preconditions:
         from fscache.tasks.needs import Preconditions
@@ -266,16 +280,13 @@ def _remover(root: Root) -> Callable[[Sequence[str]], object]:
     return remove
 
 
-def _tiers(paths: Sequence[str], now: Callable[[], float]) -> list[Root]:
-    """Return the tiers that can be read: a broken one must not keep anyone from the others."""
-    tiers = []
-    for path in paths:
-        try:
-            tiers.append(Root(path, now=now))
-        except Exception as exc:
-            from fscache.errors import StoreError  # a hit does without the errors
+def helping(root: str, values: dict[str, object], sources: dict[str, str]) -> Bring:
+    """Return what fetches pieces of a `Batch` in another process, as a `Cache` of these settings."""
+    from fscache.urls.batch import bringer
+    from fscache.urls.fetcher import Fetcher
 
-            if not isinstance(exc, StoreError):
-                raise
-            warn("tier passed over: %s", exc)
-    return tiers
+    def without_secrets(root: Root, index: URLIndex, config: Config) -> Fetcher:
+        return Fetcher(root, index, config, credentials=lambda _host, _port: None)
+
+    config = configuration.Config(values, sources)
+    return bringer(Cache(root, config=config, fetcher=without_secrets))

@@ -54,6 +54,17 @@ class Lanes(Generic[T]):
         self.takeable = {True: 0, False: 0}
         """How many of them have a free slot (though perhaps not before a moment of their rate)."""
 
+    def limit(self, per_host: int) -> None:
+        """Set the limit of exchanges at once with one host; what is under way goes on."""
+        self._per_host = per_host
+        for kind, lanes in self._open.items():
+            self.takeable[kind] = 0
+            lanes.clear()
+        for lane in self._lanes.values():
+            lane.listed = False
+            self.takeable[lane.many] += min(len(lane.queue), max(0, per_host - lane.active))
+            self._list(lane)
+
     def push(self, origin: Origin, item: T, *, first: bool = False) -> None:
         """Queue an item for a host; `first` puts it before the others (it has begun already)."""
         lane = self._lanes.get(origin)
@@ -122,7 +133,7 @@ class Lanes(Generic[T]):
     def release(self, origin: Origin) -> None:
         """Give a host's slot back."""
         lane = self._lanes[origin]
-        if len(lane.queue) > self._per_host - lane.active:
+        if 0 <= self._per_host - lane.active < len(lane.queue):
             self.takeable[lane.many] += 1
         lane.active -= 1
         self._list(lane)

@@ -90,6 +90,12 @@ class Scheduler:
             self._drivers.kick()
         return requests
 
+    def limit(self, per_host: int) -> None:
+        """Set the limit of exchanges at once with one host."""
+        with self._lock:
+            self._lanes.limit(per_host)
+            self._drivers.kick()
+
     def active(self) -> list[Active]:
         """Return the flights as they are now."""
         with self._lock:

@@ -137,6 +137,10 @@ class FetchService:
         """Ask for many (URLs, checksum), in one turn; arguments as in `submit`."""
         return self._submit(wanted, headers, credential, None, convert)
 
+    def limit(self, per_host: int) -> None:
+        """From now on have no more exchanges at once with one scheme, host and port."""
+        self._scheduler.limit(per_host)
+
     def active(self) -> list[Active]:
         """Return the flights as they are now."""
         return self._scheduler.active()

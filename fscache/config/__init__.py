@@ -95,6 +95,14 @@ class Config:
                 values[name], sources[name] = SETTINGS[name][2], "default"
         return Config(values, sources)
 
+    def is_set(self, name: str) -> bool:
+        """Tell whether a setting is somebody's choice, not the default."""
+        return self._sources[name] != "default"
+
+    def portable(self) -> tuple[dict[str, object], dict[str, str]]:
+        """Return what makes the same settings elsewhere, secrets and all: `Config`'s arguments."""
+        return dict(self._values), dict(self._sources)
+
     def explain(self) -> list[tuple[str, object, str]]:
         """Return every setting as name, value (secrets masked) and where the value came from."""
         return [

@@ -1,13 +1,14 @@
-"""A second process that does pieces of a long walk beside this one, for the other processor's sake.
+"""A second process that does pieces of long work beside this one, for the other processor's sake.
 
 Threads take the interpreter from each other (`fs.ahead`); a process does not. It is a new interpreter,
 not a fork, since other threads may hold locks at that moment, and not multiprocessing's, which imports
 the user's main program. It is given pieces over a pipe and gives results back over another, in order.
 
-Promises: nobody ever waits for it. It may be missing, slow, stopped or dead: then there are no results,
-and whoever gave it a piece does that piece again. It ends with this process, however that ends.
+Promises: nobody need wait for it. It may be missing, slow, stopped or dead: then there are no results,
+and whoever gave it a piece does that piece again. It ends with this process, however that ends, once it
+has done the pieces that it has been given.
 
-Not promised: that it is started at all; `available` says whether it should be tried.
+Not promised: that it is started at all; `spare` says how many should be tried.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+from select import POLLIN, poll
+from time import monotonic
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,11 +37,11 @@ _PROGRAM = """if True:
 """
 
 
-def available() -> bool:
-    """Whether a second process would have a processor, and an interpreter to run it."""
+def spare() -> int:
+    """Return how many helpers would have a processor each, and an interpreter to run them."""
     # Inside another program, or frozen, `sys.executable` is no Python: it would start that program.
     name = os.path.basename(sys.executable or "")
-    return name.startswith("python") and not hasattr(sys, "frozen") and _processors() > 1
+    return _processors() - 1 if name.startswith("python") and not hasattr(sys, "frozen") else 0
 
 
 class Helper:
@@ -69,6 +72,7 @@ class Helper:
         os.set_blocking(target.fileno(), False)
         self._input, self._output = source, target
         self._buffer = bytearray()
+        self._owing = 0
         # Where an editable installation found us by other means than the path.
         home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         self._send([*sys.path, home])
@@ -76,6 +80,7 @@ class Helper:
 
     def give(self, piece: Any) -> None:
         """Give it one more piece; one that has more than fits a pipe before it is given up."""
+        self._owing += 1
         self._send(piece)
 
     def results(self) -> list[Any]:
@@ -92,10 +97,21 @@ class Helper:
             found.append(marshal.loads(buffer[start + _LENGTH : end]))  # noqa: S302 - of our own
             start = end
         del buffer[:start]
+        self._owing -= len(found)
         return found
 
+    def settle(self, seconds: float) -> None:
+        """Wait until it has done what it was given, if it does that in time; its results are dropped."""
+        waiting = poll()  # not select, which takes no descriptor beyond 1,023
+        waiting.register(self._output, POLLIN)
+        end = monotonic() + seconds
+        while self._owing and (left := end - monotonic()) > 0:
+            waiting.poll(1000 * left)
+            if not self.results() and self._process.poll() is not None:
+                return
+
     def close(self) -> None:
-        """End it, whatever it is at: it only reads."""
+        """End it at once, whatever it is at."""
         self._process.kill()
         self._process.wait()
         self._input.close()

@@ -69,7 +69,7 @@ class Shared:
         self._given: deque[tuple[int, Any]] = deque()
         self._done = [0] * len(shares)
         self._helper: helper.Helper | None = None
-        if len(self._pieces) >= LEAST and helper.available():
+        if len(self._pieces) >= LEAST and helper.spare():
             try:
                 self._helper = helper.Helper(__name__, reader.__name__, recipes)
             except OSError:

@@ -68,7 +68,7 @@ class Follower:
         try:
             ids = self._asker.stage([list(urls) for urls, _, _ in misses], options)
         except (errors.FscacheError, ValueError) as exc:
-            return [settled(urls[0], error=exc) for urls, _, _ in misses]
+            return [settled(urls[0], exc) for urls, _, _ in misses]
         requests = []
         with self._changed:
             for identity, (urls, checksum, _) in zip(ids, misses, strict=True):

@@ -14,13 +14,14 @@ from fscache.urls.resolver import urls_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Any, BinaryIO
 
     from credentials.model import Credential
     from fscache.records.root import Root
+    from fscache.urls.batch import Recipe
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.index import Hit, URLIndex
     from fscache.urls.resolver import Miss, Resolver, Source
@@ -38,6 +39,16 @@ class URLs:
     @property
     def _fetcher(self) -> Fetcher:
         raise NotImplementedError
+
+    def _lend(self, url: str, helpers: int) -> Recipe | None:  # noqa: ARG002 - for who has them
+        """Return what makes a helper that fetches from a URL's host; None where none is to be.
+
+        See `urls.batch`.
+        """
+        return None
+
+    def _take_back(self) -> None:
+        """Take note that the helpers have ended."""
 
     def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
         """Return the path of what may be handed out, or what has to be asked for."""
@@ -127,6 +138,12 @@ class URLs:
         """
         if timeout == float("inf"):
             timeout = None  # no lock waits for that long
+        urls = [urls] if isinstance(urls, str) else list(urls)
+        if timeout is None and not progress and not options:
+            from fscache.urls.batch import Batch, is_long
+
+            if is_long(urls):
+                return Batch(self, urls, _sums(urls, None, checksums)).paths()
         requests = self.prefetch(urls, checksums=checksums, **options)
         if progress:
             from fscache.urls.progress import follow
@@ -186,39 +203,52 @@ class URLs:
             ValueError: `checksums` has a URL that is not asked for, and none for one that is.
         """
         from fscache.urls.fetcher import settled
+        from stager.request import FetchRequest
 
-        wanted = [urls_of(url) for url in ([urls] if isinstance(urls, str) else urls)]
-        sums = [checksum] * len(wanted)
-        if checksums is not None:
-            from fscache.urls.sums import matched
+        given = [urls] if isinstance(urls, str) else list(urls)
+        wanted = [urls_of(url) for url in given]
+        outcomes = self._start(
+            wanted,
+            _sums(wanted, checksum, checksums),
+            credential=credential,
+            headers=headers,
+            max_age=max_age,
+            revalidate=revalidate,
+            offline=offline,
+            verify=verify,
+        )
+        return [
+            outcome if isinstance(outcome, FetchRequest) else settled(mirrors[0], outcome)
+            for mirrors, outcome in zip(wanted, outcomes, strict=True)
+        ]
 
-            sums = matched(checksums, [given[0] for given in wanted], checksum)
-        requests: list[FetchRequest | None] = []
+    def _start(
+        self,
+        wanted: Sequence[list[str]],
+        sums: Sequence[str | None],
+        *,
+        credential: Credential | None = None,
+        headers: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> list[Path | Exception | FetchRequest]:
+        """Return the path of each URL that is here, its error, or the request that was begun."""
+        outcomes: list[Path | Exception | FetchRequest | None] = []
         misses = []
-        for given, expected in zip(wanted, sums, strict=True):
-            request = None
+        for mirrors, checksum in zip(wanted, sums, strict=True):
+            outcome: Path | Exception | None
             try:
-                fresh, miss = self._resolve(
-                    given,
-                    checksum=expected,
-                    max_age=max_age,
-                    revalidate=revalidate,
-                    offline=offline,
-                    verify=verify,
-                )
+                outcome, miss = self._resolve(mirrors, checksum=checksum, **options)
             except Exception as exc:  # noqa: BLE001 - one bad URL must not lose the others' requests
-                request = settled(given[0], error=exc)
+                outcome = exc
             else:
-                if fresh is None:
+                if outcome is None:
                     misses.append(miss)
-                else:
-                    request = settled(given[0], path=fresh)
-            requests.append(request)
+            outcomes.append(outcome)
         # In one go: the stager takes many small files by another road than a few.
         submitted = iter(
             self._fetcher.submit(misses, credential=credential, headers=headers) if misses else ()
         )
-        return [request or next(submitted) for request in requests]
+        return [next(submitted) if outcome is None else outcome for outcome in outcomes]
 
     def lookup(self, url: str) -> Path | None:
         """Return the path of a URL if it is here; never touches the network."""
@@ -249,3 +279,14 @@ class URLs:
         from fscache.urls.lease import leased
 
         return leased(lambda: self.get(url, **options))
+
+
+def _sums(
+    urls: Sequence[Source], checksum: str | None, checksums: Mapping[str, str] | None
+) -> list[str | None]:
+    """Return the checksum of each URL; arguments as of `prefetch`."""
+    if checksums is None:
+        return [checksum] * len(urls)
+    from fscache.urls.sums import matched
+
+    return matched(checksums, [urls_of(url)[0] for url in urls], checksum)

@@ -6,6 +6,7 @@ Made when a cache first has to fetch something; a process that only hits never i
 from __future__ import annotations
 
 import time
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from credentials.chain import default_chain
@@ -21,10 +22,11 @@ from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import default_transports
 from stager.transports.base import Timeouts
+from stager.urls import parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from os import PathLike
+    from pathlib import Path
 
     from fscache.config import Config
     from fscache.records.root import Root
@@ -62,10 +64,16 @@ class Fetcher:
             root, index, max_size=config.max_size, make_room=root.make_room
         )
         destination.sweep()
+        self._credentials = credentials or _users_chain(config)
+        self._per_host = config.per_host
+        self._is_limited = config.is_set("per_host")
+        self._is_rewriting = bool(config.mirrors)
+        self._lending = Lock()
+        self._lent = False
         self._service = FetchService(
             destination,
             transports or transports_of(config),
-            credentials=credentials or _users_chain(config),
+            credentials=self._credentials,
             target_policy=target_policy,
             user_agent=USER_AGENT,
             timeouts=Timeouts(config.connect_timeout, config.stall_timeout),
@@ -115,6 +123,37 @@ class Fetcher:
             for urls, checksum, known in misses
         ]
 
+    def lend(self, url: str, helpers: int) -> int:
+        """Say how many connections helpers may have, and have fewer until `take_back` if it must be.
+
+        Args:
+            url: Of the host that they are to fetch from.
+            helpers: How many.
+
+        Returns:
+            How many each may have: as many as this process, but a part of them where somebody has
+            set `per_host`. 0 where that leaves none, they are lent already, or helpers would have to
+            know secrets.
+        """
+        target = parse(url)
+        most = self._per_host
+        share = most // (helpers + 1) if self._is_limited else most
+        with self._lending:
+            if self._lent or not share or self._is_rewriting:
+                return 0
+            if self._credentials(target.host, target.port) is not None:
+                return 0
+            self._lent = True
+            if self._is_limited:
+                self._service.limit(most - helpers * share)
+        return share
+
+    def take_back(self) -> None:
+        """Have all connections again."""
+        with self._lending:
+            self._lent = False
+            self._service.limit(self._per_host)
+
     def land(self) -> None:
         """Take nothing more, and return when what is under way has ended."""
         self._service.close()
@@ -163,13 +202,11 @@ def rewrite(url: str, rules: Sequence[tuple[str, tuple[str, ...]]]) -> list[str]
     return [url]
 
 
-def settled(
-    url: str, *, path: PathLike[str] | None = None, error: BaseException | None = None
-) -> FetchRequest:
-    """Return a request that has already ended: with a hit, or with an error."""
+def settled(url: str, outcome: Path | Exception) -> FetchRequest:
+    """Return a request that has already ended: with a path, or with an error."""
     request = FetchRequest((url,), None, Meter(time.monotonic), leave=lambda _: None)
-    if error is not None:
-        request.set_exception(error)
+    if isinstance(outcome, Exception):
+        request.set_exception(outcome)
     else:
-        request.set_result(path)
+        request.set_result(outcome)
     return request

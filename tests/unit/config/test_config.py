@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import marshal
 import os
 import pwd
 import subprocess
@@ -412,3 +413,17 @@ def test_what_a_proxy_wants_to_know_is_not_shown(home: str, proxy: str, shown: s
     values = {name: value for name, value, _ in found.explain()}
     assert (values["http_proxy"], values["https_proxy"]) == (shown, shown)
     assert "cret" not in repr(found)
+
+
+def test_the_same_settings_can_be_made_elsewhere(home: str) -> None:
+    given = {"per_host": 3, "mirrors": {"http://a/": ["http://b/"]}, "tiers": ["/tier"]}
+    found = resolve(home, given=given, https_proxy="http://p:1")
+    values, sources = marshal.loads(marshal.dumps(found.portable()))
+    assert Config(values, sources).explain() == found.explain()
+    values["per_host"] = 4
+    assert found.per_host == 3
+
+
+def test_what_somebody_has_set_is_told_from_a_default(home: str) -> None:
+    assert resolve(home, given={"per_host": 8}).is_set("per_host")
+    assert not resolve(home).is_set("per_host")

@@ -102,6 +102,24 @@ def test_it_sees_our_modules_and_no_more_of_where_we_are(
         made.close()
 
 
+def test_one_can_wait_until_it_has_done_its_pieces(upper: Helper) -> None:
+    upper.settle(0)  # nothing given: nothing to wait for
+    for _ in range(3):
+        upper.give("x" * 100_000)
+    upper.settle(60)
+    assert upper._owing == 0
+    assert upper.results() == []
+
+
+def test_nobody_waits_for_long_for_one_that_does_not_answer(upper: Helper) -> None:
+    upper._process.send_signal(signal.SIGSTOP)
+    upper.give("x")
+    upper.settle(0.01)
+    assert upper._owing == 1
+    upper._process.kill()
+    upper.settle(3600)  # dead: over at once
+
+
 def test_it_ends_with_its_parent(until: Callable[..., None]) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -126,15 +144,16 @@ def is_over(pid: int) -> bool:
 @pytest.mark.parametrize(
     ("executable", "processors", "expected"),
     [
-        ("/usr/bin/python3.11", 2, True),
-        ("/usr/bin/python3.11", 1, False),
-        ("/opt/simulation/bin/simulate", 2, False),
-        ("", 2, False),
+        ("/usr/bin/python3.11", 2, 1),
+        ("/usr/bin/python3.11", 32, 31),
+        ("/usr/bin/python3.11", 1, 0),
+        ("/opt/simulation/bin/simulate", 2, 0),
+        ("", 2, 0),
     ],
 )
 def test_it_is_for_who_has_an_interpreter_and_two_processors(
-    monkeypatch: pytest.MonkeyPatch, executable: str, processors: int, expected: bool
+    monkeypatch: pytest.MonkeyPatch, executable: str, processors: int, expected: int
 ) -> None:
     monkeypatch.setattr(sys, "executable", executable)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _pid: set(range(processors)))
-    assert helper.available() is expected
+    assert helper.spare() == expected

@@ -33,7 +33,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make many pieces of few objects, and processors for two."""
     monkeypatch.setattr(walk, "_AT_ONCE", 4)
     monkeypatch.setattr(piecework, "LEAST", 8)
-    monkeypatch.setattr(helper, "available", lambda: True)
+    monkeypatch.setattr(helper, "spare", lambda: 1)
 
 
 @pytest.fixture(params=["4+4+12", "2+18"])
@@ -96,7 +96,7 @@ def reading(filled: Root) -> Iterator[Reading]:
 
 
 def test_alone(filled: Root, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helper, "available", lambda: False)
+    monkeypatch.setattr(helper, "spare", lambda: 0)
     reading = Reading(filled)
     with reading.shared as shared:
         assert shared._helper is None

@@ -104,7 +104,7 @@ def test_a_fault_of_ours_is_in_the_log_to_which_its_asker_is_sent(
     board: Board, cache: Cache, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = "http://user:secret@host/a"
-    failed = settled(url, error=ZeroDivisionError("a fault of ours"))
+    failed = settled(url, ZeroDivisionError("a fault of ours"))
     monkeypatch.setattr(cache, "prefetch", lambda _urls, **_options: [failed])
     (status,) = board.status(board.stage(Asked([[url]])))
     assert "see the log" in status["error"]["message"]

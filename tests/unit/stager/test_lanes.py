@@ -125,3 +125,43 @@ def test_a_host_without_a_free_slot_or_before_its_moment_is_not_open() -> None:
     assert not paced.has_open(many=True)
     paced.wake(1.0)
     assert paced.has_open(many=True)
+
+
+def test_a_limit_that_is_lowered_holds_from_then_on_and_one_that_is_raised_at_once() -> None:
+    queue = lanes(per_host=4)
+    for item in range(8):
+        queue.push(A, item)
+    assert [pop(queue) for _ in range(4)] == [0, 1, 2, 3]
+    queue.limit(2)
+    assert pop(queue) is None
+    for _ in range(2):
+        queue.release(A)
+        assert queue.takeable[True] == 0
+        assert pop(queue) is None
+    queue.release(A)
+    assert queue.takeable[True] == 1
+    assert pop(queue) == 4
+    assert pop(queue) is None
+    queue.limit(3)
+    assert queue.takeable[True] == 1
+    assert [pop(queue) for _ in range(2)] == [5, None]
+
+
+def test_what_can_be_taken_is_counted_under_changing_limits() -> None:
+    queue = lanes()
+    active = 0
+    for step in range(400):
+        if step % 7 == 0:
+            queue.limit(step % 5 + 1)
+        if step % 3:
+            queue.push(A, step)
+        elif pop(queue) is not None:
+            active += 1
+        elif active:
+            queue.release(A)
+            active -= 1
+        free = sum(
+            min(len(lane.queue), max(0, queue._per_host - lane.active))
+            for lane in queue._lanes.values()
+        )
+        assert queue.takeable == {True: free, False: 0}

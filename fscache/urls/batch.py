@@ -1,0 +1,239 @@
+"""A long list of URLs of one host, with processes beside this one that begin at the list's other end.
+
+A small file takes 300 µs of Python, and threads take the interpreter from each other: one process
+fetches some 3,000 a second, whatever it has of processors. So a long list is asked for window by window,
+and once that has been seen to take the processor, not the network, helpers (`fs.helper`) get pieces from
+the end. They fetch into the same root as other processes do, by claims of their own, and return paths.
+
+Promises: what `get_many` promises, helped or not. Nobody waits for a helper: at the end its pieces are
+asked for here too, and what it has fetched is there, what it is fetching is waited for, as anybody's.
+What fails there is asked for here again, so that errors and warnings are this process's own. Helpers
+are told no credentials. Each has as many connections as any process, but where somebody has set
+`per_host`, all together keep to that.
+
+Not promised: that failing URLs are asked for once; that files come in the order of the list.
+
+What was rejected: handing over requests that this process has made already (`prefetch`) and taking them
+back, which costs it half as much as fetching does. Measured in docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections import deque
+from concurrent.futures import wait
+from contextlib import suppress
+from itertools import islice
+from time import monotonic, process_time
+from typing import TYPE_CHECKING
+
+from fscache.fs import helper
+from fscache.paths import as_path
+from stager.request import FetchRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+    from typing import Any, TypeGuard
+
+    from fscache.urls.face import URLs
+
+    Recipe = tuple[str, str, tuple[Any, ...]]
+    """Module, function and arguments of what makes a helper's `Bring`, as `fs.helper` takes them."""
+    Piece = tuple[int, list[str], list[str | None]]
+    """Where it begins in the list, its URLs, their checksums."""
+    Bring = Callable[[Piece], tuple[int, list[str | None]]]
+    """Fetches a piece; returns where it begins, and paths, None for what failed."""
+
+LEAST = 1000
+"""URLs from which a list is long: 0.3 s, of which a helper needs 0.1 to start."""
+PIECE = 64
+"""URLs that are asked for, or given to a helper, at a time."""
+PROOF = PIECE
+"""Files that show whether it is the processor that they take."""
+WORTH = 8
+"""Pieces that must be left for helpers to be worth their start."""
+MOST = 3
+"""Helpers. More have not been measured, and a root's directories have locks in the kernel."""
+_LOW = PIECE // 2
+"""Requests under way, from which on more are made."""
+_IN_HAND = 3
+"""Pieces that a helper has, so that it need not wait while this process is at something else."""
+_BUSY = 0.5
+"""Of the time, in which this process has had the processor."""
+_SOON, _LATE = 0.02, 0.5
+"""Seconds after which a wait looks whether others than the oldest have ended."""
+_PARTING = 0.5
+"""Seconds for helpers to end what others have done meanwhile."""
+
+
+def is_long(urls: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    """Whether a list is worth a `Batch`: long, and of one host, since windows hold up the others."""
+    if len(urls) < LEAST or not isinstance(urls[0], str):
+        return False
+    host = "/".join(urls[0].split("/", 3)[:3]) + "/"
+    if "@" in host:
+        return False  # a password, which no helper is to know
+    return all(isinstance(url, str) and url.startswith(host) for url in urls)
+
+
+class _Aide:
+    """One helper, and the pieces that it has."""
+
+    __slots__ = ("given", "helper")
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.helper = helper.Helper(*recipe[:2], *recipe[2])
+        self.given: deque[Sequence[int]] = deque()
+
+
+class Batch:
+    """One long list."""
+
+    def __init__(
+        self,
+        cache: URLs,
+        urls: Sequence[str],
+        sums: Sequence[str | None],
+    ) -> None:
+        """Begin nothing yet; `sums` are the checksums of `urls`."""
+        self._cache = cache
+        self._urls = urls
+        self._sums = sums
+        size = len(urls)
+        self._left = deque(range(at, min(at + PIECE, size)) for at in range(0, size, PIECE))
+        self._failed: deque[Sequence[int]] = deque()
+        """What helpers could not fetch."""
+        self._aides: list[_Aide] = []
+        self._alone = True
+        """Whether helpers have not been thought of yet."""
+        self._pending: dict[FetchRequest, int] = {}
+        self._patience = _SOON
+        self._fetched = 0
+        self._began: tuple[float, float] | None = None
+        """The moment, and the processor's, at which the first files were here: imports do not count."""
+        self._paths: dict[int, Path] = {}
+        self._errors: dict[int, Exception] = {}
+
+    def paths(self) -> list[Path]:
+        """Return the paths, or raise the first error in the list's order, once all have ended."""
+        try:
+            self._fetch()
+            for aide in self._aides:
+                aide.helper.settle(_PARTING)
+        finally:
+            for aide in self._aides:
+                aide.helper.close()
+            if self._aides:
+                self._cache._take_back()  # noqa: SLF001 - a part of the face
+        if self._errors:
+            raise self._errors[min(self._errors)]
+        return [self._paths[index] for index in range(len(self._urls))]
+
+    def _fetch(self) -> None:
+        while True:
+            while len(self._pending) <= _LOW and (piece := self._next()) is not None:
+                self._begin(piece)
+            if not self._pending:
+                return
+            self._wait()
+            if self._began is None and self._fetched:
+                self._began = monotonic(), process_time()
+            if self._alone and self._fetched >= PROOF:
+                self._get_help()
+
+    def _next(self) -> Sequence[int] | None:
+        """Return a piece that nobody has begun, or at the end one that a helper has not ended."""
+        self._exchange()
+        for pieces in (self._left, self._failed):
+            if pieces:
+                return pieces.popleft()
+        slowest = max(self._aides, key=lambda aide: len(aide.given), default=None)
+        return slowest.given.pop() if slowest is not None and slowest.given else None
+
+    def _begin(self, piece: Sequence[int]) -> None:
+        urls, sums = self._urls, self._sums
+        outcomes = self._cache._start(  # noqa: SLF001 - as above
+            [[urls[index]] for index in piece], [sums[index] for index in piece]
+        )
+        for index, outcome in zip(piece, outcomes, strict=True):
+            if isinstance(outcome, FetchRequest):
+                self._pending[outcome] = index
+            elif isinstance(outcome, Exception):
+                self._errors[index] = outcome
+            else:
+                self._paths[index] = outcome
+
+    def _wait(self) -> None:
+        """Wait for the oldest requests, not too long where others end before them."""
+        wait(list(islice(self._pending, PIECE)), self._patience)
+        ended = [request for request in self._pending if request.done()]
+        self._patience = _SOON if ended else min(2 * self._patience, _LATE)
+        for request in ended:
+            index = self._pending.pop(request)
+            try:
+                self._paths[index] = request.result()
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the others come first
+                self._errors[index] = exc
+            else:
+                self._fetched += not request.elsewhere
+
+    # --- helpers -----------------------------------------------------------------------------
+
+    def _get_help(self) -> None:
+        """Start helpers, once, where the processor is what this process lacks."""
+        self._alone = False
+        began, worked = self._began or (monotonic(), process_time())
+        busy = process_time() - worked > _BUSY * (monotonic() - began)
+        count = min(MOST, helper.spare()) if busy and len(self._left) >= WORTH else 0
+        recipe = self._cache._lend(self._urls[0], count) if count else None  # noqa: SLF001 - as above
+        if recipe is None:
+            return
+        with suppress(OSError):  # no memory, no process: it takes longer
+            for _ in range(count):
+                self._aides.append(_Aide(recipe))
+        if not self._aides:
+            self._cache._take_back()  # noqa: SLF001 - as above
+
+    def _exchange(self) -> None:
+        """Take what helpers have done, and give them more."""
+        for aide in self._aides:
+            for first, texts in aide.helper.results():
+                if not aide.given or aide.given[0][0] != first:
+                    continue  # it has been begun here meanwhile
+                piece = aide.given.popleft()
+                failed = [index for index, text in zip(piece, texts, strict=True) if text is None]
+                if failed:
+                    self._failed.append(failed)
+                self._paths.update(
+                    (index, as_path(text))
+                    for index, text in zip(piece, texts, strict=True)
+                    if text is not None
+                )
+            while self._left and len(aide.given) < _IN_HAND:
+                piece = self._left.pop()
+                aide.given.append(piece)
+                sums = [self._sums[index] for index in piece]
+                aide.helper.give((piece[0], [self._urls[index] for index in piece], sums))
+
+
+def bringer(cache: URLs) -> Bring:
+    """Return what does pieces in a helper."""
+    # All that is here will stay, and what comes is let go without the collector's help, but for some
+    # objects a file: looking for them every 700 objects takes a helper 7 % of its time.
+    gc.freeze()
+    gc.set_threshold(50_000)
+
+    def bring(piece: Piece) -> tuple[int, list[str | None]]:
+        first, urls, sums = piece
+        outcomes = cache._start([[url] for url in urls], sums)  # noqa: SLF001 - as above
+        wait([outcome for outcome in outcomes if isinstance(outcome, FetchRequest)])
+        return first, [_text(outcome) for outcome in outcomes]
+
+    return bring
+
+
+def _text(outcome: Path | FetchRequest | Exception) -> str | None:
+    if isinstance(outcome, FetchRequest):
+        return None if outcome.exception() else str(outcome.result())
+    return None if isinstance(outcome, Exception) else str(outcome)
