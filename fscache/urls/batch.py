@@ -47,15 +47,15 @@ if TYPE_CHECKING:
 
 LEAST = 1000
 """URLs from which a list is long: 0.3 s, of which a helper needs 0.1 to start."""
-PIECE = 64
+PIECE = 128
 """URLs that are asked for, or given to a helper, at a time."""
-PROOF = PIECE
+PROOF = 64
 """Files that show whether it is the processor that they take."""
-WORTH = 8
+WORTH = 4
 """Pieces that must be left for helpers to be worth their start."""
 MOST = 3
 """Helpers. More have not been measured, and a root's directories have locks in the kernel."""
-_LOW = PIECE // 2
+_LOW = 32
 """Requests under way, from which on more are made."""
 _IN_HAND = 3
 """Pieces that a helper has, so that it need not wait while this process is at something else."""
