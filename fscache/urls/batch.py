@@ -8,8 +8,8 @@ the end. They fetch into the same root as other processes do, by claims of their
 Promises: what `get_many` promises, helped or not. Nobody waits for a helper: at the end its pieces are
 asked for here too, and what it has fetched is there, what it is fetching is waited for, as anybody's.
 What fails there is asked for here again, so that errors and warnings are this process's own. Helpers
-are told no credentials. Each has as many connections as any process, but where somebody has set
-`per_host`, all together keep to that.
+are told no credentials. All together have up to 32 connections to the host, or no more than `per_host`
+where somebody has set it.
 
 Not promised: that failing URLs are asked for once; that files come in the order of the list.
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from fscache.urls.index import URLIndex
     from stager.transports import Transports
 
+_SHARED = 4
+"""How many times as many connections a process and its helpers have as the process alone, unless somebody
+has set how many. A server whose files take the processor here has little to do for each."""
 USER_AGENT = f"fscache/{__version__}"
 
 
@@ -66,7 +69,7 @@ class Fetcher:
         destination.sweep()
         self._credentials = credentials or _users_chain(config)
         self._per_host = config.per_host
-        self._is_limited = config.is_set("per_host")
+        self._shared_connections = config.per_host * (1 if config.is_set("per_host") else _SHARED)
         self._is_rewriting = bool(config.mirrors)
         self._lending = Lock()
         self._lent = False
@@ -124,28 +127,25 @@ class Fetcher:
         ]
 
     def lend(self, url: str, helpers: int) -> int:
-        """Say how many connections helpers may have, and have fewer until `take_back` if it must be.
+        """Share the connections to a host with helpers, until `take_back`.
 
         Args:
             url: Of the host that they are to fetch from.
             helpers: How many.
 
         Returns:
-            How many each may have: as many as this process, but a part of them where somebody has
-            set `per_host`. 0 where that leaves none, they are lent already, or helpers would have to
-            know secrets.
+            How many connections each of them, and this process, may have. 0 where that leaves none,
+            they are shared already, or helpers would have to know secrets.
         """
         target = parse(url)
-        most = self._per_host
-        share = most // (helpers + 1) if self._is_limited else most
+        share = self._shared_connections // (helpers + 1)
         with self._lending:
             if self._lent or not share or self._is_rewriting:
                 return 0
             if self._credentials(target.host, target.port) is not None:
                 return 0
             self._lent = True
-            if self._is_limited:
-                self._service.limit(most - helpers * share)
+            self._service.limit(share)
         return share
 
     def take_back(self) -> None:
