@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fscache.kv.local import LocalStore
     from fscache.tasks.backends import LocalTasks
     from fscache.tasks.needs import Needs, Preconditions
-    from fscache.urls.batch import Bring, Recipe
+    from fscache.urls.batch import Bring, Help
     from fscache.urls.fetcher import Fetcher
 
 
@@ -237,19 +237,22 @@ class Cache(URLs):
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _lend(self, url: str, helpers: int) -> Recipe | None:
-        if self._make_fetcher is not None or self._now is not time.time:  # noqa: TID251 - compared
-            return None  # what cannot be made anew in another process
-        share = self._fetcher.lend(url, helpers)
-        if not share:
+    @property
+    def _can_have_helpers(self) -> bool:
+        # What is given cannot be made anew in another process.
+        return self._make_fetcher is None and self._now is time.time  # noqa: TID251 - compared
+
+    def _lend(self, url: str, helpers: int) -> Help | None:
+        loan = self._fetcher.lend(url, helpers)
+        if loan is None:
             return None
+        from fscache.urls.batch import Help
+
         values, sources = self.config.portable()
         # What fails there is tried here, as often as is configured.
-        values.update(per_host=share, attempts=1, token=None)
-        return __name__, helping.__name__, (self.root.path, values, sources)
-
-    def _take_back(self) -> None:
-        self._fetcher.take_back()
+        values.update(per_host=loan.share, attempts=1, token=None)
+        recipe = __name__, helping.__name__, (self.root.path, values, sources, loan.home)
+        return Help(loan.helpers, recipe, loan.give_back)
 
     @property
     def _preconditions(self) -> Preconditions:
@@ -280,13 +283,10 @@ def _remover(root: Root) -> Callable[[Sequence[str]], object]:
     return remove
 
 
-def helping(root: str, values: dict[str, object], sources: dict[str, str]) -> Bring:
+def helping(root: str, values: dict[str, object], sources: dict[str, str], home: str) -> Bring:
     """Return what fetches pieces of a `Batch` in another process, as a `Cache` of these settings."""
     from fscache.urls.batch import bringer
-    from fscache.urls.fetcher import Fetcher
-
-    def without_secrets(root: Root, index: URLIndex, config: Config) -> Fetcher:
-        return Fetcher(root, index, config, credentials=lambda _host, _port: None)
+    from fscache.urls.fetcher import fetcher_for
 
     config = configuration.Config(values, sources)
-    return bringer(Cache(root, config=config, fetcher=without_secrets))
+    return bringer(Cache(root, config=config, fetcher=fetcher_for(home)))

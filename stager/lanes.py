@@ -20,15 +20,20 @@ Origin = tuple[str, str, "int | None"]
 
 
 class _Lane(Generic[T]):
-    __slots__ = ("active", "free_at", "listed", "many", "origin", "queue")
+    __slots__ = ("active", "free_at", "limit", "listed", "many", "origin", "queue")
 
-    def __init__(self, origin: Origin, *, many: bool) -> None:
+    def __init__(self, origin: Origin, limit: int, *, many: bool) -> None:
         self.origin = origin
+        self.limit = limit
         self.many = many
         self.queue: deque[T] = deque()
         self.active = 0
         self.listed = False
         self.free_at = 0.0
+
+    def takeable(self) -> int:
+        """Return how many of its items have a free slot."""
+        return min(len(self.queue), max(0, self.limit - self.active))
 
 
 class Lanes(Generic[T]):
@@ -43,6 +48,7 @@ class Lanes(Generic[T]):
             is_many: Whether exchanges of a scheme can be driven many at once.
         """
         self._per_host = per_host
+        self._limits: dict[Origin, int] = {}
         self._gap = 0.0 if rate is None else 1.0 / rate
         self._is_many = is_many
         self._lanes: dict[Origin, _Lane[T]] = {}
@@ -54,28 +60,39 @@ class Lanes(Generic[T]):
         self.takeable = {True: 0, False: 0}
         """How many of them have a free slot (though perhaps not before a moment of their rate)."""
 
-    def limit(self, per_host: int) -> None:
-        """Set the limit of exchanges at once with one host; what is under way goes on."""
-        self._per_host = per_host
-        for kind, lanes in self._open.items():
-            self.takeable[kind] = 0
-            lanes.clear()
-        for lane in self._lanes.values():
+    def limit(self, origin: Origin, count: int | None) -> None:
+        """Set a limit of exchanges at once for one host, None for that of all.
+
+        What is under way goes on.
+        """
+        if count is None:
+            self._limits.pop(origin, None)
+        else:
+            self._limits[origin] = count
+        lane = self._lanes.get(origin)
+        if lane is None:
+            return
+        if lane.listed:
             lane.listed = False
-            self.takeable[lane.many] += min(len(lane.queue), max(0, per_host - lane.active))
-            self._list(lane)
+            self._open[lane.many].remove(lane)
+        self.takeable[lane.many] -= lane.takeable()
+        lane.limit = self._per_host if count is None else count
+        self.takeable[lane.many] += lane.takeable()
+        self._list(lane)
 
     def push(self, origin: Origin, item: T, *, first: bool = False) -> None:
         """Queue an item for a host; `first` puts it before the others (it has begun already)."""
         lane = self._lanes.get(origin)
         if lane is None:
-            lane = self._lanes[origin] = _Lane(origin, many=self._is_many(origin[0]))
+            lane = self._lanes[origin] = _Lane(
+                origin, self._limits.get(origin, self._per_host), many=self._is_many(origin[0])
+            )
         if first:
             lane.queue.appendleft(item)
         else:
             lane.queue.append(item)
         self.ready[lane.many] += 1
-        if len(lane.queue) <= self._per_host - lane.active:
+        if len(lane.queue) <= lane.limit - lane.active:
             self.takeable[lane.many] += 1
         self._list(lane)
 
@@ -133,7 +150,7 @@ class Lanes(Generic[T]):
     def release(self, origin: Origin) -> None:
         """Give a host's slot back."""
         lane = self._lanes[origin]
-        if 0 <= self._per_host - lane.active < len(lane.queue):
+        if 0 <= lane.limit - lane.active < len(lane.queue):
             self.takeable[lane.many] += 1
         lane.active -= 1
         self._list(lane)
@@ -145,6 +162,6 @@ class Lanes(Generic[T]):
         heappush(self._later, (when, self._count, origin, item))
 
     def _list(self, lane: _Lane[T]) -> None:
-        if not lane.listed and lane.queue and lane.active < self._per_host:
+        if not lane.listed and lane.queue and lane.active < lane.limit:
             lane.listed = True
             self._open[lane.many].append(lane)

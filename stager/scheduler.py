@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from stager.jobs import Job
+    from stager.lanes import Origin
     from stager.request import Progress, State
     from stager.steps import Setup
     from stager.transports import Transports
@@ -90,10 +91,10 @@ class Scheduler:
             self._drivers.kick()
         return requests
 
-    def limit(self, per_host: int) -> None:
-        """Set the limit of exchanges at once with one host."""
+    def limit(self, origin: Origin, count: int | None) -> None:
+        """Set a limit of exchanges at once for one host, None for that of all."""
         with self._lock:
-            self._lanes.limit(per_host)
+            self._lanes.limit(origin, count)
             self._drivers.kick()
 
     def active(self) -> list[Active]:

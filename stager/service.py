@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from credentials.model import Credential
     from stager.destination import Destination, Validator
+    from stager.lanes import Origin
     from stager.scheduler import Active
     from stager.transports import Transports
 
@@ -137,9 +138,9 @@ class FetchService:
         """Ask for many (URLs, checksum), in one turn; arguments as in `submit`."""
         return self._submit(wanted, headers, credential, None, convert)
 
-    def limit(self, per_host: int) -> None:
-        """From now on have no more exchanges at once with one scheme, host and port."""
-        self._scheduler.limit(per_host)
+    def limit(self, origin: Origin, count: int | None) -> None:
+        """From now on have up to `count` exchanges at once with this host, None: `per_host`."""
+        self._scheduler.limit(origin, count)
 
     def active(self) -> list[Active]:
         """Return the flights as they are now."""

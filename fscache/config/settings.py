@@ -176,7 +176,7 @@ SETTINGS: dict[str, tuple[str | None, Parser, object, str]] = {
     "split": (None, _split, "4+4+12", "how a new root splits the addresses of objects"),
     "grace": (None, _seconds, 3600.0, "age since last access below which nothing is purged"),
     "workers": (None, _count, 16, "threads that fetch"),
-    "per_host": (None, _count, 8, "transfers at once from one host"),
+    "per_host": (None, _count, 8, "transfers at once from one host; if not set, 32 with helpers"),
     "attempts": (None, _count, 5, "tries per mirror"),
     "connect_timeout": (None, _seconds, 15.0, "for a connection, in seconds"),
     "stall_timeout": (None, _seconds, 60.0, "longest silence of a server, in seconds"),

@@ -4,7 +4,7 @@ Threads take the interpreter from each other (`fs.ahead`); a process does not. I
 not a fork, since other threads may hold locks at that moment, and not multiprocessing's, which imports
 the user's main program. It is given pieces over a pipe and gives results back over another, in order.
 
-Promises: nobody need wait for it. It may be missing, slow, stopped or dead: then there are no results,
+Promises: nobody need wait for its results. It may be missing, slow, stopped or dead: then there are none,
 and whoever gave it a piece does that piece again. It ends with this process, however that ends, once it
 has done the pieces that it has been given.
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+import weakref
 from select import POLLIN, poll
 from time import monotonic
 
@@ -44,6 +45,9 @@ def spare() -> int:
     return _processors() - 1 if name.startswith("python") and not hasattr(sys, "frozen") else 0
 
 
+_helpers: weakref.WeakSet[Helper] = weakref.WeakSet()
+
+
 class Helper:
     """One helper, which does one kind of work."""
 
@@ -55,11 +59,18 @@ class Helper:
 
         Raises:
             OSError: it cannot be started.
+            ValueError: an argument is something else.
         """
         import subprocess
 
+        # Where an editable installation found us by other means than the path. Whatever else stands
+        # there is ignored by the interpreter, too.
+        home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+        path = marshal.dumps([entry for entry in sys.path if type(entry) is str] + [home])
+        work = marshal.dumps((module, function, arguments))
+        utf8 = ("-X", "utf8") if sys.flags.utf8_mode else ()  # how names of files are written
         self._process = subprocess.Popen(
-            [sys.executable, *_FLAGS, "-c", _PROGRAM],
+            [sys.executable, *_FLAGS, *utf8, "-c", _PROGRAM],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # what fails there is done here, and says so here
@@ -73,15 +84,15 @@ class Helper:
         self._input, self._output = source, target
         self._buffer = bytearray()
         self._owing = 0
-        # Where an editable installation found us by other means than the path.
-        home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        self._send([*sys.path, home])
-        self._send((module, function, arguments))
+        _helpers.add(self)
+        self._send(path)
+        self._send(work)
 
     def give(self, piece: Any) -> None:
         """Give it one more piece; one that has more than fits a pipe before it is given up."""
+        data = marshal.dumps(piece)
         self._owing += 1
-        self._send(piece)
+        self._send(data)
 
     def results(self) -> list[Any]:
         """Return what is done, in the order in which it was given; does not wait."""
@@ -117,8 +128,7 @@ class Helper:
         self._input.close()
         self._output.close()
 
-    def _send(self, message: Any) -> None:
-        data = marshal.dumps(message)
+    def _send(self, data: bytes) -> None:
         try:
             if self._input.write(data) != len(data):
                 self._process.kill()  # it takes nothing any more, and half a message is none
@@ -143,6 +153,16 @@ def serve(source: BinaryIO, target: int) -> None:
         message = memoryview(len(data).to_bytes(_LENGTH, "little") + data)
         while message:
             message = message[os.write(target, message) :]
+
+
+def _leave_to_parent() -> None:
+    """Close what a forked child has of its parent's pipes: a helper ends when nobody can write."""
+    for inherited in list(_helpers):
+        inherited._input.close()  # noqa: SLF001 - one module
+        inherited._output.close()  # noqa: SLF001 - one module
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _processors() -> int:

@@ -5,13 +5,16 @@ fetches some 3,000 a second, whatever it has of processors. So a long list is as
 and once that has been seen to take the processor, not the network, helpers (`fs.helper`) get pieces from
 the end. They fetch into the same root as other processes do, by claims of their own, and return paths.
 
-Promises: what `get_many` promises, helped or not. Nobody waits for a helper: at the end its pieces are
-asked for here too, and what it has fetched is there, what it is fetching is waited for, as anybody's.
-What fails there is asked for here again, so that errors and warnings are this process's own. Helpers
-are told no credentials. All together have up to 32 connections to the host, or no more than `per_host`
-where somebody has set it.
+Promises: what `get_many` promises, helped or not. No helper is needed: at the end its pieces are asked
+for here too, where what it has fetched is there, and what it is fetching is waited for, as anybody's;
+but helpers are ended when nothing has come to this process for a while. What fails there is asked for
+here again, so that its errors are this process's own. Helpers are told no credentials (but a proxy's,
+which they need), and ask no other host. All together have up to 32 connections to this one, or no more
+than `per_host` where somebody has set it. Where the network is what takes the time, all that is left is
+asked for at once: retries, and those who wait for others, must not hold up the list.
 
-Not promised: that failing URLs are asked for once; that files come in the order of the list.
+Not promised: that failing URLs are asked for once; that files come in the order of the list; that what a
+helper would have logged is logged.
 
 What was rejected: handing over requests that this process has made already (`prefetch`) and taking them
 back, which costs it half as much as fetching does. Measured in docs/performance.md.
@@ -21,11 +24,12 @@ from __future__ import annotations
 
 import gc
 from collections import deque
-from concurrent.futures import wait
+from concurrent.futures import CancelledError, wait
 from contextlib import suppress
 from itertools import islice
+from math import inf
 from time import monotonic, process_time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fscache.fs import helper
 from fscache.paths import as_path
@@ -63,28 +67,49 @@ _BUSY = 0.5
 """Of the time, in which this process has had the processor."""
 _SOON, _LATE = 0.02, 0.5
 """Seconds after which a wait looks whether others than the oldest have ended."""
+_QUIET = 0.3
+"""Seconds in which nothing has ended, from which it is the network or others that are waited for."""
+_STUCK = 2.0
+"""The same, from which helpers may be stopped, and hold what is waited for."""
 _PARTING = 0.5
 """Seconds for helpers to end what others have done meanwhile."""
 
 
-def is_long(urls: Sequence[object]) -> TypeGuard[Sequence[str]]:
-    """Whether a list is worth a `Batch`: long, and of one host, since windows hold up the others."""
-    if len(urls) < LEAST or not isinstance(urls[0], str):
+class Help(NamedTuple):
+    """What helpers are made by."""
+
+    helpers: int
+    """How many."""
+    recipe: Recipe
+    give_back: Callable[[], None]
+    """To be called when they have ended."""
+
+
+def is_long(urls: Sequence[object], sums: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    """Whether a list is worth a `Batch`: long, and of one host, since windows hold up the others.
+
+    And of plain text, without a password, as helpers can be told.
+    """
+    if len(urls) < LEAST or type(urls[0]) is not str or not helper.spare():
         return False
     host = "/".join(urls[0].split("/", 3)[:3]) + "/"
-    if "@" in host:
-        return False  # a password, which no helper is to know
-    return all(isinstance(url, str) and url.startswith(host) for url in urls)
+    return (
+        "@" not in host
+        and all(type(url) is str and url.startswith(host) for url in urls)
+        and all(checksum is None or type(checksum) is str for checksum in sums)
+    )
 
 
 class _Aide:
     """One helper, and the pieces that it has."""
 
-    __slots__ = ("given", "helper")
+    __slots__ = ("given", "helper", "is_useless")
 
     def __init__(self, recipe: Recipe) -> None:
         self.helper = helper.Helper(*recipe[:2], *recipe[2])
         self.given: deque[Sequence[int]] = deque()
+        self.is_useless = False
+        """Whether a whole piece has failed: its server may be in trouble, and it does not wait."""
 
 
 class Batch:
@@ -105,10 +130,14 @@ class Batch:
         self._failed: deque[Sequence[int]] = deque()
         """What helpers could not fetch."""
         self._aides: list[_Aide] = []
-        self._alone = True
+        self._help: Help | None = None
+        self._undecided = True
         """Whether helpers have not been thought of yet."""
+        self._low = float(_LOW)
         self._pending: dict[FetchRequest, int] = {}
         self._patience = _SOON
+        self._ended_at = monotonic()
+        """When something last ended."""
         self._fetched = 0
         self._began: tuple[float, float] | None = None
         """The moment, and the processor's, at which the first files were here: imports do not count."""
@@ -116,31 +145,42 @@ class Batch:
         self._errors: dict[int, Exception] = {}
 
     def paths(self) -> list[Path]:
-        """Return the paths, or raise the first error in the list's order, once all have ended."""
+        """Return the paths, or raise the first error in the list's order, once all have ended.
+
+        Raises:
+            CancelledError: the cache was closed meanwhile.
+        """
         try:
             self._fetch()
             for aide in self._aides:
                 aide.helper.settle(_PARTING)
         finally:
-            for aide in self._aides:
-                aide.helper.close()
-            if self._aides:
-                self._cache._take_back()  # noqa: SLF001 - a part of the face
+            self._dismiss()
         if self._errors:
             raise self._errors[min(self._errors)]
         return [self._paths[index] for index in range(len(self._urls))]
 
     def _fetch(self) -> None:
         while True:
-            while len(self._pending) <= _LOW and (piece := self._next()) is not None:
+            while len(self._pending) <= self._low and (piece := self._next()) is not None:
                 self._begin(piece)
             if not self._pending:
                 return
             self._wait()
-            if self._began is None and self._fetched:
-                self._began = monotonic(), process_time()
-            if self._alone and self._fetched >= PROOF:
-                self._get_help()
+            self._exchange()
+            quiet = monotonic() - self._ended_at
+            if quiet > _QUIET:
+                self._low = inf
+            if quiet > _STUCK:
+                self._dismiss()
+            if self._began is None:
+                if self._fetched:
+                    self._began = monotonic(), process_time()
+                    self._fetched = 0
+            elif self._undecided and self._fetched >= PROOF:
+                self._undecided = False
+                if not self._get_help(*self._began):
+                    self._low = inf
 
     def _next(self) -> Sequence[int] | None:
         """Return a piece that nobody has begun, or at the end one that a helper has not ended."""
@@ -166,13 +206,22 @@ class Batch:
 
     def _wait(self) -> None:
         """Wait for the oldest requests, not too long where others end before them."""
-        wait(list(islice(self._pending, PIECE)), self._patience)
+        if self._low == inf and not self._aides:
+            wait(self._pending)  # nothing else is to be done meanwhile
+        else:
+            wait(list(islice(self._pending, PIECE)), self._patience)
         ended = [request for request in self._pending if request.done()]
-        self._patience = _SOON if ended else min(2 * self._patience, _LATE)
+        if ended:
+            self._patience = _SOON
+            self._ended_at = monotonic()
+        else:
+            self._patience = min(2 * self._patience, _LATE)
         for request in ended:
             index = self._pending.pop(request)
             try:
                 self._paths[index] = request.result()
+            except CancelledError:
+                raise  # the cache was closed: no more is to be begun
             except Exception as exc:  # noqa: BLE001 - whatever it is, the others come first
                 self._errors[index] = exc
             else:
@@ -180,20 +229,29 @@ class Batch:
 
     # --- helpers -----------------------------------------------------------------------------
 
-    def _get_help(self) -> None:
-        """Start helpers, once, where the processor is what this process lacks."""
-        self._alone = False
-        began, worked = self._began or (monotonic(), process_time())
+    def _get_help(self, began: float, worked: float) -> bool:
+        """Start helpers if the processor is what this process lacks; return whether there are any."""
         busy = process_time() - worked > _BUSY * (monotonic() - began)
-        count = min(MOST, helper.spare()) if busy and len(self._left) >= WORTH else 0
-        recipe = self._cache._lend(self._urls[0], count) if count else None  # noqa: SLF001 - as above
-        if recipe is None:
-            return
-        with suppress(OSError):  # no memory, no process: it takes longer
-            for _ in range(count):
-                self._aides.append(_Aide(recipe))
-        if not self._aides:
-            self._cache._take_back()  # noqa: SLF001 - as above
+        if not busy or len(self._left) < WORTH:
+            return False
+        known = self._urls[next(iter(self._paths))]
+        self._help = self._cache._lend(known, min(MOST, helper.spare()))  # noqa: SLF001 - as above
+        if self._help is None:
+            return False
+        with suppress(OSError, ValueError):  # no memory, no process: it takes longer
+            for _ in range(self._help.helpers):
+                self._aides.append(_Aide(self._help.recipe))
+        return bool(self._aides)
+
+    def _dismiss(self) -> None:
+        """End the helpers; what they have not done is done here."""
+        for aide in self._aides:
+            aide.helper.close()
+            self._failed.extend(aide.given)
+        self._aides.clear()
+        if self._help is not None:
+            self._help.give_back()
+            self._help = None
 
     def _exchange(self) -> None:
         """Take what helpers have done, and give them more."""
@@ -205,12 +263,13 @@ class Batch:
                 failed = [index for index, text in zip(piece, texts, strict=True) if text is None]
                 if failed:
                     self._failed.append(failed)
+                    aide.is_useless |= len(failed) == len(piece)
                 self._paths.update(
                     (index, as_path(text))
                     for index, text in zip(piece, texts, strict=True)
                     if text is not None
                 )
-            while self._left and len(aide.given) < _IN_HAND:
+            while self._left and len(aide.given) < _IN_HAND and not aide.is_useless:
                 piece = self._left.pop()
                 aide.given.append(piece)
                 sums = [self._sums[index] for index in piece]

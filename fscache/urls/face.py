@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from credentials.model import Credential
     from fscache.records.root import Root
-    from fscache.urls.batch import Recipe
+    from fscache.urls.batch import Help
     from fscache.urls.fetcher import Fetcher
     from fscache.urls.index import Hit, URLIndex
     from fscache.urls.resolver import Miss, Resolver, Source
@@ -40,15 +40,14 @@ class URLs:
     def _fetcher(self) -> Fetcher:
         raise NotImplementedError
 
-    def _lend(self, url: str, helpers: int) -> Recipe | None:  # noqa: ARG002 - for who has them
-        """Return what makes a helper that fetches from a URL's host; None where none is to be.
+    @property
+    def _can_have_helpers(self) -> bool:
+        """Whether other processes could fetch as this cache does; see `urls.batch`."""
+        return False
 
-        See `urls.batch`.
-        """
-        return None
-
-    def _take_back(self) -> None:
-        """Take note that the helpers have ended."""
+    def _lend(self, url: str, helpers: int) -> Help | None:
+        """Return what makes up to so many helpers for a URL's host; None where none is to be."""
+        raise NotImplementedError
 
     def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
         """Return the path of what may be handed out, or what has to be asked for."""
@@ -139,11 +138,11 @@ class URLs:
         if timeout == float("inf"):
             timeout = None  # no lock waits for that long
         urls = [urls] if isinstance(urls, str) else list(urls)
-        if timeout is None and not progress and not options:
+        if self._can_have_helpers and timeout is None and not progress and not options:
             from fscache.urls.batch import Batch, is_long
 
-            if is_long(urls):
-                return Batch(self, urls, _sums(urls, None, checksums)).paths()
+            if is_long(urls, sums := _sums(urls, None, checksums)):
+                return Batch(self, urls, sums).paths()
         requests = self.prefetch(urls, checksums=checksums, **options)
         if progress:
             from fscache.urls.progress import follow

@@ -5,24 +5,27 @@ Made when a cache first has to fetch something; a process that only hits never i
 
 from __future__ import annotations
 
+import os
 import time
-from threading import Lock
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from credentials.chain import default_chain
+from credentials.errors import FscacheError
 from credentials.model import Credential
 from fscache import __version__
 from fscache.paths import as_path
 from fscache.telling import warn
 from fscache.urls.destination import CacheDestination
 from stager.destination import Validator
+from stager.errors import TargetRefusedError
 from stager.proxies import Proxies
 from stager.request import FetchRequest, Meter
 from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import default_transports
 from stager.transports.base import Timeouts
-from stager.urls import parse
+from stager.urls import DEFAULT_PORTS, parse, redact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,12 +35,25 @@ if TYPE_CHECKING:
     from fscache.records.root import Root
     from fscache.urls.entry import URLEntry
     from fscache.urls.index import URLIndex
+    from stager.lanes import Origin
     from stager.transports import Transports
 
 _SHARED = 4
 """How many times as many connections a process and its helpers have as the process alone, unless somebody
 has set how many. A server whose files take the processor here has little to do for each."""
 USER_AGENT = f"fscache/{__version__}"
+
+
+class Loan(NamedTuple):
+    """Connections for helpers."""
+
+    helpers: int
+    """How many there may be."""
+    share: int
+    """Connections that each of them has, and the process itself."""
+    home: str
+    """What their URLs begin with: they get nothing secret, and so must not be sent elsewhere."""
+    give_back: Callable[[], None]
 
 
 class Fetcher:
@@ -68,11 +84,9 @@ class Fetcher:
         )
         destination.sweep()
         self._credentials = credentials or _users_chain(config)
-        self._per_host = config.per_host
         self._shared_connections = config.per_host * (1 if config.is_set("per_host") else _SHARED)
         self._is_rewriting = bool(config.mirrors)
-        self._lending = Lock()
-        self._lent = False
+        self._lent: dict[int, object] = {}
         self._service = FetchService(
             destination,
             transports or transports_of(config),
@@ -126,33 +140,39 @@ class Fetcher:
             for urls, checksum, known in misses
         ]
 
-    def lend(self, url: str, helpers: int) -> int:
-        """Share the connections to a host with helpers, until `take_back`.
+    def lend(self, url: str, helpers: int) -> Loan | None:
+        """Share the connections to a URL's host with up to so many helpers, until it is given back.
 
-        Args:
-            url: Of the host that they are to fetch from.
-            helpers: How many.
-
-        Returns:
-            How many connections each of them, and this process, may have. 0 where that leaves none,
-            they are shared already, or helpers would have to know secrets.
+        None where that leaves none for them, they are shared already, or helpers would have to know a
+        secret.
         """
         target = parse(url)
+        origin = target.origin
+        helpers = min(helpers, self._shared_connections - 1)
+        if not helpers or self._is_rewriting or not self._is_public(origin):
+            return None
+        mine = object()
+        # By process: a forked child has lent nothing. One step, and so without a lock.
+        if self._lent.setdefault(os.getpid(), mine) is not mine:
+            return None
         share = self._shared_connections // (helpers + 1)
-        with self._lending:
-            if self._lent or not share or self._is_rewriting:
-                return 0
-            if self._credentials(target.host, target.port) is not None:
-                return 0
-            self._lent = True
-            self._service.limit(share)
-        return share
+        self._service.limit(origin, share)
+        home = "/".join(target.url.split("/", 3)[:3]) + "/"
+        return Loan(helpers, share, home, partial(self._take_back, origin))
 
-    def take_back(self) -> None:
-        """Have all connections again."""
-        with self._lending:
-            self._lent = False
-            self._service.limit(self._per_host)
+    def _take_back(self, origin: Origin) -> None:
+        self._service.limit(origin, None)
+        self._lent.pop(os.getpid(), None)
+
+    def _is_public(self, origin: Origin) -> bool:
+        """Whether nothing secret goes to a host: none is known for it, as far as can be told."""
+        scheme, host, port = origin
+        if scheme not in DEFAULT_PORTS:
+            return True  # as in `stager.asking`
+        try:
+            return self._credentials(host, port) is None
+        except FscacheError:
+            return False  # whoever asks for a file is told
 
     def land(self) -> None:
         """Take nothing more, and return when what is under way has ended."""
@@ -161,6 +181,23 @@ class Fetcher:
     def close(self) -> None:
         """Stop; partial files stay."""
         self._service.close(cancel=True)
+
+
+def fetcher_for(home: str) -> Callable[[Root, URLIndex, Config], Fetcher]:
+    """Return what makes the fetcher of a helper, to which a `Loan` was made.
+
+    It has no credentials, and so is not to be sent to where there may be one: it would be given a
+    page to log in for the file.
+    """
+
+    def stay(url: str) -> None:
+        if not url.startswith(home):
+            raise TargetRefusedError(redact(url), "not for a helper")
+
+    def make(root: Root, index: URLIndex, config: Config) -> Fetcher:
+        return Fetcher(root, index, config, credentials=lambda *_: None, target_policy=stay)
+
+    return make
 
 
 def transports_of(config: Config, check_address: Callable[[str], None] | None = None) -> Transports:

@@ -26,6 +26,16 @@ PARENT = """if True:
 """
 
 
+FORKING = """
+    import os, signal
+    child = os.fork()
+    if child == 0:
+        signal.pause()
+    print(child, flush=True)
+    sys.stdin.read()
+"""
+
+
 @pytest.fixture
 def upper() -> Iterator[Helper]:
     made = Helper("operator", "methodcaller", "upper")
@@ -118,6 +128,40 @@ def test_nobody_waits_for_long_for_one_that_does_not_answer(upper: Helper) -> No
     assert upper._owing == 1
     upper._process.kill()
     upper.settle(3600)  # dead: over at once
+
+
+def test_what_it_cannot_be_told_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("started")
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    with pytest.raises(ValueError, match="unmarshallable"):
+        Helper("operator", "methodcaller", object())
+
+
+def test_what_is_no_text_in_the_path_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, object()])
+    made = Helper("operator", "methodcaller", "upper")
+    try:
+        made.give("x")
+        assert all_of(made, 1, until) == ["X"]
+    finally:
+        made.close()
+
+
+def test_a_forked_child_does_not_keep_it_alive(until: Callable[..., None]) -> None:
+    program = PARENT.replace("sys.stdin.read()", FORKING)
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
+        assert parent.stdout is not None
+        pid, child = int(parent.stdout.readline()), int(parent.stdout.readline())
+        parent.kill()
+        until(lambda: is_over(pid), "the helper's end")
+        assert not is_over(child)
+        os.kill(child, signal.SIGKILL)
 
 
 def test_it_ends_with_its_parent(until: Callable[..., None]) -> None:

@@ -127,12 +127,12 @@ def test_a_host_without_a_free_slot_or_before_its_moment_is_not_open() -> None:
     assert paced.has_open(many=True)
 
 
-def test_a_limit_that_is_lowered_holds_from_then_on_and_one_that_is_raised_at_once() -> None:
+def test_a_hosts_own_limit_holds_from_then_on_and_for_no_other() -> None:
     queue = lanes(per_host=4)
     for item in range(8):
         queue.push(A, item)
     assert [pop(queue) for _ in range(4)] == [0, 1, 2, 3]
-    queue.limit(2)
+    queue.limit(A, 2)
     assert pop(queue) is None
     for _ in range(2):
         queue.release(A)
@@ -142,9 +142,24 @@ def test_a_limit_that_is_lowered_holds_from_then_on_and_one_that_is_raised_at_on
     assert queue.takeable[True] == 1
     assert pop(queue) == 4
     assert pop(queue) is None
-    queue.limit(3)
+    queue.limit(A, 3)
     assert queue.takeable[True] == 1
     assert [pop(queue) for _ in range(2)] == [5, None]
+    for item in range(8):
+        queue.push(B, item)
+    assert queue.takeable[True] == 4
+    queue.limit(A, None)
+    assert queue.takeable[True] == 5
+
+
+def test_a_limit_is_kept_for_a_host_that_has_nothing_to_do() -> None:
+    queue = lanes(per_host=2)
+    queue.limit(A, 1)
+    for item in range(3):
+        queue.push(A, item)
+    assert [pop(queue) for _ in range(2)] == [0, None]
+    queue.limit(A, None)
+    assert [pop(queue) for _ in range(2)] == [1, None]
 
 
 def test_what_can_be_taken_is_counted_under_changing_limits() -> None:
@@ -152,7 +167,7 @@ def test_what_can_be_taken_is_counted_under_changing_limits() -> None:
     active = 0
     for step in range(400):
         if step % 7 == 0:
-            queue.limit(step % 5 + 1)
+            queue.limit(A, step % 5 + 1)
         if step % 3:
             queue.push(A, step)
         elif pop(queue) is not None:
@@ -161,7 +176,7 @@ def test_what_can_be_taken_is_counted_under_changing_limits() -> None:
             queue.release(A)
             active -= 1
         free = sum(
-            min(len(lane.queue), max(0, queue._per_host - lane.active))
+            min(len(lane.queue), max(0, queue._limits[A] - lane.active))
             for lane in queue._lanes.values()
         )
         assert queue.takeable == {True: free, False: 0}

@@ -5,8 +5,12 @@ from __future__ import annotations
 import marshal
 import os
 import signal
+import sys
 import threading
+import urllib.request
 from collections import Counter
+from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,12 +18,14 @@ import pytest
 from fscache import config, errors
 from fscache.cache import Cache
 from fscache.fs import helper
+from fscache.remote.cache import RemoteCache
 from fscache.urls import batch
-from tests.support.origin import Origin, Page
+from stager.urls import parse
+from tests.support.origin import Origin, Page, failing, redirect
+from tests.support.processes import in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 COUNT = 160
 
@@ -169,13 +175,27 @@ def test_a_helper_that_cannot_be_started_is_not_missed(
     urls = [origin.add(f"/{number}", body(number)) for number in range(COUNT)]
     assert len(cache.get_many(urls)) == COUNT
     assert not helpers
-    assert cache._lend(urls[0], 1) is not None  # nothing stayed lent
+    assert is_free(cache, urls[0])
+
+
+def test_a_helper_that_cannot_be_told_its_work_is_not_missed(
+    cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path, Path("/a/path/that/is/no/text")])
+    assert len(cache.get_many(pages(origin))) == COUNT
+    assert helpers
+
+    monkeypatch.setattr(config.Config, "portable", lambda _: ({"a": object()}, {}))
+    urls = [origin.add(f"/again/{number}", body(number)) for number in range(COUNT)]
+    assert len(cache.get_many(urls)) == COUNT
+    assert len(helpers) == 1
+    assert is_free(cache, urls[0])
 
 
 def test_one_that_is_slow_does_not_hold_up_the_rest(
     cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(helper, "spare", lambda: 0)
+    monkeypatch.setattr(batch, "_BUSY", 2.0)  # never
     everything = threading.Event()
 
     def count() -> None:
@@ -225,7 +245,6 @@ def test_no_helper_where_it_would_have_to_know_a_secret(
     urls = [origin.add(f"/{number}", Page(body(number), auth=auth)) for number in range(COUNT)]
     assert len(cache.get_many(urls)) == COUNT
     assert not helpers
-    assert not batch.is_long([url.replace("//", "//me:geheim@") for url in urls])
 
 
 def test_no_helper_where_the_network_is_what_takes_the_time(
@@ -260,9 +279,7 @@ def test_together_they_keep_to_what_is_set(
         cache.get_many(urls)
         assert helpers
         assert most[0] <= 3
-        assert cache._fetcher._service._scheduler._lanes._per_host == 3  # had back
-    with opened(tmp_path / "one", per_host=1) as cache:
-        assert cache._lend(urls[0], 1) is None
+        assert is_free(cache, urls[0])
 
 
 def test_an_interrupted_list_leaves_no_helper(
@@ -280,34 +297,184 @@ def test_an_interrupted_list_leaves_no_helper(
     with pytest.raises(KeyboardInterrupt):
         cache.get_many(urls)
     assert helpers[0].is_over
-    origin.add(f"/{COUNT - 1}", body(COUNT - 1))
-    cache.get(urls[-1])  # lets the others go
-    assert cache._lend(urls[0], 1) is not None
+    with urllib.request.urlopen(urls[-1]):  # lets the others go
+        pass
+    assert is_free(cache, urls[0])
 
 
-def test_two_lists_at_once_do_not_lend_the_same_connections(cache: Cache, origin: Origin) -> None:
-    url = origin.add("/a", b"a")
-    assert cache._lend(url, 1) is not None
-    assert cache._lend(url, 1) is None
-    cache._take_back()
-    assert cache._lend(url, 1) is not None
-
-
-def test_what_another_process_cannot_make_anew_has_no_helper(
-    origin: Origin, tmp_path: Path
+def test_a_cache_that_is_closed_ends_its_lists(
+    cache: Cache, origin: Origin, helpers: list[Watched]
 ) -> None:
+    urls = [
+        origin.add(f"/{n}", Page(body(n), gate=None if n < 24 else origin.release.wait))
+        for n in range(COUNT)
+    ]
+
+    def close() -> None:
+        origin.wait_seen("/30")
+        cache.close()
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    with pytest.raises(CancelledError):
+        cache.get_many(urls)
+    closing.join()
+    assert cache._fetcher_made is None
+    assert all(one.is_over for one in helpers)
+
+
+def test_a_helper_that_is_stopped_is_ended(
+    cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_STUCK", 0.4)
+    urls = pages(origin)
+    last = COUNT - 1
+
+    def stop() -> None:
+        if len(origin.seen(f"/{last}")) == 1:
+            helpers[0]._process.send_signal(signal.SIGSTOP)
+
+    origin.add(f"/{last}", Page(body(last), gate=stop))
+    paths = cache.get_many(urls)
+    assert [path.read_bytes() for path in paths] == [body(number) for number in range(COUNT)]
+    assert helpers[0].is_over
+    assert is_free(cache, urls[0])
+
+
+def test_a_helper_is_not_sent_to_where_it_would_need_a_secret(
+    cache: Cache, origin: Origin, helpers: list[Watched], tmp_path: Path
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login me password geheim\n")
+    netrc.chmod(0o600)
+    urls = pages(origin)
+    with Origin() as guarded:  # by another name, which has a password; without it, a page to log in
+        there = guarded.base.replace("127.0.0.1", "localhost")
+        for number in range(COUNT // 2, COUNT):
+            guarded.add(f"/{number}", Page(body(number), auth="Basic bWU6Z2VoZWlt"))
+            origin.add(f"/{number}", redirect(f"{there}/{number}"))
+        paths = cache.get_many(urls)
+        assert [path.read_bytes() for path in paths] == [body(number) for number in range(COUNT)]
+        assert helpers
+        assert all("authorization" in seen.headers for seen in guarded.requests)
+
+
+def test_those_that_wait_for_another_try_do_not_hold_up_the_rest(
+    cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch, "_QUIET", 0.05)
+    urls = [origin.add(f"/{n}", failing(503), Page(body(n))) for n in range(COUNT)]
+    cache.get_many(urls)
+    order = [seen.path for seen in origin.requests]
+    again = next(at for at, path in enumerate(order) if path in order[:at])
+    assert again > 2 * (batch.PIECE + batch._LOW)  # a pause is 0.25 s at least
+    assert not helpers
+
+
+def test_one_that_only_fails_gets_no_more(
+    cache: Cache, origin: Origin, helpers: list[Watched]
+) -> None:
+    urls = pages(origin)
+    for number in range(COUNT // 2, COUNT):
+        origin.add(f"/{number}", failing(404))
+    with pytest.raises(errors.NotFoundError) as caught:
+        cache.get_many(urls)
+    assert caught.value.url == urls[COUNT // 2]
+    twice = [path for path, count in asked(origin).items() if count > 1]
+    assert len(twice) <= batch._IN_HAND * batch.PIECE
+    assert helpers
+
+
+def test_a_url_that_is_none_fails_alone(
+    cache: Cache, origin: Origin, helpers: list[Watched]
+) -> None:
+    urls = pages(origin)
+    urls[0] = origin.base + "/a b"
+    with pytest.raises(errors.InvalidURLError):
+        cache.get_many(urls)
+    assert all(cache.lookup(url) is not None for url in urls[1:])
+    assert helpers
+
+
+def test_two_lists_at_once_have_all_their_files(
+    cache: Cache, origin: Origin, helpers: list[Watched]
+) -> None:
+    urls = pages(origin)
+    found: list[list[Path]] = []
+    threads = [
+        threading.Thread(target=lambda given=given: found.append(cache.get_many(given)))
+        for given in (urls, urls[::-1])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    first, second = found
+    assert {*first} == {*second}
+    assert {path.read_bytes() for path in first} == {body(number) for number in range(COUNT)}
+    assert set(asked(origin).values()) == {1}
+    assert len(helpers) <= 2
+    assert is_free(cache, urls[0])
+
+
+def is_free(cache: Cache, url: str) -> bool:
+    """Whether all connections have been given back."""
+    origin = parse(url).origin
+    limited = cache._fetcher._service._scheduler._lanes._limits
+    loan = cache._fetcher.lend(url, 1)
+    return origin in limited and loan is not None and loan.give_back() is None and not limited
+
+
+def test_connections_are_lent_once(cache: Cache, origin: Origin) -> None:
     url = origin.add("/a", b"a")
+    cache.get(url)
+    loan = cache._fetcher.lend(url, 1)
+    assert loan is not None
+    assert (loan.helpers, loan.share) == (1, 16)
+    assert cache._fetcher.lend(url, 1) is None
+    assert in_child(lambda: cache._fetcher.lend(url, 1) is not None)  # it has lent nothing
+    loan.give_back()
+    assert is_free(cache, url)
+
+
+@pytest.mark.parametrize(
+    ("per_host", "helpers", "expected"),
+    [(None, 3, (3, 8)), (16, 1, (1, 8)), (3, 3, (2, 1)), (2, 3, (1, 1)), (1, 3, None)],
+)
+def test_who_gets_how_many(
+    tmp_path: Path, per_host: int | None, helpers: int, expected: tuple[int, int] | None
+) -> None:
+    given = {} if per_host is None else {"per_host": per_host}
+    with opened(tmp_path / "root", **given) as cache:
+        loan = cache._fetcher.lend("http://a/", helpers)
+        assert (loan and (loan.helpers, loan.share)) == expected
+
+
+def test_what_another_process_cannot_make_anew_has_no_helper(tmp_path: Path) -> None:
     with Cache(tmp_path / "clock", now=lambda: 0.0) as cache:
-        assert cache._lend(url, 1) is None
+        assert not cache._can_have_helpers
     with opened(tmp_path / "mirrors", mirrors={"http://a/": ["http://b/"]}) as cache:
-        assert cache._lend(url, 1) is None
+        assert cache._fetcher.lend("http://a/", 1) is None
+    with RemoteCache(server="http://a:1", root=tmp_path / "remote") as cache:
+        assert not cache._can_have_helpers
 
 
-def test_a_helper_is_told_no_secret(tmp_path: Path, origin: Origin) -> None:
+def test_files_that_hold_credentials_and_cannot_be_read_are_no_matter_here(tmp_path: Path) -> None:
+    (tmp_path / "netrc").write_text("machine")
+    with opened(tmp_path / "root") as cache:
+        assert cache._fetcher.lend("http://a/", 1) is None
+        assert cache._fetcher.lend("file:///a", 1) is not None
+
+
+def test_a_helper_is_told_no_secret(tmp_path: Path) -> None:
     with opened(tmp_path / "root", token="geheim") as cache:
-        recipe = cache._lend(origin.add("/a", b"a"), 1)
-    assert recipe is not None
-    assert b"geheim" not in marshal.dumps(recipe)
+        made = cache._lend("http://a/", 1)
+    assert made is not None
+    assert b"geheim" not in marshal.dumps(made.recipe)
+
+
+class Text(str):
+    __slots__ = ()
 
 
 @pytest.mark.parametrize(
@@ -324,10 +491,17 @@ def test_a_helper_is_told_no_secret(tmp_path: Path, origin: Origin) -> None:
         ([5, "http://a/1"], False),
         (["http://a", "http://a"], False),
         (["", ""], False),
+        (["http://me:pw@a/1", "http://me:pw@a/2"], False),
+        ([Text("http://a/1"), "http://a/2"], False),
+        (["http://a/1", Text("http://a/2")], False),
     ],
 )
 def test_long_is_a_list_of_one_host(
     monkeypatch: pytest.MonkeyPatch, urls: list[object], expected: bool
 ) -> None:
     monkeypatch.setattr(batch, "LEAST", 2)
-    assert batch.is_long(urls) is expected
+    monkeypatch.setattr(helper, "spare", lambda: 1)
+    assert batch.is_long(urls, [None, "md5:00"]) is expected
+    assert not batch.is_long(urls, [None, 5])
+    monkeypatch.setattr(helper, "spare", lambda: 0)
+    assert not batch.is_long(urls, [None, None])
