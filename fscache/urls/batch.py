@@ -66,11 +66,13 @@ _IN_HAND = 3
 _BUSY = 0.5
 """Of the time, in which this process has had the processor."""
 _SOON, _LATE = 0.02, 0.5
-"""Seconds after which a wait looks whether others than the oldest have ended."""
-_QUIET = 0.3
-"""Seconds in which nothing has ended, from which it is the network or others that are waited for."""
-_STUCK = 2.0
-"""The same, from which helpers may be stopped, and hold what is waited for."""
+"""Seconds after which a wait looks whether others than the oldest have ended: at first, twice as many
+after each that was in vain, and at most."""
+_QUIET = 5
+"""Waits in vain, 0.6 s, from which it is the network or others that are waited for. Not counted by the
+clock: a machine that has stood still has not waited."""
+_STUCK = 9
+"""The same, 2.6 s, from which helpers may be stopped, and hold what is waited for."""
 _PARTING = 0.5
 """Seconds for helpers to end what others have done meanwhile."""
 
@@ -135,9 +137,8 @@ class Batch:
         """Whether helpers have not been thought of yet."""
         self._low = float(_LOW)
         self._pending: dict[FetchRequest, int] = {}
-        self._patience = _SOON
-        self._ended_at = monotonic()
-        """When something last ended."""
+        self._in_vain = 0
+        """Waits since something last ended."""
         self._fetched = 0
         self._began: tuple[float, float] | None = None
         """The moment, and the processor's, at which the first files were here: imports do not count."""
@@ -168,10 +169,9 @@ class Batch:
                 return
             self._wait()
             self._exchange()
-            quiet = monotonic() - self._ended_at
-            if quiet > _QUIET:
+            if self._in_vain >= _QUIET:
                 self._low = inf
-            if quiet > _STUCK:
+            if self._in_vain >= _STUCK:
                 self._dismiss()
             if self._began is None:
                 if self._fetched:
@@ -209,13 +209,10 @@ class Batch:
         if self._low == inf and not self._aides:
             wait(self._pending)  # nothing else is to be done meanwhile
         else:
-            wait(list(islice(self._pending, PIECE)), self._patience)
+            patience = min(_SOON * 2**self._in_vain, _LATE)
+            wait(list(islice(self._pending, PIECE)), patience)
         ended = [request for request in self._pending if request.done()]
-        if ended:
-            self._patience = _SOON
-            self._ended_at = monotonic()
-        else:
-            self._patience = min(2 * self._patience, _LATE)
+        self._in_vain = 0 if ended else self._in_vain + 1
         for request in ended:
             index = self._pending.pop(request)
             try:

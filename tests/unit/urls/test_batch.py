@@ -326,7 +326,7 @@ def test_a_cache_that_is_closed_ends_its_lists(
 def test_a_helper_that_is_stopped_is_ended(
     cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_STUCK", 0.4)
+    monkeypatch.setattr(batch, "_STUCK", 5)
     urls = pages(origin)
     last = COUNT - 1
 
@@ -362,7 +362,7 @@ def test_a_helper_is_not_sent_to_where_it_would_need_a_secret(
 def test_those_that_wait_for_another_try_do_not_hold_up_the_rest(
     cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batch, "_QUIET", 0.05)
+    monkeypatch.setattr(batch, "_QUIET", 2)
     urls = [origin.add(f"/{n}", failing(503), Page(body(n))) for n in range(COUNT)]
     cache.get_many(urls)
     order = [seen.path for seen in origin.requests]
