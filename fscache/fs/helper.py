@@ -84,6 +84,7 @@ class Helper:
         self._input, self._output = source, target
         self._buffer = bytearray()
         self._owing = 0
+        self._is_alive = True
         _helpers.add(self)
         self._send(path)
         self._send(work)
@@ -99,6 +100,8 @@ class Helper:
         buffer = self._buffer
         while data := self._output.read(_READ):  # None where there is nothing now
             buffer += data
+        if data is not None:
+            self._is_alive = False
         found = []
         start = 0
         while len(buffer) >= start + _LENGTH:
@@ -111,6 +114,11 @@ class Helper:
         self._owing -= len(found)
         return found
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether there may be results; one that is gone is noticed when they are looked for."""
+        return self._is_alive
+
     def settle(self, seconds: float) -> None:
         """Wait until it has done what it was given, if it does that in time; its results are dropped."""
         waiting = poll()  # not select, which takes no descriptor beyond 1,023
@@ -118,7 +126,7 @@ class Helper:
         end = monotonic() + seconds
         while self._owing and (left := end - monotonic()) > 0:
             waiting.poll(1000 * left)
-            if not self.results() and self._process.poll() is not None:
+            if not self.results() and not self._is_alive:
                 return
 
     def close(self) -> None:

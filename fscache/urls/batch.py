@@ -105,24 +105,24 @@ def is_long(urls: Sequence[object], sums: Sequence[object]) -> TypeGuard[Sequenc
 class _Aide:
     """One helper, and the pieces that it has."""
 
-    __slots__ = ("given", "helper", "is_useless")
+    __slots__ = ("given", "has_failed", "helper")
 
     def __init__(self, recipe: Recipe) -> None:
         self.helper = helper.Helper(*recipe[:2], *recipe[2])
         self.given: deque[Sequence[int]] = deque()
-        self.is_useless = False
+        self.has_failed = False
         """Whether a whole piece has failed: its server may be in trouble, and it does not wait."""
+
+    @property
+    def is_useful(self) -> bool:
+        """Whether it is to have more."""
+        return not self.has_failed and self.helper.is_alive
 
 
 class Batch:
     """One long list."""
 
-    def __init__(
-        self,
-        cache: URLs,
-        urls: Sequence[str],
-        sums: Sequence[str | None],
-    ) -> None:
+    def __init__(self, cache: URLs, urls: Sequence[str], sums: Sequence[str | None]) -> None:
         """Begin nothing yet; `sums` are the checksums of `urls`."""
         self._cache = cache
         self._urls = urls
@@ -153,8 +153,9 @@ class Batch:
         """
         try:
             self._fetch()
+            end = monotonic() + _PARTING
             for aide in self._aides:
-                aide.helper.settle(_PARTING)
+                aide.helper.settle(end - monotonic())
         finally:
             self._dismiss()
         if self._errors:
@@ -169,18 +170,20 @@ class Batch:
                 return
             self._wait()
             self._exchange()
-            if self._in_vain >= _QUIET:
-                self._low = inf
-            if self._in_vain >= _STUCK:
-                self._dismiss()
             if self._began is None:
                 if self._fetched:
                     self._began = monotonic(), process_time()
                     self._fetched = 0
             elif self._undecided and self._fetched >= PROOF:
                 self._undecided = False
-                if not self._get_help(*self._began):
-                    self._low = inf
+                self._get_help(*self._began)
+            # The first may take long by themselves: imports, a name, a connection.
+            patient = self._aides or self._began is None
+            if self._in_vain >= (_STUCK if patient else _QUIET) or not (
+                self._undecided or any(aide.is_useful for aide in self._aides)
+            ):
+                self._dismiss()
+                self._low = inf
 
     def _next(self) -> Sequence[int] | None:
         """Return a piece that nobody has begun, or at the end one that a helper has not ended."""
@@ -206,7 +209,7 @@ class Batch:
 
     def _wait(self) -> None:
         """Wait for the oldest requests, not too long where others end before them."""
-        if self._low == inf and not self._aides:
+        if self._low == inf:
             wait(self._pending)  # nothing else is to be done meanwhile
         else:
             patience = min(_SOON * 2**self._in_vain, _LATE)
@@ -226,29 +229,30 @@ class Batch:
 
     # --- helpers -----------------------------------------------------------------------------
 
-    def _get_help(self, began: float, worked: float) -> bool:
-        """Start helpers if the processor is what this process lacks; return whether there are any."""
+    def _get_help(self, began: float, worked: float) -> None:
+        """Start helpers if the processor is what this process lacks."""
         busy = process_time() - worked > _BUSY * (monotonic() - began)
         if not busy or len(self._left) < WORTH:
-            return False
+            return
         known = self._urls[next(iter(self._paths))]
         self._help = self._cache._lend(known, min(MOST, helper.spare()))  # noqa: SLF001 - as above
         if self._help is None:
-            return False
+            return
         with suppress(OSError, ValueError):  # no memory, no process: it takes longer
             for _ in range(self._help.helpers):
                 self._aides.append(_Aide(self._help.recipe))
-        return bool(self._aides)
 
     def _dismiss(self) -> None:
         """End the helpers; what they have not done is done here."""
-        for aide in self._aides:
-            aide.helper.close()
-            self._failed.extend(aide.given)
-        self._aides.clear()
-        if self._help is not None:
-            self._help.give_back()
-            self._help = None
+        try:
+            for aide in self._aides:
+                aide.helper.close()
+                self._failed.extend(aide.given)
+            self._aides.clear()
+        finally:
+            if self._help is not None:
+                self._help.give_back()
+                self._help = None
 
     def _exchange(self) -> None:
         """Take what helpers have done, and give them more."""
@@ -260,13 +264,13 @@ class Batch:
                 failed = [index for index, text in zip(piece, texts, strict=True) if text is None]
                 if failed:
                     self._failed.append(failed)
-                    aide.is_useless |= len(failed) == len(piece)
+                    aide.has_failed |= len(failed) == len(piece)
                 self._paths.update(
                     (index, as_path(text))
                     for index, text in zip(piece, texts, strict=True)
                     if text is not None
                 )
-            while self._left and len(aide.given) < _IN_HAND and not aide.is_useless:
+            while self._left and len(aide.given) < _IN_HAND and aide.is_useful:
                 piece = self._left.pop()
                 aide.given.append(piece)
                 sums = [self._sums[index] for index in piece]

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fscache.urls.index import URLIndex
     from stager.lanes import Origin
     from stager.transports import Transports
+    from stager.urls import Target
 
 _SHARED = 4
 """How many times as many connections a process and its helpers have as the process alone, unless somebody
@@ -149,7 +150,7 @@ class Fetcher:
         target = parse(url)
         origin = target.origin
         helpers = min(helpers, self._shared_connections - 1)
-        if not helpers or self._is_rewriting or not self._is_public(origin):
+        if not helpers or self._is_rewriting or not self._is_public(target):
             return None
         mine = object()
         # By process: a forked child has lent nothing. One step, and so without a lock.
@@ -164,13 +165,12 @@ class Fetcher:
         self._service.limit(origin, None)
         self._lent.pop(os.getpid(), None)
 
-    def _is_public(self, origin: Origin) -> bool:
-        """Whether nothing secret goes to a host: none is known for it, as far as can be told."""
-        scheme, host, port = origin
-        if scheme not in DEFAULT_PORTS:
+    def _is_public(self, target: Target) -> bool:
+        """Whether nothing secret goes along: none is known for the host, as far as can be told."""
+        if target.scheme not in DEFAULT_PORTS:
             return True  # as in `stager.asking`
         try:
-            return self._credentials(host, port) is None
+            return self._credentials(target.host, target.port) is None
         except FscacheError:
             return False  # whoever asks for a file is told
 

@@ -363,6 +363,7 @@ def test_those_that_wait_for_another_try_do_not_hold_up_the_rest(
     cache: Cache, origin: Origin, helpers: list[Watched], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(batch, "_QUIET", 2)
+    monkeypatch.setattr(batch, "_STUCK", 2)
     urls = [origin.add(f"/{n}", failing(503), Page(body(n))) for n in range(COUNT)]
     cache.get_many(urls)
     order = [seen.path for seen in origin.requests]
@@ -394,6 +395,38 @@ def test_a_url_that_is_none_fails_alone(
         cache.get_many(urls)
     assert all(cache.lookup(url) is not None for url in urls[1:])
     assert helpers
+
+
+@pytest.mark.parametrize("how", ["refused", "dead"])
+def test_where_there_are_no_helpers_after_all_this_process_has_all_connections(
+    origin: Origin,
+    helpers: list[Watched],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+) -> None:
+    class Dead(Watched):
+        def __init__(self, *arguments: Any) -> None:
+            if how == "refused":
+                raise BlockingIOError("no process is left")
+            super().__init__(*arguments)
+            self._process.kill()
+            self._process.wait()
+
+    monkeypatch.setattr(helper, "Helper", Dead)
+    together = threading.Barrier(4)  # more than a share
+
+    def meet() -> None:
+        if not together.broken:
+            together.wait(20)
+
+    urls = [
+        origin.add(f"/{n}", Page(body(n), gate=meet if n >= COUNT - 4 else None))
+        for n in range(COUNT)
+    ]
+    with opened(tmp_path / "root", per_host=4) as cache:
+        assert len(cache.get_many(urls)) == COUNT
+    assert not together.broken
 
 
 def test_two_lists_at_once_have_all_their_files(
