@@ -84,7 +84,8 @@ class Helper:
         self._input, self._output = source, target
         self._buffer = bytearray()
         self._owing = 0
-        self._is_alive = True
+        self.is_alive = True
+        """Whether there may be results; one that is gone is noticed when they are looked for."""
         _helpers.add(self)
         self._send(path)
         self._send(work)
@@ -101,7 +102,7 @@ class Helper:
         while data := self._output.read(_READ):  # None where there is nothing now
             buffer += data
         if data is not None:
-            self._is_alive = False
+            self.is_alive = False
         found = []
         start = 0
         while len(buffer) >= start + _LENGTH:
@@ -114,11 +115,6 @@ class Helper:
         self._owing -= len(found)
         return found
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether there may be results; one that is gone is noticed when they are looked for."""
-        return self._is_alive
-
     def settle(self, seconds: float) -> None:
         """Wait until it has done what it was given, if it does that in time; its results are dropped."""
         waiting = poll()  # not select, which takes no descriptor beyond 1,023
@@ -126,7 +122,7 @@ class Helper:
         end = monotonic() + seconds
         while self._owing and (left := end - monotonic()) > 0:
             waiting.poll(1000 * left)
-            if not self.results() and not self._is_alive:
+            if not self.results() and not self.is_alive:
                 return
 
     def close(self) -> None:

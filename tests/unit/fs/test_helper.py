@@ -130,6 +130,18 @@ def test_nobody_waits_for_long_for_one_that_does_not_answer(upper: Helper) -> No
     upper.settle(3600)  # dead: over at once
 
 
+def test_one_that_is_gone_is_noticed_when_results_are_looked_for(
+    upper: Helper, until: Callable[..., None]
+) -> None:
+    upper.give("x")
+    assert all_of(upper, 1, until) == ["X"]
+    assert upper.is_alive
+    upper._process.kill()
+    upper._process.wait()
+    assert upper.results() == []
+    assert not upper.is_alive
+
+
 def test_what_it_cannot_be_told_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def start(*_: object, **__: object) -> None:
         raise AssertionError("started")
