@@ -53,7 +53,7 @@ LEAST = 1000
 """URLs from which a list is long: 0.3 s, of which a helper needs 0.1 to start."""
 PIECE = 128
 """URLs that are asked for, or given to a helper, at a time."""
-PROOF = 64
+PROOF = 32
 """Files that show whether it is the processor that they take."""
 WORTH = 4
 """Pieces that must be left for helpers to be worth their start."""
