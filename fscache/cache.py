@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from fscache.kv.local import LocalStore
     from fscache.tasks.backends import LocalTasks
     from fscache.tasks.needs import Needs, Preconditions
-    from fscache.urls.batch import Bring, Help
-    from fscache.urls.fetcher import Fetcher
+    from fscache.urls.batch import Bring, Recipe
+    from fscache.urls.fetcher import Fetcher, Loan
 
 
 class Cache(URLs):
@@ -242,17 +242,14 @@ class Cache(URLs):
         # What is given cannot be made anew in another process.
         return self._make_fetcher is None and self._now is time.time  # noqa: TID251 - compared
 
-    def _lend(self, url: str, helpers: int) -> Help | None:
+    def _lend(self, url: str, helpers: int) -> tuple[Loan, Recipe] | None:
         loan = self._fetcher.lend(url, helpers)
         if loan is None:
             return None
-        from fscache.urls.batch import Help
-
         values, sources = self.config.portable()
         # What fails there is tried here, as often as is configured.
         values.update(per_host=loan.share, attempts=1, token=None)
-        recipe = __name__, helping.__name__, (self.root.path, values, sources, loan.home)
-        return Help(loan.helpers, recipe, loan.give_back)
+        return loan, (__name__, helping.__name__, self.root.path, values, sources, loan.home)
 
     @property
     def _preconditions(self) -> Preconditions:

@@ -157,6 +157,11 @@ def same_host(one: Target, other: Target) -> bool:
     return one.origin == other.origin
 
 
+def site(url: str) -> str:
+    """Return what all URLs of one scheme, user, host and port begin with, as this one writes them."""
+    return "/".join(url.split("/", 3)[:3]) + "/"
+
+
 def redact(url: str) -> str:
     """Return a URL fit for messages: no user information, no signatures or keys, no 64 KiB."""
     if "@" in url:

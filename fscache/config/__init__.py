@@ -89,7 +89,7 @@ class Config:
 
     def told(self) -> Config:
         """Return the settings without what only the variables of `SHARED` say."""
-        values, sources = dict(self._values), dict(self._sources)
+        values, sources = self.portable()
         for name, variables in SHARED.items():
             if sources[name] in map(_from, variables):
                 values[name], sources[name] = SETTINGS[name][2], "default"

@@ -29,11 +29,12 @@ from contextlib import suppress
 from itertools import islice
 from math import inf
 from time import monotonic, process_time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from fscache.fs import helper
 from fscache.paths import as_path
 from stager.request import FetchRequest
+from stager.urls import site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,13 +42,14 @@ if TYPE_CHECKING:
     from typing import Any, TypeGuard
 
     from fscache.urls.face import URLs
+    from fscache.urls.fetcher import Loan
 
-    Recipe = tuple[str, str, tuple[Any, ...]]
+    Recipe = tuple[str, str, *tuple[Any, ...]]
     """Module, function and arguments of what makes a helper's `Bring`, as `fs.helper` takes them."""
-    Piece = tuple[int, list[str], list[str | None]]
-    """Where it begins in the list, its URLs, their checksums."""
-    Bring = Callable[[Piece], tuple[int, list[str | None]]]
-    """Fetches a piece; returns where it begins, and paths, None for what failed."""
+    Piece = tuple[list[str], list[str | None]]
+    """URLs and their checksums."""
+    Bring = Callable[[Piece], list[str | None]]
+    """Fetches a piece; returns paths, None for what failed."""
 
 LEAST = 1000
 """URLs from which a list is long: 0.3 s, of which a helper needs 0.1 to start."""
@@ -77,29 +79,20 @@ _PARTING = 0.5
 """Seconds for helpers to end what others have done meanwhile."""
 
 
-class Help(NamedTuple):
-    """What helpers are made by."""
-
-    helpers: int
-    """How many."""
-    recipe: Recipe
-    give_back: Callable[[], None]
-    """To be called when they have ended."""
-
-
-def is_long(urls: Sequence[object], sums: Sequence[object]) -> TypeGuard[Sequence[str]]:
+def is_long(urls: Sequence[object]) -> TypeGuard[Sequence[str]]:
     """Whether a list is worth a `Batch`: long, and of one host, since windows hold up the others.
 
     And of plain text, without a password, as helpers can be told.
     """
     if len(urls) < LEAST or type(urls[0]) is not str or not helper.spare():
         return False
-    host = "/".join(urls[0].split("/", 3)[:3]) + "/"
-    return (
-        "@" not in host
-        and all(type(url) is str and url.startswith(host) for url in urls)
-        and all(checksum is None or type(checksum) is str for checksum in sums)
-    )
+    host = site(urls[0])
+    return "@" not in host and all(type(url) is str and url.startswith(host) for url in urls)
+
+
+def can_be_told(sums: Sequence[object]) -> bool:
+    """Whether helpers can be told these checksums."""
+    return all(checksum is None or type(checksum) is str for checksum in sums)
 
 
 class _Aide:
@@ -108,7 +101,7 @@ class _Aide:
     __slots__ = ("given", "has_failed", "helper")
 
     def __init__(self, recipe: Recipe) -> None:
-        self.helper = helper.Helper(*recipe[:2], *recipe[2])
+        self.helper = helper.Helper(*recipe)
         self.given: deque[Sequence[int]] = deque()
         self.has_failed = False
         """Whether a whole piece has failed: its server may be in trouble, and it does not wait."""
@@ -132,7 +125,7 @@ class Batch:
         self._failed: deque[Sequence[int]] = deque()
         """What helpers could not fetch."""
         self._aides: list[_Aide] = []
-        self._help: Help | None = None
+        self._loan: Loan | None = None
         self._undecided = True
         """Whether helpers have not been thought of yet."""
         self._low = float(_LOW)
@@ -235,12 +228,13 @@ class Batch:
         if not busy or len(self._left) < WORTH:
             return
         known = self._urls[next(iter(self._paths))]
-        self._help = self._cache._lend(known, min(MOST, helper.spare()))  # noqa: SLF001 - as above
-        if self._help is None:
+        lent = self._cache._lend(known, min(MOST, helper.spare()))  # noqa: SLF001 - as above
+        if lent is None:
             return
+        self._loan, recipe = lent
         with suppress(OSError, ValueError):  # no memory, no process: it takes longer
-            for _ in range(self._help.helpers):
-                self._aides.append(_Aide(self._help.recipe))
+            for _ in range(self._loan.helpers):
+                self._aides.append(_Aide(recipe))
 
     def _dismiss(self) -> None:
         """End the helpers; what they have not done is done here."""
@@ -250,16 +244,16 @@ class Batch:
                 self._failed.extend(aide.given)
             self._aides.clear()
         finally:
-            if self._help is not None:
-                self._help.give_back()
-                self._help = None
+            if self._loan is not None:
+                self._loan.give_back()
+                self._loan = None
 
     def _exchange(self) -> None:
         """Take what helpers have done, and give them more."""
         for aide in self._aides:
-            for first, texts in aide.helper.results():
-                if not aide.given or aide.given[0][0] != first:
-                    continue  # it has been begun here meanwhile
+            for texts in aide.helper.results():
+                if not aide.given:
+                    break  # they have been begun here meanwhile, the last that was given first
                 piece = aide.given.popleft()
                 failed = [index for index, text in zip(piece, texts, strict=True) if text is None]
                 if failed:
@@ -274,7 +268,7 @@ class Batch:
                 piece = self._left.pop()
                 aide.given.append(piece)
                 sums = [self._sums[index] for index in piece]
-                aide.helper.give((piece[0], [self._urls[index] for index in piece], sums))
+                aide.helper.give(([self._urls[index] for index in piece], sums))
 
 
 def bringer(cache: URLs) -> Bring:
@@ -284,11 +278,11 @@ def bringer(cache: URLs) -> Bring:
     gc.freeze()
     gc.set_threshold(50_000)
 
-    def bring(piece: Piece) -> tuple[int, list[str | None]]:
-        first, urls, sums = piece
+    def bring(piece: Piece) -> list[str | None]:
+        urls, sums = piece
         outcomes = cache._start([[url] for url in urls], sums)  # noqa: SLF001 - as above
         wait([outcome for outcome in outcomes if isinstance(outcome, FetchRequest)])
-        return first, [_text(outcome) for outcome in outcomes]
+        return [_text(outcome) for outcome in outcomes]
 
     return bring
 

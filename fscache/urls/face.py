@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from credentials.model import Credential
     from fscache.records.root import Root
-    from fscache.urls.batch import Help
-    from fscache.urls.fetcher import Fetcher
+    from fscache.urls.batch import Recipe
+    from fscache.urls.fetcher import Fetcher, Loan
     from fscache.urls.index import Hit, URLIndex
     from fscache.urls.resolver import Miss, Resolver, Source
     from stager.request import FetchRequest
@@ -45,8 +45,11 @@ class URLs:
         """Whether other processes could fetch as this cache does; see `urls.batch`."""
         return False
 
-    def _lend(self, url: str, helpers: int) -> Help | None:
-        """Return what makes up to so many helpers for a URL's host; None where none is to be."""
+    def _lend(self, url: str, helpers: int) -> tuple[Loan, Recipe] | None:
+        """Lend connections to a URL's host to up to so many helpers, and say what makes each.
+
+        None where there are to be none.
+        """
         raise NotImplementedError
 
     def _resolve(self, url: Source, **options: Any) -> tuple[Path | None, Miss]:
@@ -139,9 +142,9 @@ class URLs:
             timeout = None  # no lock waits for that long
         urls = [urls] if isinstance(urls, str) else list(urls)
         if self._can_have_helpers and timeout is None and not progress and not options:
-            from fscache.urls.batch import Batch, is_long
+            from fscache.urls.batch import Batch, can_be_told, is_long
 
-            if is_long(urls, sums := _sums(urls, None, checksums)):
+            if is_long(urls) and can_be_told(sums := _sums(urls, None, checksums)):
                 return Batch(self, urls, sums).paths()
         requests = self.prefetch(urls, checksums=checksums, **options)
         if progress:
@@ -204,8 +207,7 @@ class URLs:
         from fscache.urls.fetcher import settled
         from stager.request import FetchRequest
 
-        given = [urls] if isinstance(urls, str) else list(urls)
-        wanted = [urls_of(url) for url in given]
+        wanted = [urls_of(url) for url in ([urls] if isinstance(urls, str) else urls)]
         outcomes = self._start(
             wanted,
             _sums(wanted, checksum, checksums),

@@ -25,7 +25,7 @@ from stager.retry import RetryPolicy
 from stager.service import FetchService
 from stager.transports import default_transports
 from stager.transports.base import Timeouts
-from stager.urls import DEFAULT_PORTS, parse, redact
+from stager.urls import DEFAULT_PORTS, parse, redact, site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,6 +55,7 @@ class Loan(NamedTuple):
     home: str
     """What their URLs begin with: they get nothing secret, and so must not be sent elsewhere."""
     give_back: Callable[[], None]
+    """To be called when they have ended."""
 
 
 class Fetcher:
@@ -158,8 +159,7 @@ class Fetcher:
             return None
         share = self._shared_connections // (helpers + 1)
         self._service.limit(origin, share)
-        home = "/".join(target.url.split("/", 3)[:3]) + "/"
-        return Loan(helpers, share, home, partial(self._take_back, origin))
+        return Loan(helpers, share, site(target.url), partial(self._take_back, origin))
 
     def _take_back(self, origin: Origin) -> None:
         self._service.limit(origin, None)
@@ -194,10 +194,7 @@ def fetcher_for(home: str) -> Callable[[Root, URLIndex, Config], Fetcher]:
         if not url.startswith(home):
             raise TargetRefusedError(redact(url), "not for a helper")
 
-    def make(root: Root, index: URLIndex, config: Config) -> Fetcher:
-        return Fetcher(root, index, config, credentials=lambda *_: None, target_policy=stay)
-
-    return make
+    return partial(Fetcher, credentials=lambda *_: None, target_policy=stay)
 
 
 def transports_of(config: Config, check_address: Callable[[str], None] | None = None) -> Transports:

@@ -54,6 +54,16 @@ def all_of(made: Helper, count: int, until: Callable[..., None]) -> list[object]
     return found
 
 
+def check_one(until: Callable[..., None]) -> None:
+    """Start one, and have it do a piece."""
+    made = Helper("operator", "methodcaller", "upper")
+    try:
+        made.give("x")
+        assert all_of(made, 1, until) == ["X"]
+    finally:
+        made.close()
+
+
 def test_results_come_in_the_order_of_the_pieces(upper: Helper, until: Callable[..., None]) -> None:
     pieces = [f"piece {number} {'x' * number * 100}" for number in range(100)]
     for piece in pieces:
@@ -104,12 +114,7 @@ def test_it_sees_our_modules_and_no_more_of_where_we_are(
     (tmp_path / "operator.py").write_text("raise SystemExit\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    made = Helper("operator", "methodcaller", "upper")
-    try:
-        made.give("x")
-        assert all_of(made, 1, until) == ["X"]
-    finally:
-        made.close()
+    check_one(until)
 
 
 def test_one_can_wait_until_it_has_done_its_pieces(upper: Helper) -> None:
@@ -155,12 +160,7 @@ def test_what_is_no_text_in_the_path_is_left_out(
     monkeypatch: pytest.MonkeyPatch, until: Callable[..., None]
 ) -> None:
     monkeypatch.setattr(sys, "path", [*sys.path, object()])
-    made = Helper("operator", "methodcaller", "upper")
-    try:
-        made.give("x")
-        assert all_of(made, 1, until) == ["X"]
-    finally:
-        made.close()
+    check_one(until)
 
 
 def test_a_forked_child_does_not_keep_it_alive(until: Callable[..., None]) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 COUNT = 160
+PASSWORD = "Basic bWU6Z2VoZWlt"
 
 
 class Watched(helper.Helper):
@@ -47,7 +48,7 @@ class Watched(helper.Helper):
 
     @property
     def paths(self) -> list[str]:
-        return [path for _, paths in self.done for path in paths if path is not None]
+        return [path for paths in self.done for path in paths if path is not None]
 
     @property
     def is_over(self) -> bool:
@@ -102,6 +103,13 @@ def pages(origin: Origin, **changes: object) -> list[str]:
         )
         for number in range(COUNT)
     ]
+
+
+def has_password(folder: Path, host: str) -> None:
+    """Have the caches below a folder know a password for a host."""
+    netrc = folder / "netrc"
+    netrc.write_text(f"machine {host} login me password geheim\n")
+    netrc.chmod(0o600)
 
 
 def asked(origin: Origin) -> Counter[str]:
@@ -238,11 +246,8 @@ def test_a_helper_looks_into_tiers(
 def test_no_helper_where_it_would_have_to_know_a_secret(
     cache: Cache, origin: Origin, helpers: list[Watched], tmp_path: Path
 ) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login me password geheim\n")
-    netrc.chmod(0o600)
-    auth = "Basic bWU6Z2VoZWlt"
-    urls = [origin.add(f"/{number}", Page(body(number), auth=auth)) for number in range(COUNT)]
+    has_password(tmp_path, "127.0.0.1")
+    urls = [origin.add(f"/{number}", Page(body(number), auth=PASSWORD)) for number in range(COUNT)]
     assert len(cache.get_many(urls)) == COUNT
     assert not helpers
 
@@ -344,14 +349,12 @@ def test_a_helper_that_is_stopped_is_ended(
 def test_a_helper_is_not_sent_to_where_it_would_need_a_secret(
     cache: Cache, origin: Origin, helpers: list[Watched], tmp_path: Path
 ) -> None:
-    netrc = tmp_path / "netrc"
-    netrc.write_text("machine localhost login me password geheim\n")
-    netrc.chmod(0o600)
+    has_password(tmp_path, "localhost")
     urls = pages(origin)
     with Origin() as guarded:  # by another name, which has a password; without it, a page to log in
         there = guarded.base.replace("127.0.0.1", "localhost")
         for number in range(COUNT // 2, COUNT):
-            guarded.add(f"/{number}", Page(body(number), auth="Basic bWU6Z2VoZWlt"))
+            guarded.add(f"/{number}", Page(body(number), auth=PASSWORD))
             origin.add(f"/{number}", redirect(f"{there}/{number}"))
         paths = cache.get_many(urls)
         assert [path.read_bytes() for path in paths] == [body(number) for number in range(COUNT)]
@@ -503,7 +506,8 @@ def test_a_helper_is_told_no_secret(tmp_path: Path) -> None:
     with opened(tmp_path / "root", token="geheim") as cache:
         made = cache._lend("http://a/", 1)
     assert made is not None
-    assert b"geheim" not in marshal.dumps(made.recipe)
+    _, recipe = made
+    assert b"geheim" not in marshal.dumps(recipe)
 
 
 class Text(str):
@@ -534,7 +538,14 @@ def test_long_is_a_list_of_one_host(
 ) -> None:
     monkeypatch.setattr(batch, "LEAST", 2)
     monkeypatch.setattr(helper, "spare", lambda: 1)
-    assert batch.is_long(urls, [None, "md5:00"]) is expected
-    assert not batch.is_long(urls, [None, 5])
+    assert batch.is_long(urls) is expected
     monkeypatch.setattr(helper, "spare", lambda: 0)
-    assert not batch.is_long(urls, [None, None])
+    assert not batch.is_long(urls)
+
+
+@pytest.mark.parametrize(
+    ("sums", "expected"),
+    [([], True), ([None, "md5:00"], True), ([None, 5], False), ([Text("md5:00")], False)],
+)
+def test_checksums_can_be_told_as_plain_text(sums: list[object], expected: bool) -> None:
+    assert batch.can_be_told(sums) is expected
